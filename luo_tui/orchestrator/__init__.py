@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""The orchestrator: commands to one kind of kernel, and the sources that tell of it.
+
+Everything above this room speaks to a live update through :class:`Orchestrator`
+alone; which kernel interface stands behind it is decided once, in
+:func:`luo_tui.orchestrator.choose.open_orchestrator`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn, Protocol, runtime_checkable
+
+from luo_tui.model import Change, Host, State
+
+
+class Move(StrEnum):
+    """The four moves that a user may ask for, by the kernel's name."""
+
+    PREPARE = "prepare"
+    FREEZE = "freeze"
+    CANCEL = "cancel"
+    FINISH = "finish"
+
+
+Moves = Mapping[tuple[State, Move], State]
+"""Legal moves: (from, move) -> to. What is not in it the kernel refuses."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Something that blocks on one descriptor until there is news.
+
+    All methods are called from the hub's thread. ``enumerate`` and ``drain``
+    raise OSError when the source has died; the hub shows that, and tries
+    ``reopen`` on the next news from elsewhere.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for the operator, such as ``state`` or ``resources``."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Mask for poll(2)."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll; it stays the same until ``reopen`` or ``close``."""
+        ...
+
+    def enumerate(self) -> Sequence[Change]:
+        """Read everything, as changes to an empty picture."""
+        ...
+
+    def drain(self) -> Sequence[Change] | None:
+        """Take all news without blocking; None asks for a fresh ``enumerate``."""
+        ...
+
+    def reopen(self) -> None:
+        """Open the source, for the first time or again after it died. OSError if it can't be."""
+        ...
+
+    def close(self) -> None:
+        """Release the descriptor; closing twice is harmless."""
+        ...
+
+
+class Kexec(Protocol):
+    """Loading a kernel image and jumping into it."""
+
+    @property
+    def boot_folder(self) -> Path:
+        """Where kernel images lie: ``/boot``, or the simulated host's own."""
+        ...
+
+    @property
+    def modules_folder(self) -> Path:
+        """Where modules lie by release: ``/lib/modules``, or the simulated host's own."""
+        ...
+
+    def command_line(self) -> str:
+        """Return the command line that the next kernel gets: that of the running one."""
+        ...
+
+    def load(self, image: str, initrd: str, command_line: str) -> None:
+        """Load a kernel image file for kexec, in place of whatever is loaded.
+
+        ``initrd`` may be empty. OSError: ENOEXEC not a kernel, EADDRNOTAVAIL
+        scratch too small, EPERM privilege or lockdown, EKEYREJECTED or ENODATA
+        signature, EBUSY kexec lock held, EINVAL command line too long, ENOENT
+        no such file.
+        """
+        ...
+
+    def unload(self) -> None:
+        """Drop the image loaded for kexec; nothing loaded is no error."""
+        ...
+
+    def loaded(self) -> bool:
+        """Whether an image is loaded now."""
+        ...
+
+    def sync(self) -> None:
+        """Write all file systems out: reboot(KEXEC) does not."""
+        ...
+
+    def reboot(self) -> NoReturn:
+        """Jump. Returns by OSError alone: EINVAL no image, EBUSY, EPERM, or a freeze's errno."""
+        ...
+
+
+class Orchestrator(Protocol):
+    """Commands to one kind of kernel. Blocking; every refusal is an OSError with its errno."""
+
+    kexec: Kexec
+
+    @property
+    def title(self) -> str:
+        """What stands behind it, for the operator: ``LUO v2 (luo.ko)`` or ``simulated``."""
+        ...
+
+    @property
+    def demo(self) -> bool:
+        """True where nothing real is touched."""
+        ...
+
+    @property
+    def moves(self) -> Moves:
+        """The legal moves of this kind of kernel."""
+        ...
+
+    def may_act(self) -> bool:
+        """Whether this process has the privilege to act (CAP_SYS_ADMIN and CAP_SYS_BOOT)."""
+        ...
+
+    def host(self) -> Host:
+        """Return the machine as it is now."""
+        ...
+
+    def state(self) -> State:
+        """Ask the kernel for its state, at this instant. OSError where there is no orchestrator."""
+        ...
+
+    def move(self, move: Move) -> None:
+        """Ask for a move; returns when it is done. See ``errors`` for each errno."""
+        ...
+
+    def preserve(self, fd: int) -> int:
+        """Have the kernel keep the file behind ``fd``; return its token.
+
+        EBADF, ENOENT no handler for this kind of file, EBUSY not in normal or
+        updated, EEXIST already preserved.
+        """
+        ...
+
+    def unpreserve(self, token: int) -> None:
+        """Give up what ``preserve`` asked for. ENOENT unknown token, EBUSY wrong state."""
+        ...
+
+    def restore(self, token: int) -> int:
+        """Return a new descriptor (close-on-exec) for what came over under ``token``.
+
+        EBUSY not in updated, ENOENT unknown token, EINVAL already restored.
+        """
+        ...
+
+    def sources(self) -> Sequence[Source]:
+        """Return fresh, unopened sources that tell of this kind of kernel."""
+        ...
