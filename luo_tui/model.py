@@ -97,7 +97,7 @@ class Stamps:
     arrived: int = 0
 
     def milliseconds(self, begin: int, end: int) -> float | None:
-        """Time from one stamp to another, or None where either is missing or the rate is unknown."""
+        """Time between two stamps; None where one is missing or the rate is unknown."""
         if not (self.tsc_khz and begin and end) or end < begin:
             return None
         return (end - begin) / self.tsc_khz
@@ -120,6 +120,8 @@ class KexecState:
 
     loaded: bool = False
     crash_loaded: bool = False
+    load_disabled: bool = False
+    """The sysctl ``kernel.kexec_load_disabled`` is set: no image can be loaded until a reboot."""
 
 
 @dataclass(frozen=True, slots=True)

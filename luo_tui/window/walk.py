@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: MIT
+"""The walk: from facts and journal to what can be done now. Pure.
+
+One function, :func:`walk`, answers the same for a console that has just
+started in a new kernel, for one that took over after a crash, and for one that
+never did anything: which step the update is at, which acts are possible, what
+each would do, what survives it, what is lost, and the way back. The kernel's
+state outranks the journal: the journal only adds who, when and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from luo_tui.model import KernelImage, Resource, Snapshot, State
+from luo_tui.window.journal import Story, Who
+
+
+class Act(StrEnum):
+    """What an operator can do; the value is what the journal says."""
+
+    LOAD = "load"
+    UNLOAD = "unload"
+    PREPARE = "prepare"
+    CANCEL = "cancel"
+    KEXEC = "kexec"
+    FINISH = "finish"
+
+
+class Ask(StrEnum):
+    """How an operator is asked before an act."""
+
+    NOTHING = "nothing"
+    """It can be undone at once and takes nothing from anybody."""
+    CONFIRM = "confirm"
+    TYPE = "type"
+    """It cannot be undone: :attr:`Action.typed` has to be typed."""
+
+
+class Step(StrEnum):
+    """The steps of an update, in their order."""
+
+    CHECK = "check"
+    LOAD = "load"
+    PREPARE = "prepare"
+    KEXEC = "freeze and kexec"
+    RESTORE = "restore"
+    FINISH = "finish"
+
+
+class Level(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BLOCKER = "blocker"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check, with its remedy."""
+
+    check: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the walk is decided on."""
+
+    snapshot: Snapshot
+    may_act: bool
+    image: KernelImage | None = None
+    findings: tuple[Finding, ...] = ()
+    story: Story | None = None
+    owner: Who | None = None
+    """Who has the window open in another console; None when it is free or ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One act as it is offered to the operator."""
+
+    act: Act
+    label: str
+    """The outcome, as a button says it."""
+    keep: str
+    """The outcome of not doing it; this button has the focus."""
+    does: tuple[str, ...]
+    survives: tuple[str, ...]
+    lost: tuple[str, ...]
+    way_back: str
+    ask: Ask
+    typed: str = ""
+    blocked: str = ""
+    """Why it cannot be done now; empty when it can."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether it can be done now."""
+        return not self.blocked
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where the update stands, and what can be done."""
+
+    step: Step | None
+    """The step that is next; None while there is no orchestrator."""
+    done: frozenset[Step]
+    headline: str
+    notes: tuple[str, ...]
+    """What the operator has to know besides; the most important first."""
+    actions: tuple[Action, ...]
+
+    def action(self, act: Act) -> Action | None:
+        """Return the offer of ``act``; None where it makes no sense in this state."""
+        return next((a for a in self.actions if a.act is act), None)
+
+
+def walk(facts: Facts) -> Walk:
+    """Decide what the update has come to. Never fails; asks nobody."""
+    snapshot = facts.snapshot
+    step, done = _step(facts)
+    return Walk(
+        step=step,
+        done=frozenset(done),
+        headline=_headline(snapshot),
+        notes=tuple(_notes(facts)),
+        actions=tuple(_actions(facts)),
+    )
+
+
+def ours_is_loaded(snapshot: Snapshot, story: Story | None) -> bool:
+    """Whether the image that the kernel holds was loaded by this window, in this boot."""
+    return bool(
+        snapshot.kexec.loaded
+        and story
+        and not story.closed
+        and story.loaded_in == snapshot.host.boot_id
+    )
+
+
+def handover_lost(snapshot: Snapshot, story: Story | None) -> bool:
+    """Whether the journal tells of a jump whose handover did not reach this kernel."""
+    if story is None or snapshot.luo.state is not State.NORMAL:
+        return False
+    if story.lost_in:
+        return story.lost_in == snapshot.host.boot_id
+    elsewhere = story.jumped_from not in ("", snapshot.host.boot_id)
+    return elsewhere and not story.closed and not story.arrived
+
+
+def typed_word(snapshot: Snapshot, target: str) -> str:
+    """Return what must be typed before the kexec: the host's name, or the target if it has none."""
+    return snapshot.host.name if snapshot.host.has_real_name else target
+
+
+def _step(facts: Facts) -> tuple[Step | None, Sequence[Step]]:
+    steps = list(Step)
+    snapshot = facts.snapshot
+    match snapshot.luo.state:
+        case State.NORMAL:
+            if ours_is_loaded(snapshot, facts.story):
+                at = Step.PREPARE
+            elif facts.image and not _blockers(facts):
+                at = Step.LOAD
+            else:
+                at = Step.CHECK
+        case State.PREPARED | State.FROZEN:
+            at = Step.KEXEC
+        case State.UPDATED:
+            at = Step.RESTORE if snapshot.incoming else Step.FINISH
+        case _:
+            return None, ()
+    return at, steps[: steps.index(at)]
+
+
+def _headline(snapshot: Snapshot) -> str:
+    kept = _count(len(snapshot.outgoing), "resource")
+    match snapshot.luo.state:
+        case State.NORMAL:
+            return f"Nothing is prepared. {kept} preserved for an update."
+        case State.PREPARED:
+            return f"Prepared: {kept} would survive a kexec. Processes and guests run on."
+        case State.FROZEN:
+            return "Frozen: nothing preserved may change. Go on or cancel; do not stay here."
+        case State.UPDATED:
+            left = len(snapshot.incoming)
+            tail = f"{_count(left, 'resource')} not restored yet." if left else "All is restored."
+            return f"This kernel took over from {snapshot.from_release or 'another'}. {tail}"
+        case State.UNAVAILABLE:
+            return (
+                f"No live update on this kernel: {snapshot.luo.detail or 'the reason is unknown'}"
+            )
+        case _:
+            return (
+                f"The kernel names a state that this program does not know: {snapshot.luo.detail}"
+            )
+
+
+def _notes(facts: Facts) -> list[str]:
+    snapshot, story = facts.snapshot, facts.story
+    state = snapshot.luo.state
+    notes = []
+    if handover_lost(snapshot, story):
+        notes.append(_lost_note(snapshot, story))
+    if story and not story.closed and story.jumped_from == snapshot.host.boot_id:
+        notes.append(
+            f"The journal says that the jump to {story.target} began at {story.jumped_at}; "
+            "it did not happen: this is still the same boot."
+        )
+    if facts.owner is not None:
+        notes.append(f"The window is open in another console: {facts.owner}. You are watching.")
+    if story and not story.closed and facts.owner is None:
+        if story.under_way:
+            notes.append(
+                f"The journal says that {story.under_way} began and not how it ended "
+                f"(its console is gone). What counts is the kernel's state: {state}."
+            )
+        if story.opened_by:
+            notes.append(f"Window opened by {story.opened_by} at {story.opened_at}.")
+    prepared_here = story and not story.closed and story.prepared
+    if state is State.PREPARED and not prepared_here:
+        notes.append("No window says who prepared this host: another tool did.")
+    if state is State.FROZEN:
+        notes.append("This host was found frozen: a tool froze it and did not go on.")
+    if snapshot.kexec.loaded and not ours_is_loaded(snapshot, story):
+        notes.append(
+            "A kernel image is loaded that this window did not load: "
+            "an ordinary reboot may kexec into it."
+        )
+    if not facts.may_act:
+        notes.append("You are watching. To act: sudo luo-tui")
+    return notes
+
+
+def _lost_note(snapshot: Snapshot, story: Story | None) -> str:
+    target, at = (story.target, story.jumped_at) if story else ("", "")
+    lost = len(story.tokens) if story else 0
+    running = snapshot.host.release
+    how = "took nothing over" if running == target else "is not the target: an ordinary boot"
+    return (
+        f"THE HANDOVER IS LOST: the jump to {target} was made at {at}, and this kernel "
+        f"({running}) {how}. {_count(lost, 'resource')} did not survive."
+    )
+
+
+def _actions(facts: Facts) -> list[Action]:
+    state = facts.snapshot.luo.state
+    offers: list[Action] = []
+    if state is State.NORMAL:
+        offers = [_load(facts), _prepare(facts)]
+    elif state in (State.PREPARED, State.FROZEN):
+        offers = [_kexec(facts), _cancel(facts)]
+        if not ours_is_loaded(facts.snapshot, facts.story):
+            offers.insert(0, _load(facts))
+    elif state is State.UPDATED:
+        offers = [_finish(facts)]
+    if facts.snapshot.kexec.loaded and state in (State.NORMAL, State.UPDATED):
+        offers.append(_unload())
+    why = _nobody_may(facts)
+    return [_block(a, why) for a in offers] if why else offers
+
+
+def _nobody_may(facts: Facts) -> str:
+    if not facts.may_act:
+        return "Acting needs root: sudo luo-tui"
+    if facts.owner is not None:
+        return f"The window is open in another console: {facts.owner}"
+    return ""
+
+
+def _block(action: Action, why: str) -> Action:
+    return Action(
+        action.act,
+        action.label,
+        action.keep,
+        action.does,
+        action.survives,
+        action.lost,
+        action.way_back,
+        action.ask,
+        action.typed,
+        why,
+    )
+
+
+def _load(facts: Facts) -> Action:
+    image = facts.image
+    state = facts.snapshot.luo.state
+    blockers = _blockers(facts)
+    if image is None:
+        blocked = "Choose a target kernel first."
+    elif blockers:
+        blocked = f"{blockers[0].text} {blockers[0].remedy}".strip()
+    else:
+        blocked = ""
+    target = image.release if image else "the target kernel"
+    replaced = facts.snapshot.kexec.loaded and not ours_is_loaded(facts.snapshot, facts.story)
+    return Action(
+        act=Act.LOAD,
+        label=f"Load {target}",
+        keep="Load nothing",
+        does=(
+            f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",
+            *(("It replaces an image that somebody else loaded.",) if replaced else ()),
+        ),
+        survives=("Everything: nothing on this host changes.",),
+        lost=(),
+        way_back=f"Unload it; the state stays {state}. "
+        "While it is loaded, an ordinary reboot may kexec into it.",
+        ask=Ask.NOTHING,
+        blocked=blocked,
+    )
+
+
+def _unload() -> Action:
+    return Action(
+        act=Act.UNLOAD,
+        label="Unload the image",
+        keep="Keep the image loaded",
+        does=("Drops the kernel image that is loaded for kexec.",),
+        survives=("Everything: nothing on this host changes.",),
+        lost=(),
+        way_back="Load it again.",
+        ask=Ask.NOTHING,
+    )
+
+
+def _prepare(facts: Facts) -> Action:
+    snapshot = facts.snapshot
+    ready = ours_is_loaded(snapshot, facts.story)
+    kept = snapshot.outgoing
+    return Action(
+        act=Act.PREPARE,
+        label="Prepare: normal -> prepared",
+        keep="Stay normal",
+        does=(
+            f"Makes {_count(len(kept), 'preserved resource')} ready for the handover "
+            f"({size_text(sum(r.bytes for r in kept))}).",
+            "From now until cancel or finish nothing can be preserved or unpreserved, "
+            "and preserved files can neither grow nor shrink.",
+        ),
+        survives=("Processes, guests and devices run on; writing into preserved memory goes on.",),
+        lost=() if kept else ("Nothing is preserved: an update now would carry nothing across.",),
+        way_back="Cancel the update: prepared -> normal. Tokens survive it.",
+        ask=Ask.CONFIRM,
+        blocked="" if ready else "Load the target kernel first.",
+    )
+
+
+def _cancel(facts: Facts) -> Action:
+    state = facts.snapshot.luo.state
+    ours = ours_is_loaded(facts.snapshot, facts.story)
+    return Action(
+        act=Act.CANCEL,
+        label=f"Cancel the update: {state} -> normal",
+        keep=f"Stay {state}",
+        does=(
+            f"Takes the host back from {state} to normal.",
+            *(("Unloads the kernel image that this window loaded.",) if ours else ()),
+        ),
+        survives=("Everything: resources stay preserved and keep their tokens.",),
+        lost=(),
+        way_back="Prepare again.",
+        ask=Ask.CONFIRM,
+    )
+
+
+def _kexec(facts: Facts) -> Action:
+    snapshot, story = facts.snapshot, facts.story
+    target = story.target if story and not story.closed else ""
+    kept = snapshot.outgoing
+    loaded = ours_is_loaded(snapshot, story)
+    blocked = "" if loaded else "No image of this window is loaded: load the target kernel first."
+    return Action(
+        act=Act.KEXEC,
+        label=f"End this kernel: kexec into {target or 'the target'}",
+        keep=f"Stay {snapshot.luo.state}",
+        does=(
+            "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
+            f"from {snapshot.host.release} into {target or 'the target'}.",
+        ),
+        survives=tuple(f"{r.label}, {size_text(r.bytes)}" for r in kept)
+        or ("Nothing: no resource is preserved.",),
+        lost=(
+            f"Every process on {snapshot.host.name} ends, this console and every login with it.",
+            "Services are not stopped first: what they did not write out is lost.",
+            "All memory, connections and devices that are not listed as surviving are lost.",
+        ),
+        way_back="None after the jump. Until then: cancel the update.",
+        ask=Ask.TYPE,
+        typed=typed_word(snapshot, target),
+        blocked=blocked,
+    )
+
+
+def _finish(facts: Facts) -> Action:
+    snapshot = facts.snapshot
+    lost = tuple(f"{r.label}, {size_text(r.bytes)}, of {_owner(r)}" for r in snapshot.incoming)
+    return Action(
+        act=Act.FINISH,
+        label=f"Finish and discard {len(lost)} unrestored: updated -> normal"
+        if lost
+        else "Finish: updated -> normal",
+        keep="Stay updated",
+        does=(
+            "Ends the update: nothing more can be restored from the previous kernel.",
+            *(("Discards for good what nobody restored.",) if lost else ()),
+        ),
+        survives=tuple(f"{r.label}, {size_text(r.bytes)} (restored)" for r in snapshot.restored)
+        + tuple(f"{r.label}, {size_text(r.bytes)} (preserved anew)" for r in snapshot.outgoing),
+        lost=lost,
+        way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
+        ask=Ask.CONFIRM,
+    )
+
+
+def _blockers(facts: Facts) -> list[Finding]:
+    return [f for f in facts.findings if f.level is Level.BLOCKER]
+
+
+def _owner(resource: Resource) -> str:
+    if not resource.pid:
+        return "an unknown process"
+    return f"{resource.comm or 'process'} [{resource.pid}]"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def size_text(number: int) -> str:
+    """Write a number of bytes in binary units, to three figures, never rounded up past a unit."""
+    value = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            return f"{number} B" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
