@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+#
+#   make demo    the console on a simulated host; no root, no kernel
+#   make test    everything, as root on a Debian machine: installs, builds the lab, tests
+#   make check   the part of the tests that takes seconds
+#   make lab     the console inside the lab, on a real kernel
+#   make bench   the figures
+#   make soak    the long abuse
+
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/luo-tui
+# The folder is named by what it is made from, so that a change makes a new one.
+KEY := $(shell { $(PYTHON) -VV; $(PYTHON) -c 'import sys; print(sys.executable)'; cat pyproject.toml; } 2>/dev/null | sha256sum | cut -c1-16)
+VENV := $(CACHE)/venv-$(KEY)
+PY := $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo test check lint types lab bench soak screenshots packages clean
+
+help:
+	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
+
+demo: $(VENV)/ready
+	@$(PY) -m luo_tui demo
+
+check: $(VENV)/ready-dev lint types
+	$(PY) tests/run.py unit console contract
+
+lint: $(VENV)/ready-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: $(VENV)/ready-dev
+	$(PY) -m mypy --strict luo_tui
+	$(PY) -m mypy --strict kernel/lab/*.py
+
+test: packages
+	@$(MAKE) --no-print-directory lint types
+	$(PY) kernel/lab build
+	$(PY) tests/run.py --lab unit console contract lab bench
+
+lab: packages
+	@$(MAKE) --no-print-directory $(VENV)/ready-dev
+	@$(PY) kernel/lab console
+
+bench: packages
+	@$(MAKE) --no-print-directory $(VENV)/ready-dev
+	$(PY) kernel/lab build
+	$(PY) tests/run.py --lab bench
+
+soak: packages
+	@$(MAKE) --no-print-directory $(VENV)/ready-dev
+	$(PY) kernel/lab build
+	LUO_TUI_SOAK=1 $(PY) tests/run.py --lab contract lab
+
+screenshots: $(VENV)/ready
+	$(PY) screenshots/make.py
+
+# Needs root only when something is missing.
+packages:
+	@want=$$(sed 's/#.*//' kernel/lab/packages); missing=; \
+	for p in $$want; do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] || { \
+	  [ "$$(id -u)" = 0 ] || { echo "missing packages; as root: apt-get install$$missing" >&2; exit 1; }; \
+	  apt-get -q update >/dev/null || { echo "apt-get update failed: check the network and the mirror in /etc/apt" >&2; exit 1; }; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install $$missing >/dev/null \
+	    || { echo "apt-get could not install:$$missing" >&2; exit 1; }; }
+
+# The stamps are written last: a half-made folder is made anew.
+$(VENV)/ready:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt install python3-venv" >&2; exit 1; }
+	@rm -rf $(VENV); mkdir -p $(CACHE); $(PYTHON) -m venv $(VENV) >/dev/null
+	@$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))' >$(VENV)/run.txt
+	@$(PY) -m pip -q --disable-pip-version-check install -r $(VENV)/run.txt 2>$(VENV)/pip.log || { tail -n 3 $(VENV)/pip.log >&2; echo "pip could not fetch what is needed: check the network, then repeat" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	@$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"]))' >$(VENV)/dev.txt
+	@$(PY) -m pip -q --disable-pip-version-check install -r $(VENV)/dev.txt 2>$(VENV)/pip.log || { tail -n 3 $(VENV)/pip.log >&2; echo "pip could not fetch what is needed: check the network, then repeat" >&2; exit 1; }
+	@touch $@
+
+clean:
+	rm -rf dist .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

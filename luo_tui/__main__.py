@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""Entry point of ``luo-tui`` and of ``python3 -m luo_tui``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; the import is late so that an interrupt is told calmly."""
+    try:
+        from luo_tui.cli import run
+
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
