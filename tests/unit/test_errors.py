@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Every errno on our path has a text, and no errno at all can make it fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from luo_tui.errors import ActFailed, Exit, Op, explain
+from luo_tui.model import State
+
+# operators.md's table, and kexec_file_load(2): what this slice can meet.
+FORESEEN = [
+    (Op.OPEN, errno.ENOENT, Exit.UNAVAILABLE),
+    (Op.OPEN, errno.EACCES, Exit.NOT_PERMITTED),
+    (Op.OPEN, errno.EPERM, Exit.NOT_PERMITTED),
+    (Op.OPEN, errno.EBUSY, Exit.BUSY),
+    (Op.PREPARE, errno.EINVAL, Exit.WRONG_STATE),
+    (Op.PREPARE, errno.EEXIST, Exit.WRONG_STATE),
+    (Op.PREPARE, errno.EOPNOTSUPP, Exit.UNAVAILABLE),
+    (Op.PREPARE, errno.ENOMEM, Exit.REFUSED),
+    (Op.PREPARE, errno.ENOSPC, Exit.REFUSED),
+    (Op.PREPARE, errno.EIO, Exit.REFUSED),
+    (Op.PRESERVE, errno.EBADF, Exit.FAILED),
+    (Op.PRESERVE, errno.ENOENT, Exit.REFUSED),
+    (Op.PRESERVE, errno.EBUSY, Exit.WRONG_STATE),
+    (Op.PRESERVE, errno.EEXIST, Exit.REFUSED),
+    (Op.UNPRESERVE, errno.ENOENT, Exit.NOT_FOUND),
+    (Op.UNPRESERVE, errno.EBUSY, Exit.WRONG_STATE),
+    (Op.FREEZE, errno.EINVAL, Exit.WRONG_STATE),
+    (Op.FREEZE, errno.EIO, Exit.REFUSED),
+    (Op.KEXEC, errno.EINVAL, Exit.REFUSED),
+    (Op.KEXEC, errno.EBUSY, Exit.REFUSED),
+    (Op.KEXEC, errno.EPERM, Exit.NOT_PERMITTED),
+    (Op.KEXEC, errno.EIO, Exit.REFUSED),
+    (Op.CANCEL, errno.EINVAL, Exit.WRONG_STATE),
+    (Op.CANCEL, errno.ENOENT, Exit.WRONG_STATE),
+    (Op.RESTORE, errno.ENOENT, Exit.NOT_FOUND),
+    (Op.RESTORE, errno.EINVAL, Exit.REFUSED),
+    (Op.RESTORE, errno.EBUSY, Exit.WRONG_STATE),
+    (Op.RESTORE, errno.ENOMEM, Exit.REFUSED),
+    (Op.FINISH, errno.EINVAL, Exit.WRONG_STATE),
+    (Op.LOAD, errno.EADDRNOTAVAIL, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.EPERM, Exit.NOT_PERMITTED),
+    (Op.LOAD, errno.EKEYREJECTED, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.ENODATA, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.ENOEXEC, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.EBUSY, Exit.BUSY),
+    (Op.JOURNAL, errno.ENOSPC, Exit.NO_SPACE),
+    (Op.WINDOW, errno.EAGAIN, Exit.BUSY),
+]
+
+
+@pytest.mark.parametrize(("op", "number", "code"), FORESEEN)
+def test_what_the_kernel_can_answer_has_its_own_words(op: Op, number: int, code: Exit) -> None:
+    told = explain(op, number)
+    assert told.code is code
+    assert told.meaning != os.strerror(number).lower()
+    assert told.remedy.endswith(".")
+    first, state, *_ = told.lines(State.PREPARED)
+    assert str(op) in first
+    assert errno.errorcode[number] in first
+    assert "prepared" in state
+
+
+@pytest.mark.parametrize("op", list(Op))
+def test_no_errno_is_without_words(op: Op) -> None:
+    for number in range(200):
+        told = explain(op, number)
+        assert told.meaning
+        assert told.remedy
+        assert all(told.lines())
+    assert explain(op, OSError("no errno at all")).meaning
+
+
+def test_exit_codes_are_fixed() -> None:
+    assert {e.name: int(e) for e in Exit} == {
+        "OK": 0, "FAILED": 1, "USAGE": 2, "NOT_PERMITTED": 3, "UNAVAILABLE": 4, "WRONG_STATE": 5,
+        "REFUSED": 6, "BUSY": 7, "NOT_FOUND": 8, "MISMATCH": 9, "NO_SPACE": 10, "BAD_IMAGE": 11,
+        "NO_TERMINAL": 12, "INTERRUPTED": 130,
+    }  # fmt: skip
+
+
+def test_a_failed_act_says_what_how_and_what_next() -> None:
+    failed = ActFailed.of(Op.KEXEC, errno.EINVAL, State.NORMAL, "The freeze was cancelled.")
+    text = str(failed)
+    assert "Could not kexec" in text
+    assert "The state is now: normal." in text
+    assert text.endswith("The freeze was cancelled.")

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""The walk answers from facts and journal alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from luo_tui.model import (
+    Host,
+    KernelImage,
+    KexecState,
+    LuoState,
+    Resource,
+    ResourceState,
+    Snapshot,
+    State,
+)
+from luo_tui.window.journal import Story, Who
+from luo_tui.window.walk import (
+    Act,
+    Ask,
+    Facts,
+    Finding,
+    Level,
+    Step,
+    handover_lost,
+    ours_is_loaded,
+    size_text,
+    typed_word,
+    walk,
+)
+
+HOST = Host("hv-07", "7.3.4-old", "boot-1")
+GUEST = Resource(0, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")
+IMAGE = KernelImage("/boot/vmlinuz-7.3.4-new", "7.3.4-new", 9_000_000)
+STORY = Story(
+    "w", "root on ttyS0 (pid 9)", "2026-01-01T00:00:00.000+00:00", "boot-1", "7.3.4-old",
+    "7.3.4-new", IMAGE.path, "boot-1",
+)  # fmt: skip
+
+
+def picture(state: State, *resources: Resource, loaded: bool = False, **more: object) -> Snapshot:
+    snapshot = Snapshot(HOST, LuoState(state), {r.token: r for r in resources})
+    return replace(snapshot, kexec=KexecState(loaded), **more)  # type: ignore[arg-type]
+
+
+def facts(snapshot: Snapshot, **more: object) -> Facts:
+    return replace(Facts(snapshot, may_act=True), **more)  # type: ignore[arg-type]
+
+
+def possible(f: Facts) -> set[Act]:
+    return {a.act for a in walk(f).actions if a.possible}
+
+
+def test_each_state_offers_its_own_acts_and_no_others() -> None:
+    assert possible(facts(picture(State.NORMAL))) == set()
+    assert possible(facts(picture(State.NORMAL), image=IMAGE)) == {Act.LOAD}
+    assert possible(facts(picture(State.NORMAL, GUEST, loaded=True), story=STORY)) == {
+        Act.PREPARE,
+        Act.UNLOAD,
+    }
+    assert possible(facts(picture(State.PREPARED, GUEST, loaded=True), story=STORY)) == {
+        Act.KEXEC,
+        Act.CANCEL,
+    }
+    assert possible(facts(picture(State.FROZEN, GUEST, loaded=True), story=STORY)) == {
+        Act.KEXEC,
+        Act.CANCEL,
+    }
+    assert possible(facts(picture(State.UPDATED))) == {Act.FINISH}
+    assert possible(facts(picture(State.UNAVAILABLE))) == set()
+    assert possible(facts(picture(State.UNKNOWN))) == set()
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_without_privilege_nothing_is_possible_and_the_command_is_named(state: State) -> None:
+    result = walk(Facts(picture(state, GUEST, loaded=True), may_act=False, story=STORY))
+    assert all("sudo luo-tui" in a.blocked for a in result.actions)
+    assert "sudo luo-tui" in " ".join(result.notes)
+
+
+@pytest.mark.parametrize("state", [State.NORMAL, State.PREPARED, State.FROZEN, State.UPDATED])
+def test_while_another_console_has_the_window_nothing_is_possible(state: State) -> None:
+    other = Who("ann", "pts/3", "192.0.2.7", 77)
+    result = walk(facts(picture(state, GUEST, loaded=True), story=STORY, owner=other, image=IMAGE))
+    assert result.actions
+    assert all("ann on pts/3 from 192.0.2.7" in a.blocked for a in result.actions)
+
+
+def test_kexec_needs_our_own_image_of_this_boot() -> None:
+    prepared = picture(State.PREPARED, GUEST, loaded=True)
+    assert ours_is_loaded(prepared, STORY)
+    for story in (None, replace(STORY, loaded_in="boot-0"), replace(STORY, closed="cancelled")):
+        assert not ours_is_loaded(prepared, story)
+        offer = walk(facts(prepared, story=story)).action(Act.KEXEC)
+        assert offer is not None
+        assert not offer.possible
+        assert walk(facts(prepared, story=story)).action(Act.LOAD) is not None
+    assert not ours_is_loaded(picture(State.PREPARED, GUEST), STORY)
+
+
+def test_kexec_opens_with_the_loss_and_wants_the_name_typed() -> None:
+    snapshot = picture(State.PREPARED, GUEST, loaded=True)
+    offer = walk(facts(snapshot, story=STORY)).action(Act.KEXEC)
+    assert offer is not None
+    assert offer.ask is Ask.TYPE
+    assert offer.typed == "hv-07"
+    assert offer.lost[0].startswith("Every process on hv-07 ends")
+    assert any("not stopped" in line for line in offer.lost)
+    assert offer.survives == ("guest-db (token 0), 64 MiB",)
+    assert "7.3.4-new" in offer.label
+    assert offer.keep == "Stay prepared"
+
+
+def test_a_host_without_a_name_wants_the_target_typed() -> None:
+    nameless = replace(picture(State.PREPARED), host=replace(HOST, has_real_name=False))
+    assert typed_word(nameless, "7.3.4-new") == "7.3.4-new"
+    assert typed_word(picture(State.PREPARED), "7.3.4-new") == "hv-07"
+
+
+def test_finish_names_what_nobody_restored() -> None:
+    left = replace(GUEST, state=ResourceState.INCOMING)
+    back = Resource(1, "memfd", ResourceState.RESTORED, "guest-web", 4096)
+    offer = walk(facts(picture(State.UPDATED, left, back))).action(Act.FINISH)
+    assert offer is not None
+    assert offer.lost == ("guest-db (token 0), 64 MiB, of vmm [812]",)
+    assert "discard 1 unrestored" in offer.label
+    assert offer.survives == ("guest-web (token 1), 4 KiB (restored)",)
+    none_left = walk(facts(picture(State.UPDATED, back))).action(Act.FINISH)
+    assert none_left is not None
+    assert none_left.lost == ()
+    assert none_left.label == "Finish: updated -> normal"
+
+
+def test_a_blocker_stops_the_load_and_a_warning_does_not() -> None:
+    blocker = Finding("target LUO", Level.BLOCKER, "The target reads b.", "Install a matching one.")
+    warning = Finding("resources", Level.WARNING, "Nothing is preserved.")
+    normal = picture(State.NORMAL)
+    offer = walk(facts(normal, image=IMAGE, findings=(warning, blocker))).action(Act.LOAD)
+    assert offer is not None
+    assert offer.blocked == "The target reads b. Install a matching one."
+    assert possible(facts(normal, image=IMAGE, findings=(warning,))) == {Act.LOAD}
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "more", "step"),
+    [
+        (picture(State.NORMAL), {}, Step.CHECK),
+        (picture(State.NORMAL), {"image": IMAGE}, Step.LOAD),
+        (picture(State.NORMAL, loaded=True), {"story": STORY}, Step.PREPARE),
+        (picture(State.PREPARED, loaded=True), {"story": STORY}, Step.KEXEC),
+        (picture(State.UPDATED, replace(GUEST, state=ResourceState.INCOMING)), {}, Step.RESTORE),
+        (picture(State.UPDATED), {}, Step.FINISH),
+        (picture(State.UNAVAILABLE), {}, None),
+    ],
+)
+def test_the_step_follows_from_the_kernels_state(
+    snapshot: Snapshot, more: dict[str, object], step: Step | None
+) -> None:
+    result = walk(facts(snapshot, **more))
+    assert result.step is step
+    expected = list(Step)[: list(Step).index(step)] if step else []
+    assert result.done == set(expected)
+
+
+def test_a_lost_handover_is_the_first_thing_said() -> None:
+    jumped = replace(STORY, jumped_from="boot-0", jumped_at="then", tokens=(0, 1))
+    cold = picture(State.NORMAL)
+    assert handover_lost(cold, jumped)
+    first = walk(facts(cold, story=jumped)).notes[0]
+    assert first.startswith("THE HANDOVER IS LOST")
+    assert "2 resources" in first
+    # It stays said in that boot after it was written down, and in no other.
+    assert handover_lost(cold, replace(jumped, lost_in="boot-1", closed="lost"))
+    assert not handover_lost(cold, replace(jumped, lost_in="boot-0", closed="lost"))
+    assert not handover_lost(picture(State.UPDATED), jumped)
+    assert not handover_lost(cold, replace(jumped, arrived=True, closed="finished"))
+    assert not handover_lost(cold, None)
+
+
+def test_a_jump_that_did_not_happen_is_told() -> None:
+    here = replace(STORY, jumped_from="boot-1", jumped_at="then")
+    notes = walk(facts(picture(State.PREPARED, loaded=True), story=here)).notes
+    assert any("did not happen" in n for n in notes)
+
+
+def test_what_others_did_is_told() -> None:
+    assert any("another tool" in n for n in walk(facts(picture(State.PREPARED))).notes)
+    assert any("found frozen" in n for n in walk(facts(picture(State.FROZEN))).notes)
+    foreign = walk(facts(picture(State.NORMAL, loaded=True)))
+    assert any("did not load" in n for n in foreign.notes)
+    torn = replace(STORY, under_way="prepare")
+    assert any("prepare began" in n for n in walk(facts(picture(State.NORMAL), story=torn)).notes)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"), (1, "1 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.5 KiB"),
+        (64 << 20, "64 MiB"), (1 << 40, "1 TiB"), (5 << 50, "5.12e+03 TiB"),
+    ],
+)  # fmt: skip
+def test_sizes(number: int, text: str) -> None:
+    assert size_text(number) == text
