@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A live update with nothing around it: what the console is measured against.
+ *
+ *   update tsc                print the time stamp counter
+ *   update v2-save MIB         LUO v2: memfd, preserve, prepare, load, freeze, kexec
+ *   update v2-load             LUO v2: restore, verify, finish
+ *   update main-save MIB       mainline: session, preserve, load, kexec
+ *   update main-load           mainline: retrieve, verify, finish
+ *
+ * "save" prints what it measured before it jumps; the line "jump TSC" is the
+ * last one, and is written to /var/lib/luo-tui/jump as well. Times are in TSC
+ * ticks, which run on through the kexec.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/reboot.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define DEVICE "/dev/liveupdate"
+#define TOKEN_FILE "/var/lib/luo-tui/bench-token"
+#define JUMP_FILE "/var/lib/luo-tui/jump"
+#define SESSION "bench"
+
+struct v2_fd {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t token;
+};
+
+struct session_open {
+	uint32_t size;
+	int32_t fd;
+	uint8_t name[64];
+};
+
+struct session_fd {
+	uint32_t size;
+	int32_t fd;
+	uint64_t token;
+};
+
+struct session_finish {
+	uint32_t size;
+	uint32_t reserved;
+};
+
+#define V2_PRESERVE _IOWR(0xBA, 0x00, struct v2_fd)
+#define V2_RESTORE _IOWR(0xBA, 0x02, struct v2_fd)
+#define V2_PREPARE _IO(0xBA, 0x04)
+#define V2_FREEZE _IO(0xBA, 0x05)
+#define V2_FINISH _IO(0xBA, 0x07)
+#define MAIN_CREATE _IO(0xBA, 0x00)
+#define MAIN_RETRIEVE _IO(0xBA, 0x01)
+#define MAIN_PRESERVE_FD _IO(0xBA, 0x40)
+#define MAIN_RETRIEVE_FD _IO(0xBA, 0x41)
+#define MAIN_FINISH _IO(0xBA, 0x42)
+
+static void die(const char *what)
+{
+	fprintf(stderr, "update: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static uint64_t tsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ __volatile__("lfence; rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
+static void say(const char *what, uint64_t ticks)
+{
+	printf("%s %llu\n", what, (unsigned long long)ticks);
+	fflush(stdout);
+}
+
+static uint64_t word(uint64_t i)
+{
+	return (i + 1) * 0x9E3779B97F4A7C15ull;
+}
+
+/* One word in each page is enough to prove the page, and keeps TCG out of the figures. */
+static int filled(size_t bytes)
+{
+	int fd = memfd_create("bench", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t page;
+	uint64_t *at;
+
+	if (fd < 0 || ftruncate(fd, bytes))
+		die("memfd");
+	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		die("mmap");
+	for (page = 0; page < bytes / 4096; page++)
+		at[page * 512] = word(page);
+	munmap(at, bytes);
+	return fd;
+}
+
+static void verify(int fd)
+{
+	size_t bytes = lseek(fd, 0, SEEK_END), page;
+	uint64_t *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		die("mmap of the restored file");
+	for (page = 0; page < bytes / 4096; page++) {
+		if (at[page * 512] != word(page)) {
+			fprintf(stderr, "update: page %zu differs\n", page);
+			exit(2);
+		}
+	}
+	printf("bytes %zu\n", bytes);
+}
+
+static void write_number(const char *path, uint64_t number)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || dprintf(fd, "%llu\n", (unsigned long long)number) < 0 || fsync(fd))
+		die(path);
+	close(fd);
+}
+
+static uint64_t read_number(const char *path)
+{
+	unsigned long long number;
+	FILE *file = fopen(path, "re");
+
+	if (!file || fscanf(file, "%llu", &number) != 1)
+		die(path);
+	fclose(file);
+	return number;
+}
+
+/* The other one of the two kernels in /boot, with this one's command line. */
+static void load_image(void)
+{
+	char image[512], initrd[1024], line[4096];
+	struct utsname u;
+	const char *tail;
+	ssize_t got;
+	int k, i, c;
+
+	uname(&u);
+	tail = strstr(u.release, "-luo-");
+	if (!tail) {
+		fprintf(stderr, "update: %s is not one of the lab's kernels\n", u.release);
+		exit(1);
+	}
+	snprintf(image, sizeof(image), "/boot/vmlinuz-%.*s-luo-%s", (int)(tail - u.release),
+		 u.release, strcmp(tail, "-luo-old") ? "old" : "new");
+	snprintf(initrd, sizeof(initrd), "/boot/initrd.img-%s", image + strlen("/boot/vmlinuz-"));
+	c = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	got = c < 0 ? -1 : read(c, line, sizeof(line) - 1);
+	if (got < 0)
+		die("/proc/cmdline");
+	line[got] = 0;
+	line[strcspn(line, "\n")] = 0;
+	k = open(image, O_RDONLY | O_CLOEXEC);
+	i = open(initrd, O_RDONLY | O_CLOEXEC);
+	if (k < 0 || i < 0)
+		die(k < 0 ? image : initrd);
+	if (syscall(SYS_kexec_file_load, k, i, strlen(line) + 1, line, 0UL))
+		die("kexec_file_load");
+}
+
+static void jump(void)
+{
+	uint64_t now;
+
+	sync();
+	now = tsc();
+	write_number(JUMP_FILE, now);
+	say("jump", tsc());
+	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_KEXEC, NULL);
+	die("reboot");
+}
+
+static int device(void)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		die(DEVICE);
+	return fd;
+}
+
+static void v2_save(size_t bytes)
+{
+	struct v2_fd arg = { .fd = filled(bytes) };
+	int dev = device();
+	uint64_t begin;
+
+	begin = tsc();
+	if (ioctl(dev, V2_PRESERVE, &arg))
+		die("preserve");
+	say("preserve", tsc() - begin);
+	begin = tsc();
+	if (ioctl(dev, V2_PREPARE))
+		die("prepare");
+	say("prepare", tsc() - begin);
+	write_number(TOKEN_FILE, arg.token);
+	load_image();
+	begin = tsc();
+	if (ioctl(dev, V2_FREEZE))
+		die("freeze");
+	say("freeze", tsc() - begin);
+	jump();
+}
+
+static void v2_load(void)
+{
+	struct v2_fd arg = { .fd = -1, .token = read_number(TOKEN_FILE) };
+	int dev = device();
+	uint64_t begin;
+
+	begin = tsc();
+	if (ioctl(dev, V2_RESTORE, &arg))
+		die("restore");
+	say("restore", tsc() - begin);
+	say("restored_at", tsc());
+	verify(arg.fd);
+	begin = tsc();
+	if (ioctl(dev, V2_FINISH))
+		die("finish");
+	say("finish", tsc() - begin);
+	say("normal_at", tsc());
+}
+
+static int session(int dev, unsigned long command)
+{
+	struct session_open arg = { .size = sizeof(arg), .fd = -1, .name = SESSION };
+
+	if (ioctl(dev, command, &arg))
+		die("session");
+	return arg.fd;
+}
+
+static void main_save(size_t bytes)
+{
+	struct session_fd arg = { .size = sizeof(arg), .fd = filled(bytes), .token = 1 };
+	int s = session(device(), MAIN_CREATE);
+	uint64_t begin = tsc();
+
+	if (ioctl(s, MAIN_PRESERVE_FD, &arg))
+		die("preserve");
+	say("prepare", tsc() - begin);
+	load_image();
+	jump();
+}
+
+static void main_load(void)
+{
+	struct session_fd arg = { .size = sizeof(arg), .fd = -1, .token = 1 };
+	struct session_finish end = { .size = sizeof(end) };
+	int s = session(device(), MAIN_RETRIEVE);
+	uint64_t begin = tsc();
+
+	if (ioctl(s, MAIN_RETRIEVE_FD, &arg))
+		die("retrieve");
+	say("restore", tsc() - begin);
+	say("restored_at", tsc());
+	verify(arg.fd);
+	begin = tsc();
+	if (ioctl(s, MAIN_FINISH, &end))
+		die("finish");
+	say("finish", tsc() - begin);
+	say("normal_at", tsc());
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	size_t bytes = argc > 2 ? strtoul(argv[2], NULL, 10) << 20 : 0;
+
+	if (!strcmp(what, "tsc"))
+		say("tsc", tsc());
+	else if (!strcmp(what, "v2-save") && bytes)
+		v2_save(bytes);
+	else if (!strcmp(what, "v2-load"))
+		v2_load();
+	else if (!strcmp(what, "main-save") && bytes)
+		main_save(bytes);
+	else if (!strcmp(what, "main-load"))
+		main_load();
+	else {
+		fprintf(stderr, "usage: update tsc | v2-save MIB | v2-load | main-save MIB | main-load\n");
+		return 1;
+	}
+	return 0;
+}
