@@ -35,6 +35,7 @@ class Op(StrEnum):
     UNLOAD = "unload the kernel image"
     KEXEC = "kexec"
     SYNC = "sync the file systems"
+    TERMINAL = "hand the terminal back"
     JOURNAL = "write the journal"
     WINDOW = "open the window"
     FILE = "read or write the file"
@@ -308,8 +309,6 @@ _SAME: dict[tuple[Op, int], tuple[Op, int]] = {
     # The RFC's own code answers these where its text says EINVAL.
     (Op.PREPARE, _errno.EEXIST): (Op.PREPARE, _errno.EINVAL),
     (Op.CANCEL, _errno.ENOENT): (Op.CANCEL, _errno.EINVAL),
-    # An open file-description lock that is held answers either.
-    (Op.WINDOW, _errno.EACCES): (Op.WINDOW, _errno.EACCES),
     (Op.WINDOW, _errno.EPERM): (Op.WINDOW, _errno.EACCES),
 }
 
@@ -333,6 +332,10 @@ _ANYWHERE: dict[int, _Row] = {
     ),
 }
 
+_ON_DEVICE = frozenset(
+    {Op.PREPARE, Op.FREEZE, Op.CANCEL, Op.FINISH, Op.PRESERVE, Op.UNPRESERVE, Op.RESTORE}
+)
+
 _REFUSED_BY_PARTICIPANT = {
     Op.PREPARE: "a participant refused to prepare; everything already prepared was cancelled",
     Op.FREEZE: "a participant refused to freeze; the update was cancelled and no kexec happens",
@@ -341,7 +344,13 @@ _REFUSED_BY_PARTICIPANT = {
 
 
 def explain(op: Op, error: int | OSError) -> Explanation:
-    """Say what ``error`` means for ``op``; never fails, also for an errno nobody foresaw."""
+    """Say what ``error`` means for ``op``; never fails, also for an errno nobody foresaw.
+
+    An OSError that names a file came from opening the device, not from the
+    call on it: ENOENT means another thing there.
+    """
+    if op in _ON_DEVICE and isinstance(error, OSError) and error.filename:
+        op = Op.OPEN
     number = error if isinstance(error, int) else (error.errno or 0)
     key = _SAME.get((op, number), (op, number))
     row = _TABLE.get(key)

@@ -103,7 +103,7 @@ class Holds:
                 try:
                     token = self._orchestrator.preserve(fd)
                 except OSError as error:
-                    raise ActFailed.of(_opening(Op.PRESERVE, error), error, state) from error
+                    raise ActFailed.of(Op.PRESERVE, error, state) from error
             finally:
                 os.close(fd)
         held = Held(
@@ -156,7 +156,7 @@ class Holds:
             try:
                 fd = self._orchestrator.restore(held.token)
             except OSError as error:
-                raise ActFailed.of(_opening(Op.RESTORE, error), error, state) from error
+                raise ActFailed.of(Op.RESTORE, error, state) from error
             try:
                 self._deliver(held, fd, target, temporary, out)
             finally:
@@ -185,7 +185,7 @@ class Holds:
         try:
             self._orchestrator.unpreserve(held.token)
         except OSError as error:
-            raise ActFailed.of(_opening(Op.UNPRESERVE, error), error, now.luo.state) from error
+            raise ActFailed.of(Op.UNPRESERVE, error, now.luo.state) from error
         self._forget(name)
         return held
 
@@ -262,11 +262,6 @@ class Holds:
     def _forget(self, name: str) -> None:
         with contextlib.suppress(OSError):
             self._path(name).unlink()
-
-
-def _opening(op: Op, error: OSError) -> Op:
-    """Tell a failure to open the device from the call's own."""
-    return Op.OPEN if error.filename else op
 
 
 def _copy(source: int, target: int) -> tuple[int, str]:

@@ -230,6 +230,7 @@ class Window:
             )
             op = Op.LOAD
             self._load(plan)
+            op = Op.TERMINAL
             hand_back()
             with _signals_held_back():
                 if now.luo.state is State.PREPARED:
@@ -268,14 +269,18 @@ class Window:
             raise NotDone(f"The consent was to {consent.act}, not to {act}.")
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
+        _hold_against(consent, self._look())
         fresh = not self.mine
-        self._open(self._look())
         now = self._look()
-        changed = _what_changed(consent, now)
-        if changed:
+        self._open(now)
+        try:
+            # Between the first look and the lock somebody else may have acted.
+            now = self._look()
+            _hold_against(consent, now)
+        except NotDone:
             if fresh:
                 self._rest()
-            raise NotDone(f"{changed} Nothing was done: look again.", Exit.WRONG_STATE)
+            raise
         return now
 
     def _open(self, now: Snapshot) -> None:
@@ -374,18 +379,18 @@ class Window:
         self._lock.release()
 
 
-def _what_changed(consent: Consent, now: Snapshot) -> str:
+def _hold_against(consent: Consent, now: Snapshot) -> None:
+    """Refuse a consent that was given to facts which are no longer so."""
+    changed = ""
     if consent.state is not now.luo.state:
-        return f"The state was {consent.state} and is now {now.luo.state}."
-    if consent.act in (Act.PREPARE, Act.KEXEC):
-        here = tuple(r.token for r in now.outgoing)
-        if here != consent.outgoing:
-            return "What is preserved is no longer what was shown."
-    if consent.act is Act.FINISH:
-        left = {r.token for r in now.incoming}
-        if left - set(consent.incoming):
-            return "More is unrestored than was shown."
-    return ""
+        changed = f"The state was {consent.state} and is now {now.luo.state}."
+    elif consent.act in (Act.PREPARE, Act.KEXEC):
+        if tuple(r.token for r in now.outgoing) != consent.outgoing:
+            changed = "What is preserved is no longer what was shown."
+    elif consent.act is Act.FINISH and {r.token for r in now.incoming} - set(consent.incoming):
+        changed = "More is unrestored than was shown."
+    if changed:
+        raise NotDone(f"{changed} Nothing was done: look again.", Exit.WRONG_STATE)
 
 
 @contextlib.contextmanager
