@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+/**
+ * DOC: The state machine
+ *
+ * One word says where the machine stands::
+ *
+ *              PREPARE              FREEZE, or reboot(KEXEC)
+ *      normal ---------> prepared -------------------------> frozen
+ *       ^  ^                |                                   |
+ *       |  +----- CANCEL ---+------------- CANCEL --------------+
+ *       |                                                       | kexec
+ *       +------------------ FINISH -------- updated <===========+
+ *
+ * luo_lock covers every move and every change to the resources. The word
+ * itself can be read without it, so that a long PREPARE hides nothing. The
+ * reboot path takes the lock unkillably: a kexec waits for the move that is
+ * under way and then finds a whole state, never a half one.
+ *
+ * Once a kexec has passed its last veto nothing may change any more
+ * (luo_leaving): tasks still run then, and a CANCEL in that moment would
+ * empty a handover that is already on its way.
+ *
+ * The module stays pinned in every state but normal, so that what was pinned
+ * or came over always has somebody to release it.
+ */
+#define pr_fmt(fmt) "luo: " fmt
+
+#include <linux/kexec_handover.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/timex.h>
+#include <linux/utsname.h>
+
+#ifdef CONFIG_X86
+#include <asm/tsc.h>
+#endif
+
+#include "luo_internal.h"
+
+static DEFINE_MUTEX(luo_lock);
+static enum liveupdate_state luo_state = LIVEUPDATE_STATE_NORMAL;
+static bool luo_leaving;
+
+/* When the latest update did what, and which release it came from. */
+struct luo_ser_times luo_times;
+char luo_from_release[LUO_RELEASE_LEN];
+
+static const char * const luo_state_names[] = {
+	[LIVEUPDATE_STATE_NORMAL] = "normal",
+	[LIVEUPDATE_STATE_PREPARED] = "prepared",
+	[LIVEUPDATE_STATE_FROZEN] = "frozen",
+	[LIVEUPDATE_STATE_UPDATED] = "updated",
+};
+
+/**
+ * luo_cycles - the clock that runs on across a kexec
+ *
+ * Return: the raw cycle counter.
+ */
+u64 luo_cycles(void)
+{
+#ifdef CONFIG_X86
+	return rdtsc_ordered();
+#else
+	return get_cycles();
+#endif
+}
+
+static u64 luo_cycles_khz(void)
+{
+#ifdef CONFIG_X86
+	return tsc_khz;
+#else
+	return 0;
+#endif
+}
+
+/**
+ * luo_state_get - where the machine stands
+ *
+ * Return: the state, also while a move is under way (the old one then).
+ */
+enum liveupdate_state luo_state_get(void)
+{
+	return READ_ONCE(luo_state);
+}
+
+/**
+ * luo_state_name - the word for a state
+ * @state: the state
+ *
+ * Return: a constant string.
+ */
+const char *luo_state_name(enum liveupdate_state state)
+{
+	return luo_state_names[state];
+}
+
+/**
+ * luo_state_lock - begin a call that acts
+ *
+ * Return: 0 with the lock held, -EINTR if the caller is being killed, -EBUSY
+ * if a kexec is on its way already.
+ */
+int luo_state_lock(void)
+{
+	if (mutex_lock_killable(&luo_lock))
+		return -EINTR;
+	if (luo_leaving) {
+		mutex_unlock(&luo_lock);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/**
+ * luo_state_unlock - end a call that acts
+ */
+void luo_state_unlock(void)
+{
+	mutex_unlock(&luo_lock);
+}
+
+/* The one place where the state changes: readable first, then announced. */
+static void luo_state_set(enum liveupdate_state state)
+{
+	enum liveupdate_state old = luo_state;
+
+	lockdep_assert_held(&luo_lock);
+
+	if (old == LIVEUPDATE_STATE_NORMAL && state != old)
+		__module_get(THIS_MODULE);
+
+	WRITE_ONCE(luo_state, state);
+	luo_sysfs_notify();
+	pr_info("%s -> %s\n", luo_state_name(old), luo_state_name(state));
+
+	if (state == LIVEUPDATE_STATE_NORMAL && state != old)
+		module_put(THIS_MODULE);
+}
+
+/**
+ * luo_prepare - move from normal to prepared
+ *
+ * Context: state lock held.
+ * Return: 0, -EINVAL from another state, or the error of the resource that
+ * refused; the state is normal then and everything is undone.
+ */
+int luo_prepare(void)
+{
+	int err;
+
+	if (luo_state != LIVEUPDATE_STATE_NORMAL)
+		return -EINVAL;
+
+	luo_times = (struct luo_ser_times) {
+		.khz = luo_cycles_khz(),
+		.prepare_begin = luo_cycles(),
+	};
+
+	err = luo_kho_begin(luo_files_outgoing());
+	if (err) {
+		pr_warn("prepare failed (%d): no memory for the record\n", err);
+		return err;
+	}
+
+	err = luo_files_prepare();
+	if (err) {
+		luo_kho_abort();
+		return err;
+	}
+
+	luo_times.prepare_end = luo_cycles();
+	luo_state_set(LIVEUPDATE_STATE_PREPARED);
+	return 0;
+}
+
+static void luo_undo(void)
+{
+	luo_files_cancel();
+	luo_kho_abort();
+	luo_state_set(LIVEUPDATE_STATE_NORMAL);
+}
+
+/**
+ * luo_freeze - move from prepared to frozen
+ *
+ * Context: state lock held.
+ * Return: 0, -EINVAL from another state, or the error of the resource that
+ * refused; the update is cancelled then and the state is normal.
+ */
+int luo_freeze(void)
+{
+	int err;
+
+	if (luo_state != LIVEUPDATE_STATE_PREPARED)
+		return -EINVAL;
+
+	luo_times.freeze_begin = luo_cycles();
+	luo_times.freeze_end = 0;
+
+	err = luo_files_freeze();
+	if (err) {
+		luo_undo();
+		return err;
+	}
+
+	luo_times.freeze_end = luo_cycles();
+	luo_kho_commit();
+	luo_state_set(LIVEUPDATE_STATE_FROZEN);
+	return 0;
+}
+
+/**
+ * luo_cancel - move from prepared or frozen back to normal
+ *
+ * Context: state lock held.
+ * Return: 0, or -EINVAL from another state.
+ */
+int luo_cancel(void)
+{
+	if (luo_state != LIVEUPDATE_STATE_PREPARED &&
+	    luo_state != LIVEUPDATE_STATE_FROZEN)
+		return -EINVAL;
+
+	luo_undo();
+	return 0;
+}
+
+/**
+ * luo_finish - move from updated to normal
+ *
+ * What nobody restored is thrown away.
+ *
+ * Context: state lock held.
+ * Return: 0, or -EINVAL from another state.
+ */
+int luo_finish(void)
+{
+	unsigned long lost;
+
+	if (luo_state != LIVEUPDATE_STATE_UPDATED)
+		return -EINVAL;
+
+	lost = luo_files_unrestored();
+	if (lost)
+		pr_warn("finish discards %lu resources that nobody restored\n",
+			lost);
+	luo_files_finish();
+	luo_kho_finish();
+	luo_state_set(LIVEUPDATE_STATE_NORMAL);
+	return 0;
+}
+
+/**
+ * luo_leave - a kexec is about to leave this kernel
+ *
+ * Freezes what is still only prepared. After a return of 0 there is no way
+ * back, and every later call that acts is refused. It may be called twice on
+ * one way out.
+ *
+ * Context: the reboot system call, process context; takes the state lock.
+ * Return: 0 if the kexec may go ahead, else why it must not.
+ */
+int luo_leave(void)
+{
+	unsigned long n;
+	int err = 0;
+
+	mutex_lock(&luo_lock);
+	if (luo_leaving)
+		goto out;
+
+	n = luo_files_outgoing();
+	switch (luo_state) {
+	case LIVEUPDATE_STATE_PREPARED:
+		err = luo_freeze();
+		break;
+	case LIVEUPDATE_STATE_NORMAL:
+		if (n)
+			pr_warn("kexec in state normal: %lu preserved resources are not handed over\n",
+				n);
+		break;
+	case LIVEUPDATE_STATE_UPDATED:
+		pr_warn("kexec in state updated: nothing is handed over, what came with the last update is lost (%lu not restored)\n",
+			luo_files_unrestored());
+		break;
+	case LIVEUPDATE_STATE_FROZEN:
+		break;
+	}
+	if (!err)
+		luo_leaving = true;
+out:
+	mutex_unlock(&luo_lock);
+	return err;
+}
+
+static int __init luo_init(void)
+{
+	int err;
+
+	if (!kho_is_enabled()) {
+		pr_err("not loaded: kexec handover is off (boot with kho=on, and see that its scratch memory was reserved)\n");
+		return -EOPNOTSUPP;
+	}
+
+	if (luo_sysfs_device_taken()) {
+		pr_err("not loaded: the kernel's own orchestrator has /dev/liveupdate (boot with liveupdate=off)\n");
+		return -EBUSY;
+	}
+
+	/*
+	 * Nobody may see a machine that was just updated in state normal, yet
+	 * a handover can be taken only once, when nothing can fail any more.
+	 * So it is announced first, and callers wait until it is taken.
+	 */
+	mutex_lock(&luo_lock);
+	if (luo_kho_peek())
+		luo_state = LIVEUPDATE_STATE_UPDATED;
+
+	err = luo_devices_init();
+	if (err)
+		goto err_unlock;
+	err = luo_sysfs_init();
+	if (err)
+		goto err_devices;
+	err = luo_ioctl_init();
+	if (err)
+		goto err_sysfs;
+
+	if (luo_kho_take()) {
+		__module_get(THIS_MODULE);
+		luo_sysfs_notify();
+	} else if (luo_state != LIVEUPDATE_STATE_NORMAL) {
+		WRITE_ONCE(luo_state, LIVEUPDATE_STATE_NORMAL);
+		luo_sysfs_notify();
+	}
+	mutex_unlock(&luo_lock);
+
+	luo_reboot_init();
+	pr_info("loaded, state %s\n", luo_state_name(luo_state));
+	return 0;
+
+err_sysfs:
+	luo_sysfs_exit();
+err_devices:
+	luo_devices_exit();
+err_unlock:
+	mutex_unlock(&luo_lock);
+	pr_err("not loaded (%d)\n", err);
+	return err;
+}
+
+static void __exit luo_exit(void)
+{
+	luo_reboot_exit();
+	luo_ioctl_exit();
+	luo_sysfs_exit();
+	luo_devices_exit();
+}
+
+module_init(luo_init);
+module_exit(luo_exit);
+
+MODULE_DESCRIPTION("Live Update Orchestrator, version 2, over kexec handover");
+MODULE_LICENSE("GPL");
+MODULE_INFO(luo_compatible, LUO_COMPATIBLE);

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+/**
+ * DOC: memfds in the old kernel
+ *
+ * The contents of a memfd are not copied: its folios are pinned, so that
+ * they stay where they are, and handed to kexec handover, which keeps them
+ * for the new kernel.
+ *
+ * PREPARE takes the file's size for good: neither truncating nor punching is
+ * possible from then on, until CANCEL. It pins what is there and nothing
+ * else: a hole costs nothing and arrives as a hole. Processes go on writing.
+ * A write to a pinned folio arrives by itself, one into a hole makes a new
+ * folio, which FREEZE finds by counting pages and then pins too. A file that
+ * got no new folio is frozen in constant time, however large it is.
+ *
+ * The walk uses the page cache alone. The file's position belongs to its
+ * readers and is only ever copied.
+ */
+#define pr_fmt(fmt) "luo: " fmt
+
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/kexec_handover.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rcupdate_wait.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+#include <linux/xarray.h>
+
+#include "luo_memfd.h"
+
+/* Folios are pinned in portions of this many pages. */
+#define LUO_MEMFD_BATCH		512
+
+/* Somebody's I/O on a page that must move first ends after some moments. */
+#define LUO_MEMFD_TRIES		10
+#define LUO_MEMFD_TRY_MS	20
+
+/**
+ * struct luo_memfd - an outgoing memfd between prepare and cancel
+ * @nr_pages: pages pinned so far
+ * @tail: pages beyond the end of the file exist, counting tells nothing
+ * @kept: the array of the list was handed to kexec handover
+ * @folios: the arrays behind the lists of the record
+ */
+struct luo_memfd {
+	unsigned long nr_pages;
+	bool tail;
+	bool kept[LUO_MEMFD_LISTS];
+	struct luo_memfd_folio *folios[LUO_MEMFD_LISTS];
+};
+
+/* The folios of one portion; the state lock makes one enough for all. */
+static struct folio *luo_memfd_batch[LUO_MEMFD_BATCH];
+
+static bool luo_memfd_can_preserve(struct file *file)
+{
+	/*
+	 * Shared memory of other kinds lives on the same kernel mount, and a
+	 * tmpfs can hold an unlinked file of any name: only both together
+	 * tell a memfd.
+	 */
+	return shmem_file(file) && !file_inode(file)->i_nlink &&
+	       (file_inode(file)->i_sb->s_flags & SB_KERNMOUNT) &&
+	       str_has_prefix(file->f_path.dentry->d_name.name,
+			      LUO_MEMFD_PREFIX);
+}
+
+static void luo_memfd_name(struct file *file, char *name)
+{
+	strscpy(name, file->f_path.dentry->d_name.name +
+		strlen(LUO_MEMFD_PREFIX), LUO_NAME_LEN);
+}
+
+/* Index of the last page that belongs to the file; the size is not 0. */
+static pgoff_t luo_memfd_last(struct inode *inode)
+{
+	return (i_size_read(inode) - 1) >> PAGE_SHIFT;
+}
+
+/* How many pages the file has, those in swap included. */
+static unsigned long luo_memfd_present(struct inode *inode)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	unsigned long nr;
+
+	spin_lock(&info->lock);
+	nr = inode->i_mapping->nrpages + info->swapped;
+	spin_unlock(&info->lock);
+	return nr;
+}
+
+/* Did fallocate() reserve pages beyond the end? They are not carried. */
+static bool luo_memfd_has_tail(struct inode *inode)
+{
+	unsigned long index = 0;
+
+	if (i_size_read(inode))
+		index = luo_memfd_last(inode) + 1;
+	return xa_find(&inode->i_mapping->i_pages, &index, ULONG_MAX,
+		       XA_PRESENT);
+}
+
+/* How many folios there may be: one for each page while they are in swap. */
+static unsigned long luo_memfd_count(struct inode *inode)
+{
+	XA_STATE(xas, &inode->i_mapping->i_pages, 0);
+	unsigned long nr = 0;
+	void *entry;
+
+	rcu_read_lock();
+	xas_for_each(&xas, entry, luo_memfd_last(inode)) {
+		if (xas_retry(&xas, entry))
+			continue;
+		nr += xa_is_value(entry) ? 1UL << xas_get_order(&xas) : 1;
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+	}
+	rcu_read_unlock();
+	return nr;
+}
+
+/**
+ * struct luo_memfd_walk - a walk over what must be pinned
+ * @inode: the file
+ * @from: where to go on
+ * @known: folios to leave out, in the order of the file
+ * @nr_known: their number
+ */
+struct luo_memfd_walk {
+	struct inode *inode;
+	pgoff_t from;
+	const struct luo_memfd_folio *known;
+	u64 nr_known;
+};
+
+/* The next run of pages that exist, in at most one portion; 0 at the end. */
+static unsigned long luo_memfd_next_run(struct luo_memfd_walk *w,
+					pgoff_t *start)
+{
+	XA_STATE(xas, &w->inode->i_mapping->i_pages, w->from);
+	pgoff_t index, last = luo_memfd_last(w->inode);
+	unsigned long pages, nr = 0;
+	void *entry;
+
+	if (w->from > last)
+		return 0;
+
+	rcu_read_lock();
+	xas_for_each(&xas, entry, last) {
+		if (xas_retry(&xas, entry))
+			continue;
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+
+		pages = 1UL << xas_get_order(&xas);
+		index = round_down(xas.xa_index, pages);
+		while (w->nr_known && w->known->index < index) {
+			w->known++;
+			w->nr_known--;
+		}
+		if (w->nr_known && w->known->index == index) {
+			if (nr)
+				break;
+			continue;
+		}
+
+		index = max(index, w->from);
+		if (!nr)
+			*start = index;
+		else if (index != *start + nr)
+			break;
+		nr = min(round_down(index, pages) + pages, last + 1) - *start;
+		if (nr >= LUO_MEMFD_BATCH)
+			break;
+	}
+	rcu_read_unlock();
+	return min(nr, LUO_MEMFD_BATCH);
+}
+
+/*
+ * Pinning brings pages in from swap and moves them out of memory that cannot
+ * be kept. That fails while somebody does I/O straight to one of them.
+ */
+static long luo_memfd_pin_run(struct file *file, pgoff_t start,
+			      unsigned long nr)
+{
+	loff_t end = min_t(loff_t, ((loff_t)start + nr) << PAGE_SHIFT,
+			   i_size_read(file_inode(file))) - 1;
+	pgoff_t offset;
+	int tries;
+	long n;
+
+	for (tries = 0; tries < LUO_MEMFD_TRIES; tries++) {
+		n = memfd_pin_folios(file, (loff_t)start << PAGE_SHIFT, end,
+				     luo_memfd_batch, nr, &offset);
+		if (n != -ENOMEM && n != -EBUSY)
+			return n;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		msleep(LUO_MEMFD_TRY_MS);
+	}
+	return n;
+}
+
+static int luo_memfd_keep(struct folio *folio)
+{
+	int err;
+
+	if (folio_contain_hwpoisoned_page(folio))
+		return -EHWPOISON;
+
+	err = kho_preserve_folio(folio);
+	if (err)
+		return err;
+
+	folio_lock(folio);
+	/* Allocated, but never written: the old contents are not the file's. */
+	if (!folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		flush_dcache_folio(folio);
+		folio_mark_uptodate(folio);
+	}
+	/* A mapping may write at any time later, so the new kernel assumes so. */
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	return 0;
+}
+
+/* Pin what is there and not known yet, and put it on list @l. */
+static int luo_memfd_pin(struct luo_resource *res, int l)
+{
+	struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
+	struct luo_memfd *m = res->priv;
+	struct luo_memfd_walk w = { .inode = file_inode(res->file) };
+	struct luo_memfd_folio *out;
+	unsigned long max, nr;
+	pgoff_t start;
+	long n, i;
+	int err;
+
+	if (!i_size_read(w.inode))
+		return 0;
+
+	max = luo_memfd_count(w.inode);
+	if (l) {
+		w.known = m->folios[0];
+		w.nr_known = luo_memfd_ser(res)->lists[0].nr;
+		max -= min_t(u64, max, w.nr_known);
+	}
+	if (!max)
+		return 0;
+
+	/* vmalloc() of too much would dump the stack. */
+	out = __vmalloc(array_size(max, sizeof(*out)),
+			GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	if (!out)
+		return -ENOMEM;
+	m->folios[l] = out;
+
+	err = kho_preserve_vmalloc(out, &list->area);
+	if (err)
+		return err;
+	m->kept[l] = true;
+
+	while ((nr = luo_memfd_next_run(&w, &start))) {
+		n = luo_memfd_pin_run(res->file, start, nr);
+		if (n < 0)
+			return n;
+
+		for (i = 0; i < n; i++) {
+			struct folio *folio = luo_memfd_batch[i];
+
+			/* Written since the count: left to the freeze. */
+			if (list->nr == max)
+				goto out_unpin;
+			err = luo_memfd_keep(folio);
+			if (err)
+				goto out_unpin;
+
+			out[list->nr++] = (struct luo_memfd_folio) {
+				.pfn = folio_pfn(folio),
+				.index = folio->index,
+			};
+			m->nr_pages += folio_nr_pages(folio);
+			w.from = folio_next_index(folio);
+		}
+	}
+	return 0;
+
+out_unpin:
+	unpin_folios(luo_memfd_batch + i, n - i);
+	return err;
+}
+
+static void luo_memfd_describe(struct file *file, struct luo_memfd_ser *ser)
+{
+	struct inode *inode = file_inode(file);
+
+	ser->size = i_size_read(inode);
+	ser->pos = READ_ONCE(file->f_pos);
+	ser->seals = READ_ONCE(SHMEM_I(inode)->seals);
+	ser->mode = inode->i_mode;
+	ser->uid = from_kuid(&init_user_ns, inode->i_uid);
+	ser->gid = from_kgid(&init_user_ns, inode->i_gid);
+	ser->f_flags = file->f_flags & (O_APPEND | O_NONBLOCK);
+}
+
+static int luo_memfd_prepare(struct luo_resource *res)
+{
+	struct inode *inode = file_inode(res->file);
+	struct luo_memfd *m;
+	int err;
+
+	m = kzalloc_obj(*m, GFP_KERNEL);
+	if (!m)
+		return -ENOMEM;
+	res->priv = m;
+
+	/*
+	 * Whoever truncates or punches now has finished when the lock is
+	 * ours, and nobody can begin after. Pinning needs the lock no longer,
+	 * so writers are not held up by it.
+	 */
+	inode_lock(inode);
+	shmem_freeze(inode, true);
+	inode_unlock(inode);
+
+	luo_memfd_describe(res->file, luo_memfd_ser(res));
+	err = luo_memfd_pin(res, 0);
+	if (err)
+		return err;
+
+	m->tail = luo_memfd_has_tail(inode);
+	luo_memfd_ser(res)->nr_pages = m->nr_pages;
+	return 0;
+}
+
+static int luo_memfd_freeze(struct luo_resource *res)
+{
+	struct luo_memfd *m = res->priv;
+	int err;
+
+	luo_memfd_describe(res->file, luo_memfd_ser(res));
+
+	/* Pinned pages cannot go, so the same number means the same pages. */
+	if (!m->tail && luo_memfd_present(file_inode(res->file)) == m->nr_pages)
+		return 0;
+
+	err = luo_memfd_pin(res, 1);
+	if (err)
+		return err;
+	luo_memfd_ser(res)->nr_pages = m->nr_pages;
+	return 0;
+}
+
+static void luo_memfd_cancel(struct luo_resource *res)
+{
+	struct inode *inode = file_inode(res->file);
+	struct luo_memfd *m = res->priv;
+	int l;
+
+	/* PREPARE did not get far enough to do anything. */
+	if (!m)
+		return;
+
+	for (l = LUO_MEMFD_LISTS - 1; l >= 0; l--) {
+		struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
+
+		while (list->nr) {
+			unsigned long pfn = m->folios[l][--list->nr].pfn;
+			struct folio *folio = pfn_folio(pfn);
+
+			kho_unpreserve_folio(folio);
+			unpin_folio(folio);
+			if (!(list->nr % LUO_MEMFD_BATCH))
+				cond_resched();
+		}
+		if (m->kept[l])
+			kho_unpreserve_vmalloc(&list->area);
+		vfree(m->folios[l]);
+	}
+
+	inode_lock(inode);
+	shmem_freeze(inode, false);
+	inode_unlock(inode);
+
+	res->priv = NULL;
+	kfree(m);
+}
+
+static const struct luo_file_ops luo_memfd_ops = {
+	.can_preserve = luo_memfd_can_preserve,
+	.name = luo_memfd_name,
+	.bytes = luo_memfd_bytes,
+	.prepare = luo_memfd_prepare,
+	.freeze = luo_memfd_freeze,
+	.cancel = luo_memfd_cancel,
+	.restore = luo_memfd_restore,
+	.finish = luo_memfd_finish,
+};
+
+const struct luo_file_handler luo_memfd_handler = {
+	.compatible = LUO_MEMFD_COMPATIBLE,
+	.kind = "memfd",
+	.owner = THIS_MODULE,
+	.ops = &luo_memfd_ops,
+};

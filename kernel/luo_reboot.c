@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+/**
+ * DOC: The way out
+ *
+ * reboot(KEXEC) passes three places where a module can take part:
+ *
+ * 1. liveupdate_reboot(), the kernel's own hook for its own orchestrator. A
+ *    kprobe there sends the call to luo_reboot_veto(), whose error ends the
+ *    system call before anything was shut down. This is the only veto.
+ * 2. The reboot notifiers. Their answers are ignored, so this one only sees
+ *    to it that a kexec without the kprobe freezes too, or hands over nothing.
+ * 3. The dump of the kernel log just before the jump: too late for anything
+ *    but the last time stamp.
+ */
+#define pr_fmt(fmt) "luo: " fmt
+
+#include <linux/kmsg_dump.h>
+#include <linux/kprobes.h>
+#include <linux/ptrace.h>
+#include <linux/reboot.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+#ifdef CONFIG_KPROBES
+
+/* Takes the place of liveupdate_reboot(), which has nothing to do then. */
+static int luo_reboot_veto(void)
+{
+	int err = luo_leave();
+
+	if (err)
+		pr_warn("kexec refused (%d)\n", err);
+	return err;
+}
+
+static int luo_reboot_pre(struct kprobe *p, struct pt_regs *regs)
+{
+	instruction_pointer_set(regs, (unsigned long)luo_reboot_veto);
+	return 1;
+}
+NOKPROBE_SYMBOL(luo_reboot_pre);
+
+/*
+ * Does nothing, but without it the probe may be turned into a jump or an
+ * ftrace callback that ignores the changed instruction pointer.
+ */
+static void luo_reboot_post(struct kprobe *p, struct pt_regs *regs,
+			    unsigned long flags)
+{
+}
+NOKPROBE_SYMBOL(luo_reboot_post);
+
+static struct kprobe luo_reboot_probe = {
+	.symbol_name = "liveupdate_reboot",
+	.pre_handler = luo_reboot_pre,
+	.post_handler = luo_reboot_post,
+};
+
+static bool luo_probe_on;
+
+static int luo_probe_init(void)
+{
+	int err = register_kprobe(&luo_reboot_probe);
+
+	luo_probe_on = !err;
+	return err;
+}
+
+static void luo_probe_exit(void)
+{
+	if (luo_probe_on)
+		unregister_kprobe(&luo_reboot_probe);
+}
+
+#else /* !CONFIG_KPROBES */
+
+static int luo_probe_init(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void luo_probe_exit(void)
+{
+}
+
+#endif /* CONFIG_KPROBES */
+
+static int luo_reboot_notify(struct notifier_block *nb, unsigned long action,
+			     void *cmd)
+{
+	if (action != SYS_RESTART || !cmd || strcmp(cmd, "kexec reboot"))
+		return NOTIFY_DONE;
+
+	/* A failed freeze has cancelled the update: the tree is empty. */
+	if (luo_leave())
+		pr_err("freeze failed too late to stop the kexec: nothing is handed over\n");
+
+	luo_kho_stamp_jump();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block luo_reboot_nb = {
+	.notifier_call = luo_reboot_notify,
+	.priority = INT_MAX,
+};
+
+static void luo_reboot_last(struct kmsg_dumper *dumper,
+			    struct kmsg_dump_detail *detail)
+{
+	if (detail->reason == KMSG_DUMP_SHUTDOWN)
+		luo_kho_stamp_jump();
+}
+
+static struct kmsg_dumper luo_reboot_dumper = {
+	.dump = luo_reboot_last,
+	.max_reason = KMSG_DUMP_SHUTDOWN,
+};
+
+/**
+ * luo_reboot_init - take part in reboot(KEXEC)
+ *
+ * Works with whatever of the three hooks this kernel has.
+ */
+void luo_reboot_init(void)
+{
+	int err;
+
+	err = luo_probe_init();
+	if (err)
+		pr_info("no kprobe on the kexec path (%d): a refused freeze cannot stop a kexec, it will hand over nothing\n",
+			err);
+	register_reboot_notifier(&luo_reboot_nb);
+	kmsg_dump_register(&luo_reboot_dumper);
+}
+
+/**
+ * luo_reboot_exit - no longer take part
+ */
+void luo_reboot_exit(void)
+{
+	kmsg_dump_unregister(&luo_reboot_dumper);
+	unregister_reboot_notifier(&luo_reboot_nb);
+	luo_probe_exit();
+}
