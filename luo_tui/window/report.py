@@ -38,8 +38,8 @@ def blackout(stamps: Stamps) -> Blackout | None:
         return None
     borders = (
         ("freeze", stamps.freeze_begin, stamps.freeze_end),
-        ("until the jump", stamps.freeze_end, stamps.jump),
-        ("shutdown, jump, kernel boot, userspace up to luo.ko", stamps.jump, stamps.arrived),
+        ("device shutdown, until the jump", stamps.freeze_end, stamps.jump),
+        ("jump, kernel boot, userspace up to luo.ko", stamps.jump, stamps.arrived),
     )
     phases = []
     for name, begin, end in borders:

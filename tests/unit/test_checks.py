@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Each check can pass, and can stop the walk or warn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from luo_tui.model import (
+    Host,
+    KernelImage,
+    KexecState,
+    LuoState,
+    Resource,
+    ResourceState,
+    Snapshot,
+    State,
+)
+from luo_tui.window.checks import run_checks
+from luo_tui.window.walk import Level
+
+GOOD_IMAGE = KernelImage(
+    "/boot/vmlinuz-new", "new", 9, "/boot/initrd.img-new", "", True, "luo-ko-v1"
+)
+GOOD = Snapshot(
+    Host("hv", "old", "b"),
+    LuoState(State.NORMAL),
+    {0: Resource(0, "memfd", ResourceState.PRESERVED)},
+    compatible="luo-ko-v1",
+)
+LINE = "console=ttyS0 kho=on"
+
+
+def levels(
+    snapshot: Snapshot = GOOD, image: KernelImage = GOOD_IMAGE, line: str = LINE
+) -> dict[str, Level]:
+    return {f.check: f.level for f in run_checks(snapshot, image, line)}
+
+
+def test_a_good_target_passes_everything() -> None:
+    assert set(levels().values()) == {Level.OK}
+    assert len(levels()) == 8
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "snapshot", "image", "line"),
+    [
+        ("image", Level.BLOCKER, {}, {"fault": "is no kernel"}, LINE),
+        ("image", Level.WARNING, {}, {"release": "old"}, LINE),
+        ("initrd", Level.WARNING, {}, {"initrd": ""}, LINE),
+        ("target KHO", Level.BLOCKER, {}, {"kexec_handover": False}, LINE),
+        ("target KHO", Level.WARNING, {}, {"kexec_handover": None}, LINE),
+        ("target LUO", Level.BLOCKER, {}, {"orchestrator": ""}, LINE),
+        ("target LUO", Level.BLOCKER, {}, {"orchestrator": "luo-ko-v2"}, LINE),
+        ("target LUO", Level.WARNING, {"compatible": ""}, {}, LINE),
+        ("command line", Level.BLOCKER, {}, {}, "kho=on kho=off"),
+        ("command line", Level.WARNING, {}, {}, "quiet"),
+        ("kexec", Level.BLOCKER, {"kexec": KexecState(load_disabled=True)}, {}, LINE),
+        ("kexec", Level.WARNING, {"kexec": KexecState(crash_loaded=True)}, {}, LINE),
+        ("resources", Level.WARNING, {"resources": {}}, {}, LINE),
+        ("state", Level.BLOCKER, {"luo": LuoState(State.UPDATED)}, {}, LINE),
+        ("state", Level.BLOCKER, {"luo": LuoState(State.UNAVAILABLE, "no module")}, {}, LINE),
+    ],
+)
+def test_each_fault_is_found_by_its_check(
+    check: str, level: Level, snapshot: dict[str, object], image: dict[str, object], line: str
+) -> None:
+    found = levels(
+        replace(GOOD, **snapshot),  # type: ignore[arg-type]
+        replace(GOOD_IMAGE, **image),  # type: ignore[arg-type]
+        line,
+    )
+    assert found.pop(check) is level
+    assert set(found.values()) == {Level.OK}
+
+
+def test_whatever_is_not_good_has_words() -> None:
+    for finding in run_checks(GOOD, replace(GOOD_IMAGE, fault="is no kernel"), ""):
+        assert finding.text.endswith(".")
