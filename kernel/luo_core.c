@@ -160,7 +160,7 @@ int luo_prepare(void)
 
 	err = luo_kho_begin(luo_files_outgoing());
 	if (err) {
-		pr_warn("prepare failed (%d): no memory for the record\n", err);
+		pr_warn("prepare refused (%d): the record could not be begun\n", err);
 		return err;
 	}
 

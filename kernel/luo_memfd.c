@@ -157,13 +157,13 @@ static unsigned long luo_memfd_next_run(struct luo_memfd_walk *w,
 	xas_for_each(&xas, entry, last) {
 		if (xas_retry(&xas, entry))
 			continue;
+		pages = 1UL << xas_get_order(&xas);
+		index = round_down(xas.xa_index, pages);
 		if (need_resched()) {
 			xas_pause(&xas);
 			cond_resched_rcu();
 		}
 
-		pages = 1UL << xas_get_order(&xas);
-		index = round_down(xas.xa_index, pages);
 		while (w->nr_known && w->known->index < index) {
 			w->known++;
 			w->nr_known--;

@@ -48,6 +48,7 @@ struct luo_memfd_list {
  * @uid: owner, in the initial user namespace
  * @gid: group, likewise
  * @f_flags: O_APPEND and O_NONBLOCK
+ * @reserved: 0
  * @lists: the folios
  */
 struct luo_memfd_ser {

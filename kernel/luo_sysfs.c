@@ -23,6 +23,7 @@ static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr,
 {
 	return sysfs_emit(buf, "%s\n", luo_state_name(luo_state_get()));
 }
+
 static struct kobj_attribute state_attr = __ATTR_RO(state);
 
 static ssize_t compatible_show(struct kobject *kobj,
@@ -30,6 +31,7 @@ static ssize_t compatible_show(struct kobject *kobj,
 {
 	return sysfs_emit(buf, "%s\n", LUO_COMPATIBLE);
 }
+
 static struct kobj_attribute compatible_attr = __ATTR_RO(compatible);
 
 static ssize_t from_release_show(struct kobject *kobj,
@@ -37,6 +39,7 @@ static ssize_t from_release_show(struct kobject *kobj,
 {
 	return sysfs_emit(buf, "%s\n", luo_from_release);
 }
+
 static struct kobj_attribute from_release_attr = __ATTR_RO(from_release);
 
 static struct attribute *luo_attrs[] = {
