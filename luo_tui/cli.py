@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -97,12 +98,17 @@ def _console(orchestrator: Orchestrator, folder: Path) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    if args.resume is not None:
-        host = SimulatedHost.resume(args.resume)
-        return _console(host.orchestrator, args.resume)
-    with tempfile.TemporaryDirectory(prefix="luo-tui-demo-") as folder:
-        host = SimulatedHost.create(Path(folder), args.scenario, args.delay)
-        return _console(host.orchestrator, Path(folder))
+    if args.resume is None:
+        folder = Path(tempfile.mkdtemp(prefix="luo-tui-demo-"))
+        host = SimulatedHost.create(folder, args.scenario, args.delay)
+    else:
+        folder = args.resume
+        host = SimulatedHost.resume(folder)
+    try:
+        return _console(host.orchestrator, folder)
+    finally:
+        # Not reached by a simulated kexec, whose next boot takes the folder over.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _complain(lines: Sequence[str]) -> None:

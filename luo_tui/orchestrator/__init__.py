@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Change, Host, State
+from luo_tui.model import Change, Host, KexecState, State
 
 
 class Move(StrEnum):
@@ -100,8 +100,8 @@ class Kexec(Protocol):
         """Drop the image loaded for kexec; nothing loaded is no error."""
         ...
 
-    def loaded(self) -> bool:
-        """Whether an image is loaded now."""
+    def state(self) -> KexecState:
+        """Return what is loaded now, and whether anything can be."""
         ...
 
     def sync(self) -> None:
@@ -116,7 +116,10 @@ class Kexec(Protocol):
 class Orchestrator(Protocol):
     """Commands to one kind of kernel. Blocking; every refusal is an OSError with its errno."""
 
-    kexec: Kexec
+    @property
+    def kexec(self) -> Kexec:
+        """Loading and starting another kernel."""
+        ...
 
     @property
     def title(self) -> str:

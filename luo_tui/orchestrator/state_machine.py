@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""LUO v2 on this host: the state machine behind ``/dev/liveupdate``.
+
+The device is opened for each command and closed again: a watching console
+holds nothing, and any number of tools may use it side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+
+from luo_tui.model import Host, KexecState, State
+from luo_tui.orchestrator import Move, Moves, Source
+from luo_tui.sources import sysfs
+from luo_tui.uapi import caps, kexec, kho, luo_v2
+
+MOVES: Moves = MappingProxyType(
+    {
+        (State.NORMAL, Move.PREPARE): State.PREPARED,
+        (State.PREPARED, Move.FREEZE): State.FROZEN,
+        (State.PREPARED, Move.CANCEL): State.NORMAL,
+        (State.FROZEN, Move.CANCEL): State.NORMAL,
+        (State.UPDATED, Move.FINISH): State.NORMAL,
+    }
+)
+"""The legal moves of LUO v2, from the RFC of May 2025."""
+
+_EVENTS: Mapping[Move, int] = {
+    Move.PREPARE: luo_v2.EVENT_PREPARE,
+    Move.FREEZE: luo_v2.EVENT_FREEZE,
+    Move.CANCEL: luo_v2.EVENT_CANCEL,
+    Move.FINISH: luo_v2.EVENT_FINISH,
+}
+_NAMELESS = ("", "(none)", "localhost", "localhost.localdomain")
+
+
+class HostKexec:
+    """Kexec on this host. See :mod:`luo_tui.uapi.kexec` for each errno."""
+
+    boot_folder = Path("/boot")
+    modules_folder = Path("/lib/modules")
+
+    def command_line(self) -> str:
+        """Return the running command line without what the boot loader put on it."""
+        drop = ("BOOT_IMAGE=", "initrd=")
+        return " ".join(w for w in kho.command_line().split() if not w.startswith(drop))
+
+    def load(self, image: str, initrd: str, command_line: str) -> None:
+        """Load an image in place of whatever is loaded."""
+        kexec.load(image, initrd, command_line)
+
+    def unload(self) -> None:
+        """Drop the loaded image."""
+        kexec.unload()
+
+    def state(self) -> KexecState:
+        """Return what is loaded now."""
+        return KexecState(kexec.loaded(), kexec.crash_loaded(), kexec.load_disabled())
+
+    def sync(self) -> None:
+        """Write all file systems out."""
+        os.sync()
+
+    def reboot(self) -> NoReturn:
+        """Jump."""
+        kexec.reboot()
+
+
+class StateMachine:
+    """LUO v2 through luo.ko, or the reason why it is not there.
+
+    It exists on any host: where there is no orchestrator, :meth:`state` says
+    ENOENT, the sources tell of state ``unavailable``, and they notice when the
+    module comes.
+    """
+
+    demo = False
+    moves = MOVES
+
+    def __init__(self) -> None:
+        """Nothing is opened before it is needed."""
+        self.kexec = HostKexec()
+
+    @property
+    def title(self) -> str:
+        """What stands behind it."""
+        return "LUO v2 (luo.ko)"
+
+    def may_act(self) -> bool:
+        """Whether this process has CAP_SYS_ADMIN and CAP_SYS_BOOT."""
+        return caps.may_act()
+
+    def host(self) -> Host:
+        """Return the machine as it is now."""
+        name = platform.node()
+        return Host(name or "(none)", os.uname().release, boot_id(), name not in _NAMELESS)
+
+    def state(self) -> State:
+        """Ask the kernel: by GET_STATE where this process may, else by sysfs."""
+        if not self.may_act():
+            return sysfs.read_state().state
+        with self._device() as device:
+            return luo_v2.get_state(device)
+
+    def move(self, move: Move) -> None:
+        """Ask for a move; blocks until it is done."""
+        with self._device() as device:
+            luo_v2.event(device, _EVENTS[move])
+
+    def preserve(self, fd: int) -> int:
+        """Have the kernel keep the file behind ``fd``."""
+        with self._device() as device:
+            return luo_v2.preserve(device, fd)
+
+    def unpreserve(self, token: int) -> None:
+        """Give a preserved file up."""
+        with self._device() as device:
+            luo_v2.unpreserve(device, token)
+
+    def restore(self, token: int) -> int:
+        """Return a new descriptor for what came over."""
+        with self._device() as device:
+            return luo_v2.restore(device, token)
+
+    def sources(self) -> Sequence[Source]:
+        """Return the sources of LUO v2: the state attribute and the class's events."""
+        from luo_tui.sources.udev import ResourceSource
+
+        return (sysfs.StateSource(), ResourceSource())
+
+    @contextlib.contextmanager
+    def _device(self) -> Iterator[int]:
+        device = luo_v2.open_device()
+        try:
+            yield device
+        finally:
+            os.close(device)
+
+
+def boot_id() -> str:
+    """Return the id of this boot; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

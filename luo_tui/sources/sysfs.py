@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""``/sys/kernel/liveupdate``: an attribute that notifies, and what stands beside it.
+
+``state`` is announced by sysfs_notify() at each change: poll(2) wakes with
+POLLPRI|POLLERR after it was read once (kernel/luo_sysfs.c). Where the folder
+is missing there is nothing to poll: the source then waits silently, and the
+hub opens it again on the uevent of ``/dev/liveupdate``, by which the module's
+coming is known.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from luo_tui.model import Change, LuoChanged, LuoState, Stamps, State
+from luo_tui.sources.clean import clean
+from luo_tui.uapi import kho, luo_v2
+
+FOLDER = Path("/sys/kernel/liveupdate")
+
+
+def read_state(folder: Path = FOLDER) -> LuoState:
+    """Return the state, or ``unavailable`` with the reason, or ``unknown`` with the word."""
+    try:
+        return LuoState.parse(clean((folder / "state").read_text(errors="surrogateescape")[:80]))
+    except FileNotFoundError:
+        return LuoState(State.UNAVAILABLE, _why())
+    except OSError as error:
+        return LuoState(State.UNAVAILABLE, f"{folder}/state: {error.strerror}")
+
+
+def read_luo(folder: Path = FOLDER) -> LuoChanged:
+    """Return the state with all that stands beside it."""
+    luo = read_state(folder)
+    if not luo.state.usable:
+        return LuoChanged(luo)
+    stamps = Stamps(**{f.name: _number(folder / "times" / f.name) for f in fields(Stamps)})
+    return LuoChanged(luo, stamps, _line(folder / "compatible"), _line(folder / "from_release"))
+
+
+def _why() -> str:
+    if Path(luo_v2.DEVICE).exists():
+        return (
+            "/dev/liveupdate speaks the sessions interface of Linux 6.19 and later, which this "
+            "version does not drive (boot with liveupdate=off and load luo.ko)"
+        )
+    return kho.why_unavailable()
+
+
+def _line(path: Path) -> str:
+    try:
+        return clean(path.read_text(errors="surrogateescape").strip())
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+class StateSource:
+    """Blocks on the state attribute."""
+
+    name = "state"
+    events = select.POLLPRI | select.POLLERR
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """``folder`` is the kernel's, or a test's."""
+        self._folder = folder
+        self._fd = -1
+
+    def fileno(self) -> int:
+        """Return the descriptor of the attribute."""
+        return self._fd
+
+    def reopen(self) -> None:
+        """Open the attribute, or where there is none something that never wakes."""
+        self.close()
+        try:
+            self._fd = os.open(self._folder / "state", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._fd = os.eventfd(0, os.EFD_CLOEXEC)
+        else:
+            # The kernel announces changes only to those who have read.
+            os.read(self._fd, 64)
+
+    def enumerate(self) -> Sequence[Change]:
+        """Read the state and what stands beside it; a missing one is a state too."""
+        return (read_luo(self._folder),)
+
+    def drain(self) -> Sequence[Change] | None:
+        """Take the news; OSError when the module has gone."""
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        if not os.read(self._fd, 64):
+            raise OSError(errno.ENODEV, "luo.ko was unloaded")
+        return self.enumerate()
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""The class ``liveupdate``: one device for each preserved descriptor.
+
+Events come by netlink: udev's where udevd runs, the kernel's own otherwise.
+Each carries what is needed but the names (kernel/luo_devices.c); those are
+read from sysfs, with a device that has gone meanwhile passed over. Events of
+``/dev/liveupdate`` itself come through the same monitor, so that the module's
+coming and going is noticed too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import select
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from luo_tui.model import (
+    Change,
+    Resource,
+    ResourceGone,
+    ResourcePut,
+    ResourcesRead,
+    ResourceState,
+)
+from luo_tui.sources.clean import clean
+
+CLASS = Path("/sys/class/liveupdate")
+_BUFFER = 8 << 20
+"""Bytes of netlink receive buffer: some ten thousand events before an overrun."""
+_UDEVD = Path("/run/udev/control")
+
+
+def read_resources(folder: Path = CLASS) -> tuple[Resource, ...]:
+    """Enumerate the class from sysfs alone; no class is no resources."""
+    try:
+        entries = [e for e in folder.iterdir() if e.name.startswith("token")]
+    except OSError:
+        return ()
+    found = (read_resource(entry) for entry in entries)
+    return tuple(r for r in found if r is not None)
+
+
+def read_resource(folder: Path) -> Resource | None:
+    """Read one device's attributes; None when it has gone or makes no sense."""
+
+    def text(name: str) -> str:
+        return clean((folder / name).read_text(errors="surrogateescape").removesuffix("\n"))
+
+    try:
+        return Resource(
+            token=int(text("token")),
+            kind=text("kind"),
+            state=ResourceState(text("state")),
+            name=text("name"),
+            bytes=int(text("bytes")),
+            pid=int(text("pid")),
+            comm=text("comm"),
+        )
+    except (OSError, ValueError):
+        return None
+
+
+class ResourceSource:
+    """Blocks on the netlink socket of a udev monitor."""
+
+    name = "resources"
+    events = select.POLLIN
+
+    def __init__(self, folder: Path = CLASS) -> None:
+        """``folder`` is the kernel's, or a test's."""
+        self._folder = folder
+        self._monitor: Any = None
+
+    def fileno(self) -> int:
+        """Return the netlink socket."""
+        return self._monitor.fileno() if self._monitor is not None else -1
+
+    def reopen(self) -> None:
+        """Open the monitor, before anything is enumerated, so that nothing falls in between."""
+        # Slow to import, and of no use to a command that only enumerates.
+        import pyudev
+
+        self.close()
+        group = "udev" if _UDEVD.exists() else "kernel"
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=group)
+        monitor.filter_by("liveupdate")
+        monitor.filter_by("misc")
+        # Only root may have a large one; an overrun is noticed all the same.
+        with contextlib.suppress(OSError):
+            monitor.set_receive_buffer_size(_BUFFER)
+        monitor.start()
+        self._monitor = monitor
+
+    def enumerate(self) -> Sequence[Change]:
+        """Read the class."""
+        return (ResourcesRead(read_resources(self._folder)),)
+
+    def drain(self) -> Sequence[Change] | None:
+        """Take all events that wait; None after an overrun, or when the module came or went."""
+        changes: list[Change] = []
+        while True:
+            try:
+                device = self._monitor.poll(timeout=0)
+            except OSError as error:
+                if error.errno == errno.ENOBUFS:
+                    return None
+                raise
+            if device is None:
+                return changes
+            if device.subsystem == "misc":
+                if device.sys_name == "liveupdate":
+                    return None
+                continue
+            changes.extend(self._change(device))
+
+    def _change(self, device: Any) -> Iterable[Change]:
+        try:
+            token = int(device.properties["LUO_TOKEN"])
+        except (KeyError, ValueError):
+            return ()
+        if device.action == "remove":
+            return (ResourceGone(token),)
+        resource = read_resource(self._folder / f"token{token}")
+        return (ResourcePut(resource),) if resource is not None else ()
+
+    def close(self) -> None:
+        """Drop the monitor; its socket is closed with it."""
+        self._monitor = None
