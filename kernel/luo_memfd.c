@@ -37,6 +37,9 @@
 /* Folios are pinned in portions of this many pages. */
 #define LUO_MEMFD_BATCH		512
 
+/* Room for folios that are written while FREEZE looks for new ones. */
+#define LUO_MEMFD_SPARE		1024
+
 /* Somebody's I/O on a page that must move first ends after some moments. */
 #define LUO_MEMFD_TRIES		10
 #define LUO_MEMFD_TRY_MS	20
@@ -236,8 +239,34 @@ static int luo_memfd_keep(struct folio *folio)
 	return 0;
 }
 
-/* Pin what is there and not known yet, and put it on list @l. */
-static int luo_memfd_pin(struct luo_resource *res, int l)
+static void luo_memfd_unpin(struct luo_resource *res, int l)
+{
+	struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
+	struct luo_memfd *m = res->priv;
+
+	while (list->nr) {
+		struct folio *folio = pfn_folio(m->folios[l][--list->nr].pfn);
+
+		m->nr_pages -= folio_nr_pages(folio);
+		kho_unpreserve_folio(folio);
+		unpin_folio(folio);
+		if (!(list->nr % LUO_MEMFD_BATCH))
+			cond_resched();
+	}
+	if (m->kept[l])
+		kho_unpreserve_vmalloc(&list->area);
+	vfree(m->folios[l]);
+
+	m->kept[l] = false;
+	m->folios[l] = NULL;
+	memset(list, 0, sizeof(*list));
+}
+
+/*
+ * Pin what is there and not known yet, and put it on list @l. Processes write
+ * meanwhile; more than @spare new folios and the list is too small (-E2BIG).
+ */
+static int luo_memfd_pin(struct luo_resource *res, int l, unsigned long spare)
 {
 	struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
 	struct luo_memfd *m = res->priv;
@@ -257,6 +286,7 @@ static int luo_memfd_pin(struct luo_resource *res, int l)
 		w.nr_known = luo_memfd_ser(res)->lists[0].nr;
 		max -= min_t(u64, max, w.nr_known);
 	}
+	max += spare;
 	if (!max)
 		return 0;
 
@@ -280,10 +310,7 @@ static int luo_memfd_pin(struct luo_resource *res, int l)
 		for (i = 0; i < n; i++) {
 			struct folio *folio = luo_memfd_batch[i];
 
-			/* Written since the count: left to the freeze. */
-			if (list->nr == max)
-				goto out_unpin;
-			err = luo_memfd_keep(folio);
+			err = list->nr < max ? luo_memfd_keep(folio) : -E2BIG;
 			if (err)
 				goto out_unpin;
 
@@ -336,8 +363,9 @@ static int luo_memfd_prepare(struct luo_resource *res)
 	inode_unlock(inode);
 
 	luo_memfd_describe(res->file, luo_memfd_ser(res));
-	err = luo_memfd_pin(res, 0);
-	if (err)
+	/* Folios too new for the list are new to the freeze as well. */
+	err = luo_memfd_pin(res, 0, 0);
+	if (err && err != -E2BIG)
 		return err;
 
 	m->tail = luo_memfd_has_tail(inode);
@@ -348,7 +376,8 @@ static int luo_memfd_prepare(struct luo_resource *res)
 static int luo_memfd_freeze(struct luo_resource *res)
 {
 	struct luo_memfd *m = res->priv;
-	int err;
+	unsigned long spare = LUO_MEMFD_SPARE;
+	int tries, err;
 
 	luo_memfd_describe(res->file, luo_memfd_ser(res));
 
@@ -356,7 +385,13 @@ static int luo_memfd_freeze(struct luo_resource *res)
 	if (!m->tail && luo_memfd_present(file_inode(res->file)) == m->nr_pages)
 		return 0;
 
-	err = luo_memfd_pin(res, 1);
+	for (tries = 0; tries < LUO_MEMFD_TRIES; tries++) {
+		err = luo_memfd_pin(res, 1, spare);
+		if (err != -E2BIG)
+			break;
+		luo_memfd_unpin(res, 1);
+		spare *= 4;
+	}
 	if (err)
 		return err;
 	luo_memfd_ser(res)->nr_pages = m->nr_pages;
@@ -373,22 +408,8 @@ static void luo_memfd_cancel(struct luo_resource *res)
 	if (!m)
 		return;
 
-	for (l = LUO_MEMFD_LISTS - 1; l >= 0; l--) {
-		struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
-
-		while (list->nr) {
-			unsigned long pfn = m->folios[l][--list->nr].pfn;
-			struct folio *folio = pfn_folio(pfn);
-
-			kho_unpreserve_folio(folio);
-			unpin_folio(folio);
-			if (!(list->nr % LUO_MEMFD_BATCH))
-				cond_resched();
-		}
-		if (m->kept[l])
-			kho_unpreserve_vmalloc(&list->area);
-		vfree(m->folios[l]);
-	}
+	for (l = LUO_MEMFD_LISTS - 1; l >= 0; l--)
+		luo_memfd_unpin(res, l);
 
 	inode_lock(inode);
 	shmem_freeze(inode, false);

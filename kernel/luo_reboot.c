@@ -16,6 +16,7 @@
 
 #include <linux/kmsg_dump.h>
 #include <linux/kprobes.h>
+#include <linux/module.h>
 #include <linux/ptrace.h>
 #include <linux/reboot.h>
 #include <linux/string.h>
@@ -29,13 +30,18 @@ static int luo_reboot_veto(void)
 {
 	int err = luo_leave();
 
-	if (err)
+	if (err) {
 		pr_warn("kexec refused (%d)\n", err);
+		module_put(THIS_MODULE);
+	}
 	return err;
 }
 
 static int luo_reboot_pre(struct kprobe *p, struct pt_regs *regs)
 {
+	/* What runs next may sleep, and the probe protects it no longer. */
+	if (!try_module_get(THIS_MODULE))
+		return 0;
 	instruction_pointer_set(regs, (unsigned long)luo_reboot_veto);
 	return 1;
 }
