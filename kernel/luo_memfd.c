@@ -255,11 +255,40 @@ static void luo_memfd_unpin(struct luo_resource *res, int l)
 	}
 	if (m->kept[l])
 		kho_unpreserve_vmalloc(&list->area);
-	vfree(m->folios[l]);
+	if (m->folios[l] != luo_memfd_ser(res)->few)
+		vfree(m->folios[l]);
 
 	m->kept[l] = false;
 	m->folios[l] = NULL;
 	memset(list, 0, sizeof(*list));
+}
+
+/* An array for @max folios that the new kernel will find. */
+static int luo_memfd_array(struct luo_resource *res, int l, unsigned long max)
+{
+	struct luo_memfd_ser *ser = luo_memfd_ser(res);
+	struct luo_memfd *m = res->priv;
+	int err;
+
+	if (!l && max <= LUO_MEMFD_FEW) {
+		m->folios[l] = ser->few;
+		return 0;
+	}
+
+	/* vmalloc() of too much would dump the stack. */
+	m->folios[l] = __vmalloc(array_size(max, sizeof(*m->folios[l])),
+				 GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+	if (!m->folios[l])
+		return -ENOMEM;
+
+	err = kho_preserve_vmalloc(m->folios[l], &ser->lists[l].area);
+	if (err) {
+		/* What it filled in already stands for nothing. */
+		memset(&ser->lists[l].area, 0, sizeof(ser->lists[l].area));
+		return err;
+	}
+	m->kept[l] = true;
+	return 0;
 }
 
 /*
@@ -290,17 +319,10 @@ static int luo_memfd_pin(struct luo_resource *res, int l, unsigned long spare)
 	if (!max)
 		return 0;
 
-	/* vmalloc() of too much would dump the stack. */
-	out = __vmalloc(array_size(max, sizeof(*out)),
-			GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
-	if (!out)
-		return -ENOMEM;
-	m->folios[l] = out;
-
-	err = kho_preserve_vmalloc(out, &list->area);
+	err = luo_memfd_array(res, l, max);
 	if (err)
 		return err;
-	m->kept[l] = true;
+	out = m->folios[l];
 
 	while ((nr = luo_memfd_next_run(&w, &start))) {
 		n = luo_memfd_pin_run(res->file, start, nr);

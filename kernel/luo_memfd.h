@@ -27,8 +27,9 @@ struct luo_memfd_folio {
 
 /**
  * struct luo_memfd_list - folios that were pinned together
- * @area: vmalloc area with an array of struct luo_memfd_folio
- * @nr: number of entries; 0: there is no area
+ * @area: vmalloc area with an array of struct luo_memfd_folio; if there is
+ *	none, the array is in the record itself
+ * @nr: number of entries
  */
 struct luo_memfd_list {
 	struct kho_vmalloc area;
@@ -37,6 +38,9 @@ struct luo_memfd_list {
 
 /* Pinned by PREPARE; found on top of that by FREEZE. */
 #define LUO_MEMFD_LISTS		2
+
+/* So many folios need no area of their own: there may be many small files. */
+#define LUO_MEMFD_FEW		4
 
 /**
  * struct luo_memfd_ser - all of a memfd but its folios and its name
@@ -50,6 +54,7 @@ struct luo_memfd_list {
  * @f_flags: O_APPEND and O_NONBLOCK
  * @reserved: 0
  * @lists: the folios
+ * @few: the array of the first list if that is short
  */
 struct luo_memfd_ser {
 	u64 size;
@@ -62,6 +67,7 @@ struct luo_memfd_ser {
 	u32 f_flags;
 	u32 reserved;
 	struct luo_memfd_list lists[LUO_MEMFD_LISTS];
+	struct luo_memfd_folio few[LUO_MEMFD_FEW];
 };
 
 static_assert(sizeof(struct luo_memfd_ser) <= LUO_SER_DATA_LEN);

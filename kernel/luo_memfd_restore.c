@@ -137,8 +137,14 @@ static int luo_memfd_lists(struct luo_resource *res, struct luo_memfd_in *in)
 	for (l = 0; l < LUO_MEMFD_LISTS; l++) {
 		struct luo_memfd_list *list = &ser->lists[l];
 
-		if (!list->area.first.phys || in->folios[l])
+		if (in->folios[l])
 			continue;
+		if (!list->area.first.phys) {
+			if (!l)
+				in->folios[l] = ser->few;
+			list->nr = l ? 0 : min(list->nr, LUO_MEMFD_FEW);
+			continue;
+		}
 
 		/* Its first allocation is the only failure to try again. */
 		room = kvmalloc_array(list->area.total_pages,
@@ -308,12 +314,16 @@ static void luo_memfd_dress(struct file *file, struct luo_memfd_ser *ser)
 }
 
 /* What is left over after a restore, or instead of one. */
-static void luo_memfd_free(struct luo_memfd_in *in)
+static void luo_memfd_free(struct luo_resource *res)
 {
+	struct luo_memfd_in *in = res->priv;
 	int l;
 
-	for (l = 0; l < LUO_MEMFD_LISTS; l++)
-		vfree(in->folios[l]);
+	for (l = 0; l < LUO_MEMFD_LISTS; l++) {
+		if (in->folios[l] != luo_memfd_ser(res)->few)
+			vfree(in->folios[l]);
+	}
+	res->priv = NULL;
 	kfree(in);
 }
 
@@ -357,8 +367,7 @@ int luo_memfd_restore(struct luo_resource *res, struct file **filep)
 
 	luo_memfd_dress(in->file, ser);
 	*filep = in->file;
-	luo_memfd_free(in);
-	res->priv = NULL;
+	luo_memfd_free(res);
 	return 0;
 }
 
@@ -396,8 +405,7 @@ void luo_memfd_finish(struct luo_resource *res)
 	}
 	if (in->file)
 		fput(in->file);
-	luo_memfd_free(in);
-	res->priv = NULL;
+	luo_memfd_free(res);
 	return;
 
 lost:
