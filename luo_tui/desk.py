@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""What lies on the operator's desk: the facts of the moment, and one window to act through.
+
+No Textual here. The console asks the desk for a :class:`View` whenever the hub
+has news, and hands it consents; the desk asks the rules in ``window/``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.orchestrator import Orchestrator
+from luo_tui.window.acts import Consent, Plan, Window
+from luo_tui.window.checks import run_checks
+from luo_tui.window.images import read_image, scan
+from luo_tui.window.journal import Story
+from luo_tui.window.walk import Act, Action, Facts, Walk, ours_is_loaded, walk
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything the screens draw, at one instant."""
+
+    facts: Facts
+    walk: Walk
+    title: str
+    """What stands behind the console: LUO v2, or simulated."""
+    demo: bool
+    ours: bool
+    """Whether the image that is loaded was loaded by this window."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The picture that the walk was decided on."""
+        return self.facts.snapshot
+
+    @property
+    def watching(self) -> bool:
+        """Whether this console cannot act: no privilege, or another console has the window."""
+        return not self.facts.may_act or self.facts.owner is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An act as it was put to the operator, with the facts it was put on."""
+
+    action: Action
+    view: View
+    plan: Plan | None
+
+    def still(self, view: View) -> bool:
+        """Whether the facts that the question rests on are the same in ``view``."""
+        now, then = view.snapshot, self.view.snapshot
+        if view.walk.action(self.action.act) != self.action:
+            return False
+        if now.luo.state is not then.luo.state:
+            return False
+        tokens = [r.token for r in then.outgoing]
+        carries = self.action.act in (Act.PREPARE, Act.KEXEC)
+        return not carries or [r.token for r in now.outgoing] == tokens
+
+    def consent(self, typed: str = "") -> Consent:
+        """Turn the operator's yes into a consent to exactly what was shown."""
+        if self.action.act is not Act.KEXEC:
+            return Consent.to(self.action.act, self.view.snapshot)
+        story = self.view.facts.story
+        target = story.target if story else ""
+        return Consent.to(Act.KEXEC, self.view.snapshot, target=target, typed=typed)
+
+
+class Desk:
+    """One console's facts and its window. The acts block: call them from one worker at a time."""
+
+    def __init__(
+        self, orchestrator: Orchestrator, folder: Path, look: Callable[[], Snapshot]
+    ) -> None:
+        """``look`` reads the facts anew from the kernel, in whatever thread calls it."""
+        self.orchestrator = orchestrator
+        self.folder = folder
+        self.window = Window(orchestrator, folder, look)
+        self.busy = threading.Lock()
+        """Held while an act is under way."""
+        self._chosen: KernelImage | None = None
+        self._resumed: KernelImage | None = None
+        self._command_line = orchestrator.kexec.command_line()
+
+    def view(self, snapshot: Snapshot) -> View:
+        """Decide what this snapshot has come to, with the journal and the owner as of now."""
+        story = self.window.story()
+        image = self._image(snapshot, story)
+        facts = Facts(
+            snapshot=snapshot,
+            may_act=self.orchestrator.may_act(),
+            image=image,
+            findings=run_checks(snapshot, image, self._command_line) if image else (),
+            story=story,
+            owner=self.window.owner(),
+        )
+        return View(
+            facts=facts,
+            walk=walk(facts),
+            title=self.orchestrator.title,
+            demo=self.orchestrator.demo,
+            ours=ours_is_loaded(snapshot, story),
+        )
+
+    def targets(self, running: str) -> Sequence[KernelImage]:
+        """Read the images that could be loaded; takes its time on a slow disk."""
+        kexec = self.orchestrator.kexec
+        return scan(kexec.boot_folder, kexec.modules_folder, running)
+
+    def choose(self, image: KernelImage) -> None:
+        """Make ``image`` the target from now on."""
+        self._chosen = image
+
+    def ask(self, view: View, act: Act) -> Question | None:
+        """Put an act to the operator as it stands in ``view``; None where it makes no sense."""
+        action = view.walk.action(act)
+        if action is None:
+            return None
+        image = view.facts.image
+        if act is Act.KEXEC:
+            image = self._loaded(view.snapshot, view.facts.story)
+        return Question(action, view, Plan(image, self._command_line) if image else None)
+
+    def do(self, consent: Consent, plan: Plan | None) -> tuple[str, ...]:
+        """Do one act, except the kexec. Blocks; returns what is left to say."""
+        match consent.act:
+            case Act.LOAD if plan is not None:
+                self.window.load(consent, plan)
+            case Act.UNLOAD:
+                self.window.unload(consent)
+            case Act.PREPARE:
+                self.window.prepare(consent)
+            case Act.CANCEL:
+                return self.window.cancel(consent)
+            case Act.FINISH:
+                self.window.finish(consent)
+            case _:
+                raise ValueError(f"{consent.act} is not done from here")
+        return ()
+
+    def _image(self, snapshot: Snapshot, story: Story | None) -> KernelImage | None:
+        """Return the target: what was chosen here, unless an update is under way with another."""
+        loaded = self._loaded(snapshot, story)
+        if loaded is None or snapshot.luo.state is State.NORMAL:
+            return self._chosen or loaded
+        return loaded
+
+    def _loaded(self, snapshot: Snapshot, story: Story | None) -> KernelImage | None:
+        """Return the image that this window has loaded, read again after a restart."""
+        if story is None or not story.image or not ours_is_loaded(snapshot, story):
+            return None
+        for known in (self._chosen, self._resumed):
+            if known is not None and known.path == story.image:
+                return known
+        modules = self.orchestrator.kexec.modules_folder
+        self._resumed = read_image(Path(story.image), modules)
+        return self._resumed

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The question before the point of no return.
+
+The keys to the end: Tab (from the harmless answer to the field), the host's
+name, Tab (to the answer that is armed by then), Enter. No key held down and no
+Enter pressed twice gets there: Enter in the field presses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.events import Paste
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from luo_tui.desk import Question, View
+from luo_tui.screens.asking import AskAct
+from luo_tui.screens.base import Pairs
+from luo_tui.widgets.outcome import Outcome
+from luo_tui.widgets.picture import MOST, listed
+from luo_tui.widgets.text import Row, plain
+from luo_tui.window.walk import Action
+
+
+class Field(Input):
+    """One line to type into. It does not blink, and takes no paste."""
+
+    def __init__(self) -> None:
+        """Start out empty."""
+        super().__init__(id="typed", compact=True, select_on_focus=False, max_length=255)
+        self.cursor_blink = False
+
+    def on_paste(self, event: Paste) -> None:
+        """Pasting proves nothing."""
+        event.prevent_default()
+        event.stop()
+        screen = self.screen
+        if isinstance(screen, AskKexec):
+            screen.say("Pasting proves nothing: type it.")
+
+
+class AskKexec(AskAct):
+    """Opens with the loss; armed by typing the host's name, and by nothing else."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(self, question: Question) -> None:
+        """``question`` is that of the kexec."""
+        super().__init__(question)
+        self._word = question.action.typed
+
+    def lines(self, action: Action) -> Sequence[Row]:
+        """Return the loss, then what survives it."""
+        return (
+            *listed("Lost", action.lost, MOST, style="$text-error"),
+            *listed("Survives", action.survives, MOST),
+            *listed("Does", action.does, MOST),
+            Row(action.way_back, "Way back"),
+        )
+
+    def answers(self) -> Iterable[Widget]:
+        """Yield the harmless answer, the field, the other one."""
+        yield Outcome(self._keep, id="keep")
+        with Horizontal(id="field"):
+            yield Static(Content(f"  To arm it, type {plain(self._word)}: ["), id="ask")
+            yield Field()
+            yield Static(Content("]"))
+        yield Outcome(self._go, id="go", disabled=True)
+
+    def keys(self, view: View) -> Pairs:
+        """Return the keys; the name is typed into the field."""
+        del view
+        return [("Tab", "next"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
+
+    @property
+    def typed(self) -> str:
+        """What stands in the field."""
+        return self.query_one(Field).value
+
+    @property
+    def answerable(self) -> bool:
+        """Whether exactly the right word was typed, to a question that still stands."""
+        return bool(self._word) and self.typed == self._word and not self.stale
+
+    @on(Input.Changed)
+    def _typing(self) -> None:
+        self.say("")
+        self.query_one("#go", Outcome).disabled = not self.answerable
+
+    @on(Input.Submitted)
+    def _entered(self) -> None:
+        if self.stale:
+            return
+        if self.answerable:
+            self.say("That is right. Tab goes to the answer below, Enter there ends this kernel.")
+        else:
+            self.say(f"{self.typed!r} is not {self._word!r}: nothing was done.")
+
+    def withdraw(self) -> None:
+        """Take the act away."""
+        super().withdraw()
+        self.query_one(Field).disabled = True

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The overview: the state as the largest thing, and everything that an update would carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from luo_tui.desk import View
+from luo_tui.screens.base import ACT_BINDINGS, Drawn, Pairs, act_keys, may_choose
+from luo_tui.widgets.banner import Banner
+from luo_tui.widgets.machine import Machine
+from luo_tui.widgets.picture import headline, machine, tally
+from luo_tui.widgets.resources import ResourceList
+from luo_tui.widgets.sheet import Sheet
+from luo_tui.widgets.steps import Steps
+from luo_tui.widgets.text import Row
+
+
+class Overview(Drawn[None]):
+    """The base screen."""
+
+    AUTO_FOCUS = "ResourceList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *ACT_BINDINGS,
+        Binding("enter,w", "app.walk", "walk", show=False),
+    ]
+
+    def furniture(self) -> Iterable[Widget]:
+        """State, state machine, what it means, resources."""
+        yield Banner()
+        yield Machine()
+        with Horizontal(id="middle"):
+            with Vertical(id="meaning"):
+                yield Sheet(id="headline")
+                yield Sheet(id="machine")
+            yield Steps()
+        yield Sheet(id="tally")
+        yield Sheet(id="heads")
+        yield ResourceList()
+
+    def draw(self, view: View) -> None:
+        """Bring everything up to date."""
+        snapshot = view.snapshot
+        self.query_one(Banner).show(snapshot.luo.state)
+        self.query_one(Machine).show(snapshot.luo.state)
+        self.query_one(Steps).show(view.walk)
+        self.query_one("#headline", Sheet).show(headline(view))
+        self.query_one("#machine", Sheet).show([*machine(view), Row(view.title, "orchestrator")])
+        self.query_one(ResourceList).show(tuple(r for _, r in sorted(snapshot.resources.items())))
+        self._count()
+
+    def keys(self, view: View) -> Pairs:
+        """Return the keys that do something now."""
+        target = [("t", "target")] if may_choose(view) else []
+        return [("Enter", "walk"), *act_keys(view), *target, ("?", "help"), ("q", "quit")]
+
+    def on_resource_list_moved(self) -> None:
+        """Say which part of the list is in view."""
+        self._count()
+
+    def _count(self) -> None:
+        if self.view is None:
+            return
+        resources = self.query_one(ResourceList)
+        first, last = resources.in_view
+        total = len(self.view.snapshot.resources)
+        part = f"; {first:,}-{last:,} of {total:,} in view" if last - first + 1 < total else ""
+        text = f"{tally(self.view.snapshot)}{part}"
+        self.query_one("#tally", Sheet).show([Row(text, "resources")])
+        self.query_one("#heads", Sheet).show(
+            [Row(resources.heads, style="$text-quiet")] if total else []
+        )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The LUO state in letters of five rows.
+
+The letters are drawn with ``#`` in one colour on the same colour, which is a
+solid block where there are colours, and a readable ``#`` where there are none.
+"""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+
+from luo_tui.model import State
+
+_LETTERS = {
+    "A": (" ### ", "#   #", "#####", "#   #", "#   #"),
+    "B": ("#### ", "#   #", "#### ", "#   #", "#### "),
+    "D": ("#### ", "#   #", "#   #", "#   #", "#### "),
+    "E": ("#####", "#    ", "#### ", "#    ", "#####"),
+    "F": ("#####", "#    ", "#### ", "#    ", "#    "),
+    "I": ("###", " # ", " # ", " # ", "###"),
+    "K": ("#   #", "#  # ", "###  ", "#  # ", "#   #"),
+    "L": ("#    ", "#    ", "#    ", "#    ", "#####"),
+    "M": ("#   #", "## ##", "# # #", "#   #", "#   #"),
+    "N": ("#   #", "##  #", "# # #", "#  ##", "#   #"),
+    "O": (" ### ", "#   #", "#   #", "#   #", " ### "),
+    "P": ("#### ", "#   #", "#### ", "#    ", "#    "),
+    "R": ("#### ", "#   #", "#### ", "#  # ", "#   #"),
+    "T": ("#####", "  #  ", "  #  ", "  #  ", "  #  "),
+    "U": ("#   #", "#   #", "#   #", "#   #", " ### "),
+    "V": ("#   #", "#   #", "#   #", " # # ", "  #  "),
+    "W": ("#   #", "#   #", "# # #", "## ##", "#   #"),
+    "Z": ("#####", "   # ", "  #  ", " #   ", "#####"),
+}
+
+STYLES = {
+    State.NORMAL: "$state-normal",
+    State.PREPARED: "$state-prepared",
+    State.FROZEN: "$state-frozen",
+    State.UPDATED: "$state-updated",
+    State.UNAVAILABLE: "$state-none",
+    State.UNKNOWN: "$state-none",
+}
+
+
+def big(word: str) -> list[str]:
+    """Return ``word`` in five rows of letters."""
+    return [" ".join(_LETTERS[c][row] for c in word.upper()) for row in range(5)]
+
+
+class Banner(Widget):
+    """The state as the largest thing on the screen; one line where there is no room."""
+
+    def __init__(self) -> None:
+        """Start out unknown."""
+        super().__init__()
+        self._state = State.UNKNOWN
+
+    def show(self, state: State) -> None:
+        """Show this state from now on."""
+        if state is not self._state:
+            self._state = state
+            self.refresh()
+
+    def render(self) -> Content:
+        """Draw the letters, or the word alone."""
+        colour = STYLES[self._state]
+        rows = big(self._state)
+        if self.size.height < 5 or self.size.width < len(rows[0]):
+            return Content.assemble("LUO state: ", (self._state.upper(), f"bold {colour}"))
+        lines = []
+        for row in rows:
+            parts: list[tuple[str, str]] = []
+            for char in row:
+                parts.append((char, f"{colour} on {colour}" if char == "#" else ""))
+            lines.append(Content.assemble(*parts).simplify())
+        return Content("\n").join(lines)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""The state machine, drawn in one line, with the ways back under it."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+
+from luo_tui.model import State
+from luo_tui.widgets.banner import STYLES
+
+_ROUND = (State.NORMAL, State.PREPARED, State.FROZEN, None, State.UPDATED)
+_BACK = "    ^---- cancel ----+------------'                      |"
+_AGAIN = "    '--------------------- finish -----------------------'"
+
+
+class Machine(Widget):
+    """``normal -> prepared -> frozen -> (kexec) -> updated -> normal``, the state in brackets."""
+
+    def __init__(self) -> None:
+        """Start out with nothing marked."""
+        super().__init__()
+        self._state = State.UNKNOWN
+
+    def show(self, state: State) -> None:
+        """Mark this state from now on."""
+        if state is not self._state:
+            self._state = state
+            self.refresh()
+
+    def render(self) -> Content:
+        """Draw it; narrow windows get shorter arrows."""
+        arrow = " --> " if self.size.width >= 73 else " > "
+        parts: list[str | tuple[str, str]] = []
+        for state in _ROUND:
+            if state is None:
+                parts.append(("(kexec)", "$text-muted"))
+            elif state is self._state:
+                parts.append((f"[{state}]", f"bold {STYLES[state]}"))
+            else:
+                parts.append((f" {state} ", "$text-muted"))
+            parts.append((arrow, "$text-muted"))
+        parts.append(("normal", "$text-muted"))
+        return Content.assemble(*parts)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Rows of text from values: the only place where a view becomes sentences about the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from luo_tui.desk import View
+from luo_tui.model import Snapshot
+from luo_tui.widgets.text import Row
+from luo_tui.window.report import blackout
+from luo_tui.window.walk import Action, Finding, Level, size_text
+
+MOST = 200
+"""Lines of one list in a sheet; longer ones are in the list of resources anyway."""
+
+
+def headline(view: View) -> Iterator[Row]:
+    """Yield what has come of the update, and what has to be known besides."""
+    yield Row(view.walk.headline, style="bold")
+    for note in view.walk.notes:
+        yield Row(note, style="$text-note")
+    yield from faults(view.snapshot)
+
+
+def faults(snapshot: Snapshot) -> Iterator[Row]:
+    """Yield the sources that are not alive, and since when."""
+    for health in snapshot.health.values():
+        if health.fault:
+            ago = time.clock_gettime(time.CLOCK_BOOTTIME) - health.since
+            at = time.strftime("%H:%M:%S", time.localtime(time.time() - ago))
+            yield Row(f"{health.name}: not live since {at}: {health.fault}", style="$text-error")
+
+
+def machine(view: View) -> Iterator[Row]:
+    """Yield what stands on the machine: orchestrator, image, blackout."""
+    story = view.facts.story
+    what = f"{story.target}, " if view.ours and story is not None else ""
+    yield Row(f"{what}{holder(view)}", "kexec image")
+    dark = blackout(view.snapshot.stamps)
+    if dark is not None:
+        phases = ", ".join(f"{p.name} {milliseconds(p.milliseconds)}" for p in dark.phases)
+        yield Row(f"{milliseconds(dark.total)}: {phases}", "blackout")
+
+
+def holder(view: View) -> str:
+    """Say whether an image is loaded for kexec, and by whom."""
+    if not view.snapshot.kexec.loaded:
+        return "none loaded"
+    return "loaded by this window" if view.ours else "loaded by somebody else"
+
+
+def milliseconds(number: float) -> str:
+    """Write a time with a figure that can be compared."""
+    return f"{number:,.0f} ms" if number >= 10 else f"{number:.1f} ms"
+
+
+def tally(snapshot: Snapshot) -> str:
+    """Count the resources by state."""
+    parts = []
+    for name, found in (
+        ("preserved", snapshot.outgoing),
+        ("not restored", snapshot.incoming),
+        ("restored", snapshot.restored),
+    ):
+        if found:
+            parts.append(f"{len(found):,} {name} ({size_text(sum(r.bytes for r in found))})")
+    return ", ".join(parts) or "none"
+
+
+def action_rows(action: Action, most: int = MOST) -> Iterator[Row]:
+    """Yield what an act does, what survives it, what does not, and the way back."""
+    if action.lost:
+        yield from listed("Lost", action.lost, most, style="$text-error")
+    yield from listed("Does", action.does, most)
+    yield from listed("Survives", action.survives, most)
+    if not action.lost:
+        yield Row("Nothing.", "Lost")
+    yield Row(action.way_back, "Way back")
+
+
+def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iterator[Row]:
+    """Yield one row a text, the label before the first; a long list says how much it leaves out."""
+    for at, text in enumerate(texts[:most]):
+        yield Row(text, "" if at else label, style)
+    if len(texts) > most:
+        yield Row(f"and {len(texts) - most:,} more: the overview lists them all", style=style)
+
+
+def finding_rows(findings: Iterable[Finding]) -> Iterator[Row]:
+    """Yield the checks, the worst first, each with its remedy."""
+    order = {Level.BLOCKER: 0, Level.WARNING: 1, Level.OK: 2}
+    styles = {Level.BLOCKER: "$text-error", Level.WARNING: "$text-note", Level.OK: ""}
+    for finding in sorted(findings, key=lambda f: order[f.level]):
+        text = f"{finding.check}: {finding.text} {finding.remedy}".rstrip()
+        yield Row(text, str(finding.level), label_style=f"bold {styles[finding.level]}")

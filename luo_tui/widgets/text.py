@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Text as it may go to a terminal: foreign words made harmless, lines that hang.
+
+Names of files, processes and kernels come from elsewhere. They are never read
+as markup (they only travel as :class:`Content`), and what is no visible
+character, escape sequences and bidirectional marks among them, shows as ``?``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+
+def plain(text: str) -> str:
+    """Return ``text`` with everything that is no visible character shown as ``?``."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def clip(text: str, width: int) -> str:
+    """Fit ``text`` into exactly ``width`` cells; what is cut off is marked by ``~``."""
+    if width <= 0:
+        return ""
+    clean = plain(text)
+    if cell_len(clean) <= width:
+        return set_cell_size(clean, width)
+    return set_cell_size(clean, width - 1) + "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One paragraph with a label to its left."""
+
+    text: str
+    label: str = ""
+    style: str = ""
+    label_style: str = "bold"
+
+
+def hang(rows: Iterable[Row], width: int) -> list[Content]:
+    """Lay ``rows`` out as lines of at most ``width`` cells, the texts aligned behind the labels."""
+    every = list(rows)
+    indent = max((cell_len(plain(r.label)) + 2 for r in every if r.label), default=0)
+    if width - indent < 20:
+        indent = min(indent, max(0, width - 20))
+    lines: list[Content] = []
+    for row in every:
+        label = clip(row.label, indent)
+        body = Content.styled(plain(row.text), row.style) if row.text else Content("")
+        for part in body.wrap(max(4, width - indent)):
+            lines.append(Content.assemble((label, row.label_style), part))
+            label = " " * indent
+    return lines
