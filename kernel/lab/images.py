@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds the guest's two read-only images and its initial RAM disk.
+
+The base holds Python, udev, ssh and the console's libraries, and changes with
+the package lists alone. The top holds what changes often: both kernels, luo.ko,
+the package itself, the keys; it takes a second.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cache
+import source
+from kernels import NAMES, Kernel
+
+_SUITE = "bookworm"
+_PYTHON = "3.11"
+_PACKAGES = (
+    "busybox-static",
+    "dropbear-bin",
+    "kmod",
+    "libc-bin",
+    "libpython3.11-stdlib",
+    "ncurses-base",
+    "python3-minimal",
+    "udev",
+)
+_DROP = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache/apt")
+_FILES = ("guest-init", "guest-initrd", "guest-tsc.c")
+_AGENT = cache.CHECKOUT / "tests/contract/agent.py"
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a machine is started with."""
+
+    base: Path
+    top: Path
+    initrd: Path
+    key: Path
+    """Private ssh key that opens root and watcher."""
+
+
+def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
+    """Return all images, built if they are not there."""
+    dependencies = _dependencies()
+    base = cache.make(
+        "base",
+        cache.key(
+            _SUITE,
+            *_PACKAGES,
+            *_DROP,
+            *dependencies,
+            cache.recipe(_build_base, _links, _accounts, _squash),
+        ),
+        lambda work: _build_base(work, dependencies),
+    )
+    keys = cache.make("ssh", "1", _build_key)
+    package = sorted((cache.CHECKOUT / "luo_tui").rglob("*"))
+    package = [p for p in package if p.is_file() and "__pycache__" not in p.parts]
+    parts = [x for p in package for x in (str(p.relative_to(cache.CHECKOUT)), p)]
+    agent = [_AGENT] if _AGENT.exists() else []
+    top = cache.make(
+        "top",
+        cache.key(
+            *parts,
+            *agent,
+            *(str(m) for m in modules.values()),
+            *(str(k.image) for k in built.values()),
+            *(cache.LAB / f for f in _FILES),
+            base.name,
+            cache.recipe(_build_top, _build_initrd, _squash),
+        ),
+        lambda work: _build_top(work, keys, built, modules, package),
+    )
+    return Images(base / "base.img", top / "top.img", top / "initrd.img", keys / "id")
+
+
+def _dependencies() -> list[str]:
+    with (cache.CHECKOUT / "pyproject.toml").open("rb") as file:
+        return list(tomllib.load(file)["project"]["dependencies"])
+
+
+def _build_base(work: Path, dependencies: list[str]) -> None:
+    cache.say("building the guest's root file system")
+    tree = work / "tree"
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    cache.run(
+        ["mmdebstrap", f"--mode={mode}", "--variant=extract", f"--include={','.join(_PACKAGES)}",
+         _SUITE, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {_SUITE} main"],
+        "fetching the guest's packages (check the network, then repeat)",
+    )  # fmt: skip
+    site = tree / "usr/lib/python3/dist-packages"
+    cache.run(
+        [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install",
+         "--no-compile", "--target", site, "--only-binary=:all:", "--python-version", _PYTHON,
+         "--implementation", "cp", "--abi", "cp311", "--abi", "abi3", "--abi", "none",
+         "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_17_x86_64",
+         "--platform", "any", *dependencies],
+        "fetching the console's libraries (check the network, then repeat)",
+    )  # fmt: skip
+    for part in _DROP:
+        shutil.rmtree(tree / part, ignore_errors=True)
+    for part in ("proc", "sys", "dev", "run", "tmp", "root", "var/lib/luo-tui", "home", "mnt"):
+        (tree / part).mkdir(parents=True, exist_ok=True)
+    _links(tree)
+    _accounts(tree)
+    cache.run(["ldconfig", "-r", tree], "indexing the guest's libraries", env=_with_sbin())
+    cache.run(
+        ["chroot", tree, f"/usr/bin/python{_PYTHON}", "-m", "compileall", "-q",
+         "--invalidation-mode", "unchecked-hash", f"/usr/lib/python{_PYTHON}",
+         "/usr/lib/python3/dist-packages"],
+        "compiling the guest's Python files",
+        env=_with_sbin(),
+    )  # fmt: skip
+    _squash(tree, work / "base.img", level=12)
+    shutil.rmtree(tree)
+
+
+def _with_sbin() -> dict[str, str]:
+    return {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+
+
+def _links(tree: Path) -> None:
+    """Give busybox its names, where nothing else has them."""
+    names = cache.run([tree / "bin/busybox", "--list-full"], "asking busybox for its applets")
+    for name in names.split():
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() and not path.is_symlink():
+            path.symlink_to("/bin/busybox")
+    python = tree / "usr/bin/python3"
+    if not python.exists():
+        python.symlink_to(f"python{_PYTHON}")
+
+
+def _accounts(tree: Path) -> None:
+    """No maintainer script runs in an extracted tree: the accounts are ours to write."""
+    etc = tree / "etc"
+    (etc / "passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nwatcher:x:1000:1000:watcher:/home/watcher:/bin/sh\n"
+    )
+    (etc / "group").write_text(
+        "root:x:0:\ntty:x:5:\ndisk:x:6:\nkmem:x:15:\nvideo:x:44:\nwatcher:x:1000:\n"
+    )
+    (etc / "shadow").write_text("root:*:19000:0:99999:7:::\nwatcher:*:19000:0:99999:7:::\n")
+    (etc / "shells").write_text("/bin/sh\n")
+    (etc / "hostname").write_text("lab-hv\n")
+    (etc / "profile").write_text(
+        "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        "export LANG=C.UTF-8\n"
+        "PS1='\\u@lab-hv:\\w\\$ '\n"
+    )
+
+
+def _build_key(work: Path) -> None:
+    cache.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", work / "id"],
+        "making a key for the lab",
+    )
+
+
+def _build_top(
+    work: Path,
+    keys: Path,
+    built: dict[str, Kernel],
+    modules: dict[str, Path],
+    package: list[Path],
+) -> None:
+    tree = work / "tree"
+    site = tree / "usr/lib/python3/dist-packages"
+    for path in package:
+        target = site / path.relative_to(cache.CHECKOUT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    for folder in ("usr/bin", "sbin", "boot", "usr/lib/luo-tui"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+    _write(tree / "usr/bin/luo-tui", '#!/bin/sh\nexec python3 -m luo_tui "$@"\n', 0o755)
+    _write(tree / "sbin/init", (cache.LAB / "guest-init").read_text(), 0o755)
+    if _AGENT.exists():
+        shutil.copy2(_AGENT, tree / "usr/lib/luo-tui/agent.py")
+    tsc = tree / "usr/bin/lab-tsc"
+    cache.run(["gcc", "-static", "-O2", "-o", tsc, cache.LAB / "guest-tsc.c"], "compiling lab-tsc")
+    _build_initrd(work)
+    for n in NAMES:
+        release = built[n].release
+        shutil.copy2(built[n].image, tree / f"boot/vmlinuz-{release}")
+        shutil.copy2(built[n].config, tree / f"boot/config-{release}")
+        shutil.copy2(work / "initrd.img", tree / f"boot/initrd.img-{release}")
+        extra = tree / f"lib/modules/{release}/extra"
+        extra.mkdir(parents=True)
+        shutil.copy2(modules[n], extra / "luo.ko")
+    public = (keys / "id.pub").read_text()
+    for home in ("root", "home/watcher"):
+        dot_ssh = tree / home / ".ssh"
+        dot_ssh.mkdir(parents=True)
+        _write(dot_ssh / "authorized_keys", public, 0o600)
+        dot_ssh.chmod(0o700)
+        dot_ssh.parent.chmod(0o700)
+    # The owners go into the image by name: the build needs no root for them.
+    owners = [
+        f"{path} m {mode} 1000 1000"
+        for path, mode in (
+            ("home/watcher", "700"),
+            ("home/watcher/.ssh", "700"),
+            ("home/watcher/.ssh/authorized_keys", "600"),
+        )
+    ]
+    _squash(tree, work / "top.img", level=1, more=[x for o in owners for x in ("-p", o)])
+    shutil.rmtree(tree)
+
+
+def _build_initrd(work: Path) -> None:
+    tree = work / "initrd"
+    (tree / "bin").mkdir(parents=True)
+    shutil.copy2(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
+    _write(tree / "init", (cache.LAB / "guest-initrd").read_text(), 0o755)
+    cache.run(
+        ["sh", "-c", "cd initrd && find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -10"
+         " >../initrd.img"],
+        "packing the initial RAM disk",
+        cwd=work,
+    )  # fmt: skip
+    shutil.rmtree(tree)
+
+
+def _squash(tree: Path, image: Path, *, level: int, more: list[str] | None = None) -> None:
+    cache.run(
+        ["mksquashfs", tree, image, "-all-root", "-noappend", "-no-progress", "-comp", "zstd",
+         "-Xcompression-level", str(level), *(more or [])],
+        "packing an image",
+        env=_with_sbin(),
+    )  # fmt: skip
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    path.write_text(text)
+    path.chmod(mode)

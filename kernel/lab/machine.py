@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One virtual machine: started, waited for, spoken to over ssh and serial lines, ended.
+
+Everything about a running machine lies in its state folder, so that a command
+started later finds it. Nothing listens on any address but 127.0.0.1, and the
+guest reaches no network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cache
+import images as guest
+import kernels
+
+COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
+HOST_NAME = "lab-hv"
+_DISK = 64 << 20
+
+
+@dataclass
+class Built:
+    """All that machines are made of."""
+
+    kernels: dict[str, kernels.Kernel]
+    images: guest.Images
+
+
+def build() -> Built:
+    """Build what is not in the cache; seconds if everything is."""
+    both = kernels.kernels()
+    return Built(both, guest.images(both, kernels.modules(both)))
+
+
+@dataclass
+class Machine:
+    """A machine by name. Every method raises LabError with words for the user."""
+
+    name: str = "lab"
+    built: Built | None = None
+    memory: int = 1024
+    """MiB."""
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = cache.root() / "machines" / self.name
+
+    # Files of the state folder.
+
+    @property
+    def serial(self) -> tuple[Path, Path]:
+        """Sockets of ttyS0, the kernel's own console, and of ttyS1."""
+        return self.folder / "ttyS0", self.folder / "ttyS1"
+
+    @property
+    def monitor(self) -> Path:
+        """Socket of QEMU's human monitor."""
+        return self.folder / "monitor"
+
+    @property
+    def port(self) -> int:
+        """Port on 127.0.0.1 that leads to the guest's ssh."""
+        return int((self.folder / "port").read_text())
+
+    def log(self) -> str:
+        """Return everything that the kernel's console has printed."""
+        try:
+            return (self.folder / "ttyS0.log").read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def running(self) -> int:
+        """Return QEMU's process id; 0 if this machine does not run."""
+        try:
+            pid = int((self.folder / "pid").read_text())
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return 0
+        # The number may belong to somebody else by now.
+        return pid if os.fsencode(self.folder / "monitor") in line else 0
+
+    def boot(
+        self, *, kernel: str = "old", extra: str = "", fresh: bool = True, wait: float = 60
+    ) -> None:
+        """Start it on kernel ``old`` or ``new`` and wait for ssh.
+
+        ``extra`` is appended to the kernel's command line and so outranks what
+        stands before it. ``fresh`` makes a new disk.
+        """
+        if self.running():
+            raise cache.LabError(f"the machine {self.name} runs already")
+        built = self.built = self.built or build()
+        if fresh:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        disk = self.folder / "disk"
+        if not disk.exists():
+            with disk.open("wb") as file:
+                file.truncate(_DISK)
+            cache.run(
+                ["mkfs.ext4", "-q", "-F", "-E", "nodiscard", disk],
+                "making the machine's disk",
+                env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+            )
+        for path in (*self.serial, self.monitor, self.folder / "pid", self.folder / "ttyS0.log"):
+            path.unlink(missing_ok=True)
+        for _ in range(5):
+            (self.folder / "port").write_text(str(_free_port()))
+            if self._start(built, kernel, extra):
+                break
+        else:
+            raise cache.LabError("QEMU could not be started:\n" + self._qemu_said())
+        self.wait_ready("", wait)
+
+    def _start(self, built: Built, kernel: str, extra: str) -> bool:
+        s0, s1 = self.serial
+        images = built.images
+        command = [
+            "qemu-system-x86_64", "-name", f"luo-lab-{self.name}",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-shutdown",
+            "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1",
+            "-m", f"{self.memory}M",
+            "-kernel", built.kernels[kernel].image, "-initrd", images.initrd,
+            "-append", f"{COMMAND_LINE} {extra}".strip(),
+            "-drive", f"file={images.base},format=raw,if=virtio,readonly=on,file.locking=off",
+            "-drive", f"file={images.top},format=raw,if=virtio,readonly=on,file.locking=off",
+            "-drive", f"file={self.folder / 'disk'},format=raw,if=virtio",
+            "-device", "virtio-rng-pci",
+            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
+            "-device", "virtio-net-pci,netdev=net",
+            "-chardev", f"socket,id=s0,path={s0},server=on,wait=off,"
+                        f"logfile={self.folder / 'ttyS0.log'}",
+            "-serial", "chardev:s0",
+            "-chardev", f"socket,id=s1,path={s1},server=on,wait=off", "-serial", "chardev:s1",
+            "-monitor", f"unix:{self.monitor},server=on,wait=off",
+            "-pidfile", self.folder / "pid", "-daemonize",
+        ]  # fmt: skip
+        with (self.folder / "qemu.log").open("wb") as log:
+            try:
+                done = subprocess.run(
+                    [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    check=False,
+                )  # fmt: skip
+            except FileNotFoundError as error:
+                raise cache.LabError(
+                    "QEMU is missing. As root: apt-get install qemu-system-x86"
+                ) from error
+        return done.returncode == 0
+
+    def wait_ready(self, not_boot: str, wait: float = 60) -> str:
+        """Wait until a boot other than ``not_boot`` answers on ssh; return its boot id."""
+        end = time.monotonic() + wait
+        while time.monotonic() < end:
+            if not self.running():
+                raise cache.LabError("QEMU has ended:\n" + self._qemu_said())
+            # Asking before the guest listens would wait for a connection's time-out.
+            if "lab: ready" in self.log():
+                with contextlib.suppress(cache.LabError):
+                    done = self.ssh("cat /run/lab/ready", timeout=8)
+                    boot = done.stdout.strip()
+                    if done.returncode == 0 and boot and boot != not_boot:
+                        return boot
+            time.sleep(0.1)
+        tail = "\n".join(self.log().splitlines()[-20:])
+        raise cache.LabError(f"the machine {self.name} was not ready in {wait:.0f} s:\n{tail}")
+
+    def boot_id(self) -> str:
+        """Return the boot id of the kernel that runs now."""
+        return self.must("cat /proc/sys/kernel/random/boot_id").strip()
+
+    def ssh_command(self, user: str = "root", *, terminal: bool = False) -> list[str]:
+        """Return the ssh command that leads into it, without what to run there."""
+        built = self.built = self.built or build()
+        return [
+            "ssh", "-p", str(self.port), "-i", str(built.images.key),
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "-o", "ControlMaster=no",
+            "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=3",
+            "-o", "ConnectTimeout=5", "-o", "BatchMode=yes",
+            "-F", "none", "-tt" if terminal else "-T", f"{user}@127.0.0.1",
+        ]  # fmt: skip
+
+    def ssh(
+        self, command: str, *, user: str = "root", timeout: float = 60, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command in the guest; LabError if it takes longer than ``timeout``."""
+        try:
+            done = subprocess.run(
+                [*self.ssh_command(user), command],
+                input=stdin,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise cache.LabError(f"no answer in {timeout:.0f} s to: {command}") from error
+        return subprocess.CompletedProcess(
+            command,
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
+
+    def must(self, command: str, **options: object) -> str:
+        """Run a shell command in the guest that has to succeed; return what it printed."""
+        done = self.ssh(command, **options)  # type: ignore[arg-type]
+        if done.returncode:
+            raise cache.LabError(
+                f"exit {done.returncode} from: {command}\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def put(self, content: bytes, path: str, *, mode: str = "644") -> None:
+        """Write a file in the guest."""
+        self.must(f"cat >{path} && chmod {mode} {path}", stdin=content)
+
+    def stop(self) -> None:
+        """End exactly the QEMU that was started, by its process id."""
+        pid = self.running()
+        if not pid:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + 5
+        while self.running() and time.monotonic() < end:
+            time.sleep(0.05)
+        if self.running():
+            os.kill(pid, signal.SIGKILL)
+            while self.running():
+                time.sleep(0.05)
+        (self.folder / "pid").unlink(missing_ok=True)
+
+    def _qemu_said(self) -> str:
+        try:
+            return (self.folder / "qemu.log").read_text(errors="replace")[-2000:]
+        except OSError:
+            return "(nothing)"
+
+
+def all_running() -> Sequence[Machine]:
+    """Return the machines that run now."""
+    folder = cache.root() / "machines"
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    return [m for m in map(Machine, names) if m.running()]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
