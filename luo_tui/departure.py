@@ -29,6 +29,7 @@ _WHY = {
     signal.SIGQUIT: "asked to quit at once",
     signal.SIGTERM: "told to terminate",
 }
+Lines = tuple[str, ...]
 _PATIENCE = 3.0
 """Seconds that the console gets to end by itself after everything was done."""
 
@@ -49,8 +50,7 @@ class Departure:
         """The signal that asked first; 0 while none has."""
         self._before: dict[int, Any] = {}
         self._attributes: list[Any] | None = None
-        self._attend: Callable[[str], None] | None = None
-        self._ended = threading.Event()
+        self._attend: tuple[Callable[[str], Lines], Callable[[Lines], None]] | None = None
 
     @property
     def asked(self) -> bool:
@@ -77,16 +77,18 @@ class Departure:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def attend(self, callback: Callable[[str], None] | None) -> None:
-        """Have ``callback(why)`` called once, in a thread of its own, when leaving is asked for."""
-        self._ended.clear()
-        self._attend = callback
+    def attend(self, leave: Callable[[str], Lines], end: Callable[[Lines], None]) -> None:
+        """From now on call ``leave(why)``, once, when asked to go, and ``end`` with its lines.
+
+        Both are called in a thread of their own. ``end`` tells whoever draws
+        to stop; it is left out where the process may not touch the terminal.
+        """
+        self._attend = (leave, end)
         if self.asked:
             self._call()
 
-    def ended(self) -> None:
-        """Tell that the console has ended by itself."""
-        self._ended.set()
+    def unattend(self) -> None:
+        """From now on only note who asked."""
         self._attend = None
 
     def ask(self, number: int) -> None:
@@ -94,9 +96,14 @@ class Departure:
         if self.asked:
             return
         self.signal = number
-        if number == signal.SIGHUP:
+        if number == signal.SIGHUP and terminal_is_gone():
             take_terminal_away()
         self._call()
+
+    def terminal_lost(self) -> None:
+        """Ask to leave, since the terminal failed without a signal."""
+        take_terminal_away()
+        self.ask(signal.SIGHUP)
 
     def restore_terminal(self) -> None:
         """Leave the terminal clean, without the help of whoever drew on it; never blocks."""
@@ -115,17 +122,31 @@ class Departure:
 
     def _call(self) -> None:
         if self._attend is not None:
-            callback, self._attend = self._attend, None
+            leave, end = self._attend
+            self._attend = None
             threading.Thread(
-                target=self._run, args=(callback,), name="departure", daemon=True
+                target=self._run, args=(leave, end), name="departure", daemon=True
             ).start()
 
-    def _run(self, callback: Callable[[str], None]) -> None:
+    def _run(self, leave: Callable[[str], Lines], end: Callable[[Lines], None]) -> None:
+        lines: Lines = ()
         with contextlib.suppress(Exception):
-            callback(_WHY[signal.Signals(self.signal)])
-        if not self._ended.wait(_PATIENCE):
-            self.restore_terminal()
+            lines = leave(_WHY[signal.Signals(self.signal)])
+        if _in_background():
             os._exit(self.code)
+        end(lines)
+        # This thread dies with the process, if that ends in time.
+        time.sleep(_PATIENCE)
+        self.restore_terminal()
+        os._exit(self.code)
+
+
+def _in_background() -> bool:
+    """Whether this process was stopped by its shell: touching the terminal would stop it again."""
+    try:
+        return os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:
+        return False
 
 
 def terminal_is_gone() -> bool:
@@ -141,6 +162,8 @@ def take_terminal_away() -> None:
     """Make the standard descriptors lead nowhere: nothing to read, and writing succeeds."""
     with contextlib.suppress(OSError):
         never, keep = os.pipe()
+        # Whoever was about to read must not wait for what never comes.
+        os.set_blocking(never, False)
         os.set_inheritable(keep, False)
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         os.dup2(never, 0)

@@ -108,6 +108,11 @@ class Desk:
             ours=ours_is_loaded(snapshot, story),
         )
 
+    def stirred(self, view: View) -> bool:
+        """Whether journal or owner are no longer what ``view`` shows."""
+        facts = view.facts
+        return self.window.story() != facts.story or self.window.owner() != facts.owner
+
     def targets(self, running: str) -> Sequence[KernelImage]:
         """Read the images that could be loaded; takes its time on a slow disk."""
         kexec = self.orchestrator.kexec

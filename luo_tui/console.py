@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: MIT
+"""The console: one application, pushed screens, and at most one act at a time.
+
+The hub's thread wakes it; it asks the desk for a view and has the screens draw
+it. Acts block, so they run in a worker; the kexec does not run here at all:
+the application ends with a :class:`KexecRequest`, and its runner jumps.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, ClassVar
+
+from rich.console import Console as Report
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.worker import Worker, WorkerState
+
+from luo_tui.departure import Departure, keep_report, terminal_is_gone
+from luo_tui.desk import Desk, Question
+from luo_tui.errors import ActFailed, NotDone
+from luo_tui.messages import Departed, TargetsRead
+from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.screens.asking import AskAct, Asking
+from luo_tui.screens.base import WORD, Drawn
+from luo_tui.screens.help import Help
+from luo_tui.screens.kexec import AskKexec
+from luo_tui.screens.notice import Notice
+from luo_tui.screens.overview import Overview
+from luo_tui.screens.target import TargetScreen
+from luo_tui.screens.walk import WalkScreen, next_action
+from luo_tui.themes import THEMES, theme_for
+from luo_tui.watchers import Watchers
+from luo_tui.widgets.text import Row
+from luo_tui.window.acts import Consent, Plan
+from luo_tui.window.walk import Act, Ask
+
+
+@dataclass(frozen=True, slots=True)
+class KexecRequest:
+    """The console ended in order to jump."""
+
+    consent: Consent
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The console ended; what is left to say goes below the prompt."""
+
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How an act ended well: what to say, and the machine as it was read back."""
+
+    lines: tuple[str, ...]
+    snapshot: Snapshot
+
+
+class Console(App[KexecRequest | Left]):
+    """The operator's console."""
+
+    TITLE = "luo-tui"
+    CSS_PATH = "luo_tui.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", show=False, priority=True),
+        Binding("ctrl+c", "no_quit", show=False, priority=True),
+        Binding("ctrl+z", "stop", show=False, priority=True),
+        Binding("ctrl+l", "repaint", show=False, priority=True),
+        Binding("ctrl+backslash", "leave_now", show=False, priority=True),
+    ]
+
+    def __init__(
+        self, desk: Desk, notice: Sequence[str] = (), departure: Departure | None = None
+    ) -> None:
+        """``notice`` has to be acknowledged before anything else."""
+        super().__init__()
+        self.animation_level = "none"
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = theme_for(os.environ)
+        self.desk = desk
+        self.watchers = Watchers(desk.orchestrator, desk.folder, self.post_message)
+        self.view = desk.view(self.watchers.snapshot)
+        self.under_way = ""
+        """The act that runs in the worker; empty while none does."""
+        self.report = io.StringIO()
+        # Textual writes tracebacks with local values here; they belong into a file.
+        self.error_console = Report(file=self.report, width=120)
+        self._notice = tuple(notice)
+        self._departure = departure
+
+    # -- what comes in ----------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Start watching; say what happened before; look whether a jump has arrived here."""
+        self.watchers.start()
+        self.view = self.desk.view(self.watchers.snapshot)
+        self.push_screen(Overview())
+        self._draw()
+        self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
+        if self._notice:
+            self.push(Notice("The update did not go on.", self._notice))
+        if self._departure is not None:
+            self._own_stop_signals(self._departure)
+            self._departure.attend(self._depart, self._end)
+        if self.view.facts.may_act:
+            self._work("arrive", self._arrive)
+
+    def on_unmount(self) -> None:
+        """Stop watching."""
+        self.watchers.stop()
+
+    def on_wake(self) -> None:
+        """Draw the newest picture."""
+        self._look(self.watchers.snapshot)
+
+    def on_repaint(self) -> None:
+        """Draw over what somebody else wrote."""
+        self.action_repaint()
+
+    def on_key(self) -> None:
+        """Take back what was said; see whether another console came or went."""
+        self._say("")
+        if self.desk.stirred(self.view):
+            self.on_journal_changed()
+
+    def on_journal_changed(self) -> None:
+        """Show what another console did; loading an image tells nobody but its journal."""
+        if not self.under_way:
+            self.watchers.hub.refresh()
+            self._look(self.watchers.snapshot)
+
+    def on_targets_read(self, message: TargetsRead) -> None:
+        """Offer the images."""
+        snapshot, kexec = self.view.snapshot, self.desk.orchestrator.kexec
+        screen = TargetScreen(str(kexec.boot_folder), message.images, snapshot.host.release)
+        self.push(screen, self._chosen)
+
+    def on_departed(self, message: Departed) -> None:
+        """End, after everything was done that had to be."""
+        self.exit(Left(tuple(message.lines)))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show how an act ended, whatever way it did."""
+        if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
+            return
+        name, self.under_way = self.under_way, ""
+        if event.state is WorkerState.ERROR:
+            self._failed(name, event.worker.error)
+        elif isinstance(result := event.worker.result, Done):
+            self._look(result.snapshot)
+            self._say(" ".join(result.lines))
+        else:
+            self._say("")
+        self.watchers.hub.refresh()
+
+    def _failed(self, name: str, error: BaseException | None) -> None:
+        match error:
+            case ActFailed():
+                lines = error.lines()
+            case NotDone():
+                lines = (error.reason,)
+            case _:
+                path = keep_report(repr(error))
+                lines = (
+                    f"luo-tui made an error of its own in {name!r}: {error!r}.",
+                    f"Report: {path}" if path else "No report could be written.",
+                )
+        self._look(self.watchers.hub.read_now())
+        self.push(Notice(f"Not done: {name}", lines))
+
+    # -- what is drawn ----------------------------------------------------------------
+
+    def push(self, screen: Drawn[Any], callback: Callable[[Any], None] | None = None) -> None:
+        """Show a screen, drawn from the picture of now."""
+        screen.show(self.view)
+        self.push_screen(screen, callback)
+
+    def _look(self, snapshot: Snapshot) -> None:
+        view = self.desk.view(snapshot)
+        if view != self.view:
+            self.view = view
+            self._draw()
+
+    def _draw(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Drawn):
+                screen.show(self.view)
+
+    def _say(self, text: str) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Drawn):
+                screen.say(text if screen is self.screen else "")
+
+    # -- what the keys do -------------------------------------------------------------
+
+    def action_walk(self) -> None:
+        """Open the walk."""
+        self.push(WalkScreen())
+
+    def action_next(self) -> None:
+        """Ask for the step that is next."""
+        action = next_action(self.view)
+        if action is None:
+            self._say("There is no next step while there is no orchestrator.")
+        elif action.act is Act.LOAD and self.view.facts.image is None and not self.view.watching:
+            self.action_target()
+        else:
+            self.action_act(action.act)
+
+    def action_help(self) -> None:
+        """Open the help."""
+        self.push(Help())
+
+    def action_repaint(self) -> None:
+        """Draw every cell anew."""
+        self.screen.refresh(layout=True)
+
+    def action_target(self) -> None:
+        """Read the images, then offer them."""
+        load = self.desk.ask(self.view, Act.LOAD)
+        if load is None:
+            self._say(f"target: not in state {self.view.snapshot.luo.state}.")
+        elif self.view.watching:
+            self._say(load.action.blocked)
+        elif self._may_begin():
+            self._work("read the kernel images", self._read_targets)
+
+    def action_act(self, name: str) -> None:
+        """Ask for the consent to an act, if it is possible; say why not, if it isn't."""
+        act = Act(name)
+        question = self.desk.ask(self.view, act)
+        if question is None:
+            self._say(f"{WORD[act]}: not in state {self.view.snapshot.luo.state}.")
+        elif question.action.blocked:
+            self._say(question.action.blocked)
+        elif self._may_begin():
+            if question.action.ask is Ask.NOTHING:
+                self._do(question, "")
+                return
+            kind = AskKexec if question.action.ask is Ask.TYPE else AskAct
+            screen = kind(question)
+            self.push(screen, lambda yes: self._answered(screen, yes is True))
+
+    async def action_quit(self) -> None:
+        """Leave; what stays behind is asked first."""
+        state = self.view.snapshot.luo.state
+        if self.under_way:
+            self._say(f"Under way: {self.under_way}. Leaving waits until it has ended.")
+        elif isinstance(self.screen, Asking):
+            self._say("Answer first: Esc is no.")
+        elif self.view.watching or state not in (State.PREPARED, State.FROZEN):
+            self._work("leave", partial(self._leave, "quit"))
+        else:
+            rows = [
+                Row(self.view.walk.headline),
+                Row("An image that this window loaded is unloaded."),
+            ]
+            keep, go = "Go on here", f"Stay {state} and leave"
+            screen = Asking(go, rows, keep, go)
+            self.push(screen, lambda yes: self._work_if(yes, "leave", partial(self._leave, "quit")))
+
+    def action_no_quit(self) -> None:
+        """Say how to leave."""
+        self._say("Ctrl+C ends nothing here. To leave: q")
+
+    def action_stop(self) -> None:
+        """Stop the process as a shell expects it, unless an act is under way."""
+        if self.under_way:
+            self._say(f"Under way: {self.under_way}. It cannot be stopped in between.")
+        else:
+            self.action_suspend_process()
+
+    def action_leave_now(self) -> None:
+        """Leave as if told by the signal."""
+        if self._departure is not None:
+            self._departure.ask(signal.SIGQUIT)
+        else:
+            self._work("leave", partial(self._leave, "asked to quit at once"))
+
+    # -- what is done, in the worker --------------------------------------------------
+
+    def _may_begin(self) -> bool:
+        if self.under_way:
+            self._say(f"Under way: {self.under_way}. One thing at a time.")
+        return not self.under_way
+
+    def _chosen(self, image: object) -> None:
+        if isinstance(image, KernelImage):
+            self.desk.choose(image)
+            self._look(self.watchers.snapshot)
+            if not isinstance(self.screen, WalkScreen):
+                self.action_walk()
+
+    def _answered(self, screen: AskAct, yes: bool) -> None:
+        question = screen.question
+        if not yes:
+            return
+        if question.action.act is Act.KEXEC and question.plan is not None:
+            self.exit(KexecRequest(question.consent(screen.typed), question.plan))
+        else:
+            self._do(question, screen.typed)
+
+    def _do(self, question: Question, typed: str) -> None:
+        consent = question.consent(typed)
+        label = question.action.label
+
+        def work() -> Done:
+            said = self.desk.do(consent, question.plan)
+            return Done((f"Done: {label}.", *said), self.watchers.hub.read_now())
+
+        self._work(WORD[question.action.act], work)
+
+    def _work_if(self, yes: object, name: str, work: Callable[[], object]) -> None:
+        if yes is True:
+            self._work(name, work)
+
+    def _work(self, name: str, work: Callable[[], object]) -> None:
+        """Run ``work`` in the one worker for acts. Its errors come back as a message."""
+        if not self._may_begin():
+            return
+        self.under_way = name
+        self._say(f"Under way: {name} ...")
+
+        def alone() -> object:
+            with self.desk.busy:
+                if self._departure is not None and self._departure.asked:
+                    raise NotDone("The console is leaving: nothing was begun.")
+                return work()
+
+        self.run_worker(alone, name=name, group="act", exit_on_error=False, thread=True)
+
+    def _arrive(self) -> Done:
+        self.desk.window.arrive()
+        return Done((), self.watchers.hub.read_now())
+
+    def _read_targets(self) -> None:
+        images = self.desk.targets(self.view.snapshot.host.release)
+        self.post_message(TargetsRead(images))
+
+    def _leave(self, why: str) -> None:
+        self.post_message(Departed(self.desk.window.leave(why)))
+
+    def _depart(self, why: str) -> tuple[str, ...]:
+        """In the thread of the departure: after the call in flight, leave the window."""
+        with self.desk.busy:
+            return self.desk.window.leave(why)
+
+    def _end(self, lines: tuple[str, ...]) -> None:
+        self.post_message(Departed(lines))
+
+    def panic(self, *renderables: object) -> None:
+        """Tell a lost terminal from a fault of our own."""
+        if self._departure is not None and terminal_is_gone():
+            self._departure.terminal_lost()
+        else:
+            super().panic(*renderables)  # type: ignore[arg-type]
+
+    def _own_stop_signals(self, departure: Departure) -> None:
+        """Refuse to be stopped while an act is under way, and to come back only to leave."""
+        stop, go_on = (signal.getsignal(n) for n in (signal.SIGTSTP, signal.SIGCONT))
+
+        def own_stop(number: int, frame: FrameType | None) -> None:
+            if not self.under_way and callable(stop):
+                stop(number, frame)
+
+        def own_go_on(number: int, frame: FrameType | None) -> None:
+            if not departure.asked and callable(go_on):
+                go_on(number, frame)
+
+        signal.signal(signal.SIGTSTP, own_stop)
+        signal.signal(signal.SIGCONT, own_go_on)
