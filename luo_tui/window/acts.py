@@ -182,7 +182,7 @@ class Window:
         open for the next console.
         """
         if not self.mine:
-            return ()
+            return self._stays_loaded()
         said: list[str] = []
         with contextlib.suppress(OSError):
             now = self._look()
@@ -199,6 +199,18 @@ class Window:
                     self._close(f"left: {why}")
         self._rest()
         return tuple(said)
+
+    def _stays_loaded(self) -> tuple[str, ...]:
+        """Say that a window which was never taken over here leaves its image behind."""
+        with contextlib.suppress(OSError):
+            story = self.story()
+            may = self._orchestrator.may_act() and self.owner() is None
+            if may and ours_is_loaded(self._look(), story):
+                return (
+                    "The kernel image of this window stays loaded: "
+                    "an ordinary reboot may kexec into it.",
+                )
+        return ()
 
     def kexec(self, consent: Consent, plan: Plan, hand_back: Callable[[], None]) -> NoReturn:
         """Freeze and jump: the point of no return. Leaves by an exception if it did not happen.

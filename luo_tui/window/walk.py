@@ -298,6 +298,8 @@ def _load(facts: Facts) -> Action:
         blocked = "Choose a target kernel first."
     elif blockers:
         blocked = f"{blockers[0].text} {blockers[0].remedy}".strip()
+    elif ours_is_loaded(facts.snapshot, facts.story) and _loaded_path(facts) == image.path:
+        blocked = "It is loaded already; unload it to load it anew."
     else:
         blocked = ""
     target = image.release if image else "the target kernel"
@@ -317,6 +319,10 @@ def _load(facts: Facts) -> Action:
         ask=Ask.NOTHING,
         blocked=blocked,
     )
+
+
+def _loaded_path(facts: Facts) -> str:
+    return facts.story.image if facts.story else ""
 
 
 def _unload() -> Action:

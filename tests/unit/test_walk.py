@@ -61,6 +61,10 @@ def test_each_state_offers_its_own_acts_and_no_others() -> None:
         Act.PREPARE,
         Act.UNLOAD,
     }
+    # A key that repeats must not load the same image again and again; another one may be loaded.
+    loaded = facts(picture(State.NORMAL, GUEST, loaded=True), story=STORY, image=IMAGE)
+    assert Act.LOAD not in possible(loaded)
+    assert Act.LOAD in possible(replace(loaded, image=replace(IMAGE, path="/boot/vmlinuz-other")))
     assert possible(facts(picture(State.PREPARED, GUEST, loaded=True), story=STORY)) == {
         Act.KEXEC,
         Act.CANCEL,
