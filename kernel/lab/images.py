@@ -203,16 +203,7 @@ def _build_top(
         _write(dot_ssh / "authorized_keys", public, 0o600)
         dot_ssh.chmod(0o700)
         dot_ssh.parent.chmod(0o700)
-    # The owners go into the image by name: the build needs no root for them.
-    owners = [
-        f"{path} m {mode} 1000 1000"
-        for path, mode in (
-            ("home/watcher", "700"),
-            ("home/watcher/.ssh", "700"),
-            ("home/watcher/.ssh/authorized_keys", "600"),
-        )
-    ]
-    _squash(tree, work / "top.img", level=1, more=[x for o in owners for x in ("-p", o)])
+    _squash(tree, work / "top.img", level=1)
     shutil.rmtree(tree)
 
 
@@ -230,10 +221,10 @@ def _build_initrd(work: Path) -> None:
     shutil.rmtree(tree)
 
 
-def _squash(tree: Path, image: Path, *, level: int, more: list[str] | None = None) -> None:
+def _squash(tree: Path, image: Path, *, level: int) -> None:
     cache.run(
         ["mksquashfs", tree, image, "-all-root", "-noappend", "-no-progress", "-comp", "zstd",
-         "-Xcompression-level", str(level), *(more or [])],
+         "-Xcompression-level", str(level)],
         "packing an image",
         env=_with_sbin(),
     )  # fmt: skip

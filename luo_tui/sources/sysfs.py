@@ -27,7 +27,7 @@ FOLDER = Path("/sys/kernel/liveupdate")
 def read_state(folder: Path = FOLDER) -> LuoState:
     """Return the state, or ``unavailable`` with the reason, or ``unknown`` with the word."""
     try:
-        return LuoState.parse(clean((folder / "state").read_text(errors="surrogateescape")[:80]))
+        return LuoState.parse(clean((folder / "state").read_text(errors="surrogateescape")[:80].strip()))
     except FileNotFoundError:
         return LuoState(State.UNAVAILABLE, _why())
     except OSError as error:

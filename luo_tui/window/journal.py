@@ -2,9 +2,9 @@
 """The journal: what a console started after the kexec, or after a crash, resumes from.
 
 One file a window, JSON lines, only ever appended to, fsynced at each record.
-Its blocks are reserved when it is opened, so that a disk that fills up later
-cannot lose a record; the reserved tail reads as NUL bytes until it is written,
-and a torn last line is left out when reading. Anyone may read it; it holds no
+Its blocks are reserved beyond its end when it is opened, so that a disk that
+fills up later cannot lose a record. A torn last line is left out when reading.
+Anyone may read it; it holds no
 secrets. One window may be open for a host, guarded by an open-file-description
 lock (fcntl(2), F_OFD_SETLK), which the kernel drops by itself when the owner
 dies or the machine jumps.
@@ -13,6 +13,7 @@ dies or the machine jumps.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import getpass
@@ -30,6 +31,7 @@ DEFAULT_FOLDER = Path("/var/lib/luo-tui")
 RESERVED = 128 * 1024
 """Bytes set aside for one window: some four hundred records; a window writes about twenty."""
 
+_libc = ctypes.CDLL(None, use_errno=True)
 _FLOCK = "hhqqi4x"
 """struct flock with 64-bit offsets: type, whence, start, length, pid (0 for these locks)."""
 
@@ -167,7 +169,7 @@ def _ended(story: Story, r: Record) -> Story:
 def read(path: Path) -> list[Record]:
     """Read one window's records; a torn or foreign line is left out. OSError if unreadable."""
     records = []
-    for line in path.read_bytes().rstrip(b"\0").split(b"\n"):
+    for line in path.read_bytes().split(b"\n"):
         with contextlib.suppress(ValueError, TypeError, KeyError):
             raw = json.loads(line)
             records.append(
@@ -212,13 +214,13 @@ class Journal:
         fresh = not path.exists()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            written = path.read_bytes().rstrip(b"\0")
+            written = path.read_bytes()
             if written and not written.endswith(b"\n"):
                 # A torn line stays as it is, and must not swallow the next one.
                 os.pwrite(self._fd, b"\n", len(written))
                 written += b"\n"
             self._end = len(written)
-            os.posix_fallocate(self._fd, 0, self._end + RESERVED)
+            _reserve(self._fd, self._end + RESERVED)
             os.fsync(self._fd)
             _fsync_folder(path.parent)
         except OSError:
@@ -337,6 +339,21 @@ class Lock:
                 return Who()
         finally:
             os.close(fd)
+
+
+def _reserve(fd: int, end: int) -> None:
+    """Take blocks up to ``end`` without moving the file's end: fallocate(2), KEEP_SIZE.
+
+    ENOSPC if there are none. A file system that cannot reserve is written to
+    without; Python has no call for this flag.
+    """
+    keep_size = 1
+    if _libc.fallocate(
+        ctypes.c_int(fd), ctypes.c_int(keep_size), ctypes.c_longlong(0), ctypes.c_longlong(end)
+    ):
+        code = ctypes.get_errno()
+        if code not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise OSError(code, os.strerror(code))
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""An operator at the console: keys, and what has to be on the screen after each."""
+
+from __future__ import annotations
+
+from machine import HOST_NAME, Machine
+
+from tests.terminal import Terminal
+
+OPEN = "luo-tui"
+
+
+def over_ssh(machine: Machine, command: str = OPEN, user: str = "root") -> Terminal:
+    """Open the console in a terminal over ssh."""
+    return Terminal.run(
+        [*machine.ssh_command(user, terminal=True), f"TERM=xterm-256color {command}"]
+    )
+
+
+def over_serial(machine: Machine, number: int, command: str = OPEN) -> Terminal:
+    """Open the console from the shell of a serial line; 0 is the kernel's own console."""
+    line = Terminal.serial(machine.serial[number])
+    line.send("enter")
+    line.wait_for("root@lab-hv")
+    line.send("stty rows 30 cols 100; clear\r")
+    line.wait_for("root@lab-hv")
+    line.send(f"TERM=xterm-256color {command}\r")
+    return line
+
+
+def load(t: Terminal, target: str) -> None:
+    """From the overview: choose the target, see its checks, load it."""
+    t.wait_for("Nothing is prepared.", 40)
+    t.send("w")
+    t.wait_for("Choose a target kernel first.")
+    t.send("t")
+    t.wait_for(f"vmlinuz-{target}")
+    t.send("enter")
+    t.wait_for(f"Load {target}")
+    t.wait_for("[x] check")
+    t.send("l")
+    t.wait_for("kexec image loaded by this window")
+
+
+def prepare(t: Terminal) -> None:
+    """On the walk, with our image loaded: prepare, on consent."""
+    t.send("p")
+    screen = t.wait_for("> [ Stay normal ]")
+    assert "Way back Cancel the update: prepared -> normal." in screen
+    t.send("tab")
+    t.wait_for("> [ Prepare: normal -> prepared ]")
+    t.send("enter")
+    t.wait_for("[x] prepare")
+
+
+def ask_kexec(t: Terminal, target: str, typed: str = HOST_NAME) -> None:
+    """On the walk, prepared: go up to the last key before the jump."""
+    t.send("k")
+    screen = t.wait_for("> [ Stay prepared ]")
+    assert screen.index(f"Every process on {HOST_NAME} ends") < screen.index("Survives")
+    assert "Services are not stopped first" in screen
+    assert f"End this kernel: kexec into {target}" in screen
+    t.send("tab")
+    for letter in typed:
+        t.send(letter)
+    t.send("tab")
+
+
+def jump(t: Terminal, target: str) -> None:
+    """Give consent to the jump."""
+    ask_kexec(t, target)
+    t.wait_for(f"> [ End this kernel: kexec into {target} ]")
+    t.send("enter")
+
+
+def cancel(t: Terminal, state: str = "prepared") -> None:
+    """On the walk: cancel the update."""
+    t.send("c")
+    t.wait_for(f"> [ Stay {state} ]")
+    t.send("tab")
+    t.wait_for(f"> [ Cancel the update: {state} -> normal ]")
+    t.send("enter")
+    t.wait_for("Nothing is prepared.")
+
+
+def finish(t: Terminal, *, lost: str = "") -> None:
+    """From the overview of an updated host: finish, and see what that discards."""
+    t.wait_for("This kernel took over from", 40)
+    t.send("f")
+    screen = t.wait_for("> [ Stay updated ]")
+    assert (lost in screen) if lost else ("Lost Nothing." in screen)
+    t.send("tab", "enter")
+    t.wait_for("Nothing is prepared.")
+
+
+def leave(t: Terminal) -> None:
+    """Quit the console."""
+    t.send("q")
