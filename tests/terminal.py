@@ -195,6 +195,13 @@ class Terminal:
         self.pump(0.2)
         return self.process.returncode
 
+    def wait_for_left(self, timeout: float = 20) -> None:
+        """Wait until the program has given the terminal back."""
+        end = time.monotonic() + timeout
+        while self.left_on() and time.monotonic() < end:
+            self.pump(0.1)
+        self.pump(0.5)
+
     def hang_up(self) -> None:
         """Close the line under the program, as a lost connection does."""
         os.close(self._fd)

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "kernel" / "lab"))
 
-import machine as lab  # noqa: E402
+import machine as lab
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

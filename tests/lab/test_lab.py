@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The lab itself: what it promises about isolation, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cache import LabError, make, root
+from machine import Built, Machine
+
+LAB = Path(__file__).parents[2] / "kernel" / "lab"
+
+
+def test_a_machine_is_alone_and_ends_alone(built: Built, machine: Machine) -> None:
+    assert machine.must("uname -r").strip() == built.kernels["old"].release
+    assert machine.must("cat /sys/kernel/liveupdate/state") == "normal\n"
+    assert "FAULT" not in machine.log()
+
+    # Its ports are on the loopback address alone, and it reaches nothing.
+    pid = machine.running()
+    listening = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    inodes = {
+        str(fd.readlink()).removeprefix("socket:[").removesuffix("]")
+        for fd in Path(f"/proc/{pid}/fd").iterdir()
+    }
+    mine = [line.split() for line in listening if line.split()[9] in inodes]
+    assert {words[1].split(":")[0] for words in mine if words[3] == "0A"} == {"0100007F"}
+    assert machine.ssh("ping -c 1 -W 2 10.0.2.2", timeout=10).returncode != 0
+    assert machine.ssh("echo | nc -w 2 10.0.2.2 22", timeout=10).returncode != 0
+
+    # A second one, and a process that only looks like one, live on when the first is ended.
+    other = Machine("test-other", built)
+    other.stop()
+    other.boot()
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "qemu"])
+    try:
+        machine.stop()
+        assert not machine.running()
+        assert not Path(f"/proc/{pid}").exists()
+        assert other.running()
+        assert bystander.poll() is None
+        # A stale pid file that names a foreign process ends nobody.
+        (machine.folder / "pid").write_text(str(bystander.pid))
+        machine.stop()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+        other.stop()
+
+
+def test_a_boot_that_fails_is_told(built: Built) -> None:
+    machine = Machine("test-broken", built)
+    machine.stop()
+    try:
+        with pytest.raises(LabError, match=r"(not ready|has ended)"):
+            machine.boot(extra="rdinit=/none init=/none", wait=15)
+    finally:
+        machine.stop()
+
+
+def test_an_interrupted_build_leaves_no_half_cache() -> None:
+    name = f"test-{os.getpid()}"
+    calls = []
+
+    def build(work: Path) -> None:
+        calls.append(1)
+        (work / "part").write_text(str(len(calls)))
+        assert not (work / "left").exists()
+        if len(calls) == 1:
+            (work / "left").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make("test", name, build)
+    folder = make("test", name, build)
+    assert (folder / "part").read_text() == "2"
+    assert make("test", name, build) == folder
+    assert len(calls) == 2
+
+
+def test_a_failed_download_says_so(tmp_path: Path) -> None:
+    """With a mirror that answers nothing, and an empty cache."""
+    lists = tmp_path / "apt"
+    (lists / "lists" / "partial").mkdir(parents=True)
+    conf = tmp_path / "apt.conf"
+    conf.write_text(
+        'Acquire::http::Proxy "http://127.0.0.1:9";\nAcquire::https::Proxy "http://127.0.0.1:9";\n'
+        "Acquire::Retries 0;\n"
+    )
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import cache, source\n"
+        "write = source.Path.write_text\n"
+        "try: source.version()\n"
+        "except cache.LabError as error: print(error); sys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(LAB)],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "http_proxy": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert "package lists" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_speaks_of_what_is_wrong() -> None:
+    done = subprocess.run(
+        [sys.executable, str(LAB), "--name", "nobody", "ssh", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "does not run" in done.stderr
+    assert root().is_dir()

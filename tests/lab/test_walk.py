@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""The whole walk on real kernels, driven by keys: memory survives, three times in a chain."""
+
+from __future__ import annotations
+
+import json
+
+from machine import Built, Machine
+
+from tests.lab import driver
+from tests.terminal import Terminal
+
+FILE, BACK = "/dev/shm/cache.bin", "/dev/shm/back.bin"
+
+
+def open_on(machine: Machine, where: str) -> Terminal:
+    if where == "ssh":
+        return driver.over_ssh(machine)
+    return driver.over_serial(machine, int(where[-1]))
+
+
+def hold(machine: Machine) -> str:
+    """Hold 64 MiB of random bytes; return their digest."""
+    machine.must(f"rm -f {FILE} {BACK}")
+    machine.must(f"dd if=/dev/urandom of={FILE} bs=1M count=64 2>/dev/null", timeout=120)
+    digest = machine.must(f"sha256sum {FILE}").split()[0]
+    said = machine.must(f"luo-tui hold {FILE} --name cache", timeout=120)
+    assert "64 MiB" in said
+    assert digest in said
+    machine.must(f"rm {FILE}")
+    return digest
+
+
+def one_update(machine: Machine, where: str, target: str) -> None:
+    digest = hold(machine)
+    before = machine.boot_id()
+    with open_on(machine, where) as t:
+        driver.load(t, target)
+        see_it_listed(t)
+        driver.prepare(t)
+        assert machine.must("cat /sys/kernel/liveupdate/state") == "prepared\n"
+        driver.jump(t, target)
+        t.wait_for(f"into {target} ...")
+        after = machine.wait_ready(before, 90)
+        t.pump(0.5)
+        assert t.left_on() == []
+    assert after != before
+    assert machine.must("uname -r").strip() == target
+    assert machine.must("cat /sys/kernel/liveupdate/state") == "updated\n"
+
+    status = json.loads(machine.must("luo-tui status --json"))
+    assert status["state"] == "updated"
+    assert [r["state"] for r in status["resources"]] == ["incoming"]
+    assert status["blackout_ms"]["total"] > 0
+
+    with open_on(machine, where) as t:
+        screen = t.wait_for("1 resource not restored yet.", 40)
+        assert "blackout" in screen
+        # What finish would throw away is named before it is thrown away.
+        t.send("f")
+        screen = t.wait_for("> [ Stay updated ]")
+        assert "cache (token" in screen
+        assert "discard 1 unrestored" in screen
+        t.send("escape")
+        said = machine.must(f"luo-tui restore cache -o {BACK}", timeout=120)
+        assert digest in said
+        assert machine.must(f"sha256sum {BACK}").split()[0] == digest
+        # The console has seen it without a key.
+        t.wait_for("All is restored.")
+        driver.finish(t)
+        assert machine.must("cat /sys/kernel/liveupdate/state") == "normal\n"
+        driver.leave(t)
+        t.wait_for_left(20)
+        assert t.left_on() == []
+    assert machine.ssh("dmesg | grep -E 'WARNING|BUG:|Oops'").stdout == ""
+
+
+def see_it_listed(t: Terminal) -> None:
+    """From the walk to the overview and back: the held file is among the resources."""
+    t.send("escape")
+    screen = t.wait_for("token kind state")
+    assert "preserved 64 MiB" in screen
+    assert screen.split("token kind state")[1].count("cache") == 1
+    t.send("w")
+    t.wait_for("[>] prepare")
+
+
+def test_three_updates_in_a_chain(built: Built, machine: Machine) -> None:
+    """Over ssh, over a second serial line, and on the kernel's own console."""
+    old, new = (built.kernels[n].release for n in ("old", "new"))
+    for where, target in (("ssh", new), ("ttyS1", old), ("ttyS0", new)):
+        one_update(machine, where, target)
+    journals = machine.must("cat /var/lib/luo-tui/windows/*.jsonl")
+    events = [json.loads(line) for line in journals.splitlines()]
+    assert [e["event"] for e in events].count("jump") == 3
+    assert [e["event"] for e in events].count("arrived") == 3
+    assert [e["data"]["how"] for e in events if e["event"] == "closed"] == ["finished"] * 3

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""What goes wrong in a maintenance window, on a real kernel: nothing is lost, all is said."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from machine import Built, Machine
+
+from tests.lab import driver
+
+# A foreign tool: one event ioctl by number, as luoctl would send it.
+EVENT = (
+    "python3 -c \"import fcntl,os;fcntl.ioctl(os.open('/dev/liveupdate', os.O_RDWR), 0xBA00 + {})\""
+)
+PREPARE, FREEZE, CANCEL = 4, 5, 6
+JUMP = 'python3 -c "from luo_tui.uapi import kexec; kexec.reboot()"'
+
+
+def state(machine: Machine) -> str:
+    return machine.must("cat /sys/kernel/liveupdate/state").strip()
+
+
+def foreign(machine: Machine, event: int) -> None:
+    machine.must(EVENT.format(event))
+
+
+def loaded(machine: Machine) -> bool:
+    return machine.must("cat /sys/kernel/kexec_loaded").strip() == "1"
+
+
+def hold(machine: Machine, name: str = "cache") -> None:
+    machine.must("echo precious >/dev/shm/f")
+    machine.must(f"luo-tui hold /dev/shm/f --name {name}")
+
+
+def whole_update(machine: Machine, target: str) -> None:
+    """A full update after whatever went wrong: nothing was left behind that hinders it."""
+    before = machine.boot_id()
+    with driver.over_ssh(machine) as t:
+        driver.load(t, target)
+        driver.prepare(t)
+        driver.jump(t, target)
+        machine.wait_ready(before, 90)
+    machine.must("rm -f /dev/shm/back; luo-tui restore cache -o /dev/shm/back")
+    assert machine.must("cat /dev/shm/back") == "precious\n"
+    with driver.over_ssh(machine) as t:
+        driver.finish(t)
+        driver.leave(t)
+        t.wait_for_left()
+    assert state(machine) == "normal"
+
+
+def consoles(machine: Machine) -> list[str]:
+    return machine.ssh("pgrep -f 'luo_tui$' || true").stdout.split()
+
+
+def gone(machine: Machine) -> bool:
+    """Whether no console is left, soon."""
+    for _ in range(60):
+        if not consoles(machine):
+            return True
+        time.sleep(0.25)
+    return False
+
+
+@pytest.fixture(scope="module")
+def shared(built: Built):  # type: ignore[no-untyped-def]
+    """One machine for the tests that leave it as they found it."""
+    machine = Machine("test-wrong-ways", built)
+    machine.stop()
+    machine.boot()
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def host(shared: Machine):  # type: ignore[no-untyped-def]
+    """The shared machine, in state normal with one thing held and no window open."""
+    assert state(shared) == "normal"
+    hold(shared)
+    yield shared
+    shared.ssh("pkill -KILL -f luo_tui")
+    if state(shared) in ("prepared", "frozen"):
+        foreign(shared, CANCEL)
+    shared.ssh("python3 -c 'from luo_tui.uapi import kexec; kexec.unload()'")
+    shared.ssh("luo-tui unpreserve cache; rm -rf /var/lib/luo-tui/windows /var/lib/luo-tui/holds")
+    assert state(shared) == "normal"
+
+
+def test_without_root_all_is_shown_and_nothing_can_be_pressed(host: Machine) -> None:
+    with driver.over_ssh(host, user="watcher") as t:
+        screen = t.wait_for("1 resource preserved for an update.", 40)
+        assert "sudo luo-tui" in screen
+        assert "cache" in screen
+        t.send("w")
+        t.wait_for("Acting needs root: sudo luo-tui")
+        for key in "lpkcfu":
+            t.send(key)
+        assert "[ Stay" not in t.wait_for("NORMAL")
+        driver.leave(t)
+        t.send("q")
+        t.wait_for_left()
+        assert t.left_on() == []
+    assert host.ssh("luo-tui hold /etc/passwd --name x", user="watcher").returncode == 3
+    assert host.ssh("luo-tui unpreserve cache", user="watcher").returncode == 3
+    assert host.ssh("luo-tui status", user="watcher").returncode == 0
+    assert not loaded(host)
+
+
+def test_a_wrong_host_name_does_nothing(built: Built, host: Machine) -> None:
+    target = built.kernels["new"].release
+    with driver.over_ssh(host) as t:
+        driver.load(t, target)
+        driver.prepare(t)
+        for wrong in ("lab", "LAB-HV", "lab-hv2", target):
+            driver.ask_kexec(t, target, wrong)
+            t.send("enter")
+            assert f"> [ End this kernel: kexec into {target} ]" not in t.wait_for("Stay prepared")
+            t.send("escape")
+            t.wait_for("[>] freeze and kexec")
+        assert state(host) == "prepared"
+        driver.cancel(t)
+    assert state(host) == "normal"
+
+
+def test_cancel_from_prepared_unloads_the_image(built: Built, host: Machine) -> None:
+    with driver.over_ssh(host) as t:
+        driver.load(t, built.kernels["new"].release)
+        assert loaded(host)
+        driver.prepare(t)
+        driver.cancel(t)
+        assert state(host) == "normal"
+        assert not loaded(host)
+        driver.leave(t)
+        t.wait_for_left()
+    resources = json.loads(host.must("luo-tui status --json"))["resources"]
+    assert [r["name"] for r in resources] == ["cache"]
+
+
+def test_a_kexec_with_nothing_loaded_changes_nothing(host: Machine) -> None:
+    foreign(host, PREPARE)
+    with driver.over_ssh(host) as t:
+        t.wait_for("another tool did", 40)
+        t.send("w")
+        t.wait_for("load the target kernel first")
+        t.send("k")
+        assert "To arm it" not in t.wait_for("PREPARED")
+        # By the system call itself: EINVAL, and the state stays.
+        done = host.ssh(JUMP)
+        assert done.returncode != 0
+        assert "[Errno 22]" in done.stderr
+        assert state(host) == "prepared"
+        driver.cancel(t)
+
+
+def test_a_host_found_frozen_is_taken_back(host: Machine) -> None:
+    with driver.over_ssh(host) as t:
+        t.wait_for("Nothing is prepared.", 40)
+        foreign(host, PREPARE)
+        t.wait_for("another tool did")
+        foreign(host, FREEZE)
+        t.wait_for("found frozen")
+        t.send("w")
+        driver.cancel(t, "frozen")
+        assert state(host) == "normal"
+
+
+def test_a_second_console_watches(built: Built, host: Machine) -> None:
+    with driver.over_ssh(host) as first, driver.over_ssh(host) as second:
+        driver.load(first, built.kernels["new"].release)
+        second.wait_for("Nothing is prepared.", 40)
+        driver.prepare(first)
+        screen = second.wait_for("open in another console")
+        assert "root on pts/" in screen
+        second.send("w")
+        second.wait_for("PREPARED")
+        for key in "kcl":
+            second.send(key)
+        assert "> [ Stay prepared ]" not in second.wait_for("PREPARED")
+        assert state(host) == "prepared"
+        driver.cancel(first)
+        second.wait_for("Nothing is prepared.")
+
+
+def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine) -> None:
+    with driver.over_ssh(host) as t:
+        driver.load(t, built.kernels["new"].release)
+        driver.prepare(t)
+        host.must("pkill -KILL -f 'luo_tui$'")
+    assert state(host) == "prepared"
+    with driver.over_ssh(host) as t:
+        screen = t.wait_for("Prepared: 1 resource would survive", 40)
+        assert "Window opened by root on pts/" in screen
+        t.send("w")
+        t.wait_for("[>] freeze and kexec")
+        driver.ask_kexec(t, built.kernels["new"].release)
+        t.send("escape")
+        driver.cancel(t)
+    assert not loaded(host)
+
+
+SIGNALS = {"ctrl+c": None, "ctrl+z": None, "ctrl+backslash": None, "HUP": "HUP", "TERM": "TERM"}
+
+
+@pytest.mark.parametrize("moment", ["overview", "loaded", "asked to prepare", "asked to kexec"])
+@pytest.mark.parametrize("signal", list(SIGNALS))
+def test_signals_at_each_moment(built: Built, host: Machine, moment: str, signal: str) -> None:
+    """The console stays, or leaves with a clean terminal and says what stays behind."""
+    target = built.kernels["new"].release
+    with driver.over_ssh(host, "sh -c 'luo-tui; echo left with $?; sleep 5'") as t:
+        t.wait_for("Nothing is prepared.", 40)
+        if moment != "overview":
+            driver.load(t, target)
+        if moment == "asked to prepare":
+            t.send("p")
+            t.wait_for("> [ Stay normal ]")
+        if moment == "asked to kexec":
+            driver.prepare(t)
+            driver.ask_kexec(t, target)
+        if SIGNALS[signal]:
+            host.must(f"pkill -{SIGNALS[signal]} -f 'luo_tui$'")
+        else:
+            t.send(signal)
+        t.pump(2)
+        was = "prepared" if moment == "asked to kexec" else "normal"
+        assert state(host) == was
+        if not consoles(host):
+            t.wait_for("left with")
+            assert t.left_on() == []
+            assert "Traceback" not in t.flat()
+            # Ours is unloaded when the console leaves in order.
+            assert not loaded(host)
+        else:
+            assert signal not in ("HUP", "TERM"), t.text()
+
+
+@pytest.mark.parametrize("moment", ["overview", "loaded", "prepared", "asked to kexec"])
+def test_a_cut_line_at_each_step(built: Built, host: Machine, moment: str) -> None:
+    """ssh dies: the console journals and goes, the next one takes over."""
+    target = built.kernels["new"].release
+    with driver.over_ssh(host) as t:
+        t.wait_for("Nothing is prepared.", 40)
+        if moment != "overview":
+            driver.load(t, target)
+        if moment in ("prepared", "asked to kexec"):
+            driver.prepare(t)
+        if moment == "asked to kexec":
+            driver.ask_kexec(t, target)
+        t.process.kill()
+    assert gone(host), "a console without a terminal still runs"
+    assert not loaded(host)
+    if moment in ("prepared", "asked to kexec"):
+        assert state(host) == "prepared"
+        with driver.over_ssh(host) as t:
+            t.wait_for("Prepared: 1 resource would survive", 40)
+            t.send("w")
+            driver.cancel(t)
+    assert state(host) == "normal"
+
+
+def test_an_image_that_is_no_kernel(host: Machine) -> None:
+    host.must("head -c 4096 /dev/urandom >/boot/vmlinuz-9.9.9-random")
+    host.must("head -c 100000 /boot/vmlinuz-*-luo-new >/boot/vmlinuz-9.9.9-short")
+    try:
+        with driver.over_ssh(host) as t:
+            t.wait_for("Nothing is prepared.", 40)
+            t.send("t")
+            screen = t.wait_for("vmlinuz-9.9.9-short")
+            assert "is not a kernel image" in screen
+            assert "is cut short" in screen
+            assert not loaded(host)
+    finally:
+        host.must("rm /boot/vmlinuz-9.9.9-*")
+
+
+def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machine) -> None:
+    host.ssh("dd if=/dev/zero of=/var/lib/luo-tui/fill bs=64k 2>/dev/null; sync")
+    try:
+        assert host.ssh("luo-tui hold /etc/passwd --name other").returncode == 10
+        with driver.over_ssh(host) as t:
+            t.wait_for("Nothing is prepared.", 40)
+            t.send("w", "t")
+            t.wait_for("vmlinuz-")
+            t.send("enter")
+            t.wait_for(f"Load {built.kernels['new'].release}")
+            t.send("l")
+            screen = t.wait_for("the disk is full")
+            assert "ENOSPC" in screen
+            assert "normal" in screen
+            assert not loaded(host)
+        assert host.must("ls /var/lib/luo-tui/windows").strip() == ""
+        names = [r["name"] for r in json.loads(host.must("luo-tui status --json"))["resources"]]
+        assert names == ["cache"]
+    finally:
+        host.must("rm /var/lib/luo-tui/fill")
+
+
+def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> None:
+    """Cancelled from prepared and from frozen, then updated after all."""
+    target = built.kernels["new"].release
+    hold(machine)
+    with driver.over_ssh(machine) as t:
+        driver.load(t, target)
+        driver.prepare(t)
+        driver.cancel(t)
+        driver.leave(t)
+        t.wait_for_left()
+    foreign(machine, PREPARE)
+    foreign(machine, FREEZE)
+    foreign(machine, CANCEL)
+    whole_update(machine, target)
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        ("luo.noload", "luo.ko is not loaded"),
+        ("kho=off", "Kexec HandOver is off"),
+        ("liveupdate=on luo.noload", "sessions interface"),
+    ],
+)
+def test_a_host_without_luo_says_what_is_missing(cold: Machine, extra: str, reason: str) -> None:
+    cold.boot(extra=extra)
+    done = cold.ssh("luo-tui status")
+    assert done.returncode == 4
+    assert reason in done.stdout
+    with driver.over_ssh(cold) as t:
+        screen = t.wait_for("No live update on this kernel", 40)
+        assert reason in screen
+        t.send("w")
+        for key in "lpkcf":
+            t.send(key)
+        t.wait_for("No live update on this kernel")
+    assert cold.ssh("luo-tui hold /etc/passwd --name x").returncode == 4
