@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""The hands of the contract tests on one machine: holds descriptors, makes calls, answers.
+
+In the lab it runs in the guest and speaks JSON lines on its standard streams;
+for the simulated orchestrator the very same class is called in process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from luo_tui.hub import Hub
+from luo_tui.model import Snapshot
+from luo_tui.orchestrator import Move, Orchestrator
+
+
+class Agent:
+    """One process on the machine. Every public method is an operation of the tests."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+        self._fds: list[int] = []
+        self._hub: Hub | None = None
+
+    def end(self) -> None:
+        """Let go of everything, as the end of a process does."""
+        if self._hub is not None:
+            self._hub.stop()
+        for fd in self._fds:
+            os.close(fd)
+        self._fds.clear()
+
+    # The orchestrator.
+
+    def state(self) -> str:
+        return self._orchestrator.state()
+
+    def move(self, move: str) -> None:
+        self._orchestrator.move(Move(move))
+
+    def preserve(self, fd: int) -> int:
+        return self._orchestrator.preserve(fd)
+
+    def unpreserve(self, token: int) -> None:
+        self._orchestrator.unpreserve(token)
+
+    def restore(self, token: int) -> int:
+        return self._mine(self._orchestrator.restore(token))
+
+    def load(self, which: str) -> str:
+        """Load the first image whose release ends in ``which``; return its release."""
+        kexec = self._orchestrator.kexec
+        path = next(
+            p for p in sorted(kexec.boot_folder.glob("vmlinuz-*")) if p.name.endswith(which)
+        )
+        release = path.name.removeprefix("vmlinuz-")
+        kexec.load(str(path), str(path.with_name(f"initrd.img-{release}")), kexec.command_line())
+        return release
+
+    def load_path(self, path: str) -> None:
+        self._orchestrator.kexec.load(path, "", self._orchestrator.kexec.command_line())
+
+    def unload(self) -> None:
+        self._orchestrator.kexec.unload()
+
+    def loaded(self) -> bool:
+        return self._orchestrator.kexec.state().loaded
+
+    def reboot(self) -> None:
+        """Jump; comes back by an error alone."""
+        self._orchestrator.kexec.sync()
+        self._orchestrator.kexec.reboot()
+
+    # What is to be seen.
+
+    def picture(self) -> dict[str, Any]:
+        return _plain(Hub(self._orchestrator, lambda: None).read_now())
+
+    def watch(self) -> None:
+        """Begin to watch, as the console does."""
+        self._hub = Hub(self._orchestrator, lambda: None)
+        self._hub.start()
+
+    def watched(self, state: str, tokens: list[int], seconds: float = 5) -> dict[str, Any]:
+        """Wait until the watching hub shows this; return what it shows at the end."""
+        assert self._hub is not None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            snapshot = self._hub.snapshot
+            if snapshot.luo.state == state and sorted(snapshot.resources) == tokens:
+                break
+            time.sleep(0.01)
+        return _plain(self._hub.snapshot)
+
+    # Files.
+
+    def memfd(self, name: str, size: int = 0) -> int:
+        fd = self._mine(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+        os.ftruncate(fd, size)
+        return fd
+
+    def other(self, kind: str) -> int:
+        """Open something that is no memfd."""
+        if kind == "none":
+            return 987
+        if kind == "pipe":
+            reader, writer = os.pipe()
+            self._mine(writer)
+            return self._mine(reader)
+        makers: dict[str, Callable[[], int]] = {
+            "file": lambda: os.open("/tmp/contract", os.O_RDWR | os.O_CREAT),
+            "folder": lambda: os.open("/", os.O_RDONLY | os.O_DIRECTORY),
+            "eventfd": lambda: os.eventfd(0),
+            "socket": lambda: socket.socket().detach(),
+        }
+        return self._mine(makers[kind]())
+
+    def write(self, fd: int, at: int, text: str) -> None:
+        os.pwrite(fd, text.encode(), at)
+
+    def fill(self, fd: int, at: int, size: int, seed: str) -> str:
+        """Write bytes that follow from ``seed``; return the digest of the whole file."""
+        block = hashlib.shake_256(seed.encode()).digest(min(size, 1 << 20))
+        for offset in range(0, size, len(block)):
+            os.pwrite(fd, block[: size - offset], at + offset)
+        return self.digest(fd)
+
+    def read(self, fd: int, at: int, size: int) -> str:
+        return os.pread(fd, size, at).decode("latin-1")
+
+    def digest(self, fd: int) -> str:
+        digest = hashlib.sha256()
+        at = 0
+        while chunk := os.pread(fd, 1 << 20, at):
+            digest.update(chunk)
+            at += len(chunk)
+        return digest.hexdigest()
+
+    def seek(self, fd: int, position: int) -> None:
+        os.lseek(fd, position, os.SEEK_SET)
+
+    def truncate(self, fd: int, size: int) -> None:
+        os.ftruncate(fd, size)
+
+    def seal(self, fd: int, seals: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+
+    def mode(self, fd: int, mode: int) -> None:
+        os.fchmod(fd, mode)
+
+    def about(self, fd: int) -> dict[str, Any]:
+        """Everything that has to survive, and how the descriptor was given out."""
+        status = os.fstat(fd)
+        return {
+            "size": status.st_size,
+            "mode": status.st_mode & 0o7777,
+            "seals": fcntl.fcntl(fd, fcntl.F_GET_SEALS),
+            "position": os.lseek(fd, 0, os.SEEK_CUR),
+            "blocks": status.st_blocks,
+            "cloexec": bool(fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC),
+        }
+
+    def close(self, fd: int) -> None:
+        self._fds.remove(fd)
+        os.close(fd)
+
+    def free(self) -> int:
+        """Return MemFree in KiB, with nothing left in the caches that could be dropped."""
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemFree:"):
+                return int(line.split()[1])
+        return 0
+
+    def rounds(self, number: int, size: int) -> None:
+        """Preserve, prepare, cancel and unpreserve the same file, time and again."""
+        fd = self.memfd("rounds", size)
+        self.fill(fd, 0, size, "rounds")
+        for _ in range(number):
+            token = self._orchestrator.preserve(fd)
+            self._orchestrator.move(Move.PREPARE)
+            self._orchestrator.move(Move.CANCEL)
+            self._orchestrator.unpreserve(token)
+        self.close(fd)
+
+    def _mine(self, fd: int) -> int:
+        self._fds.append(fd)
+        return fd
+
+
+def _plain(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "release": snapshot.host.release,
+        "boot": snapshot.host.boot_id,
+        "state": str(snapshot.luo.state),
+        "from_release": snapshot.from_release,
+        "compatible": snapshot.compatible,
+        "stamps": asdict(snapshot.stamps),
+        "resources": [asdict(r) for _, r in sorted(snapshot.resources.items())],
+        "faults": [h.fault for h in snapshot.health.values() if h.fault],
+    }
+
+
+def answer(agent: Agent, line: str) -> str:
+    """Carry out one request; an OSError is an answer too."""
+    request = json.loads(line)
+    try:
+        result = getattr(agent, request["call"])(**request["with"])
+    except OSError as error:
+        return json.dumps({"errno": error.errno, "text": str(error)})
+    return json.dumps({"result": result})
+
+
+def main() -> None:
+    """Serve until the other side has gone."""
+    from luo_tui.orchestrator.choose import open_orchestrator
+
+    agent = Agent(open_orchestrator())
+    print(json.dumps({"result": "ready"}), flush=True)
+    for line in sys.stdin:
+        print(answer(agent, line), flush=True)
+    agent.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The machines that the contract is held against, through one interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Protocol
+
+from luo_tui.orchestrator.simulated import RUNNING, TARGET, SimulatedHost, SimulatedJump
+from tests.contract.agent import Agent
+
+
+class Machine(Protocol):
+    """A machine with an agent on it."""
+
+    kernels: tuple[str, str]
+    """Releases that it can run; it boots into the first."""
+
+    def boot(self) -> None:
+        """Start it, cold, with nothing preserved."""
+        ...
+
+    def call(self, operation: str, **arguments: object) -> Any:
+        """Let the agent do something; OSError with the errno that it met."""
+        ...
+
+    def kexec(self) -> None:
+        """Jump, and wait for an agent in the new boot; OSError if the machine stays."""
+        ...
+
+    def restart_agent(self) -> None:
+        """End the agent's process and begin another in the same boot."""
+        ...
+
+    def stop(self) -> None:
+        """Switch it off."""
+        ...
+
+
+class SimulatedMachine:
+    """The simulated orchestrator, in process."""
+
+    kernels = (RUNNING, TARGET)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._agent: Agent | None = None
+
+    def boot(self) -> None:
+        self.stop()
+        self._host = SimulatedHost(self._folder)
+        self._host.lay_boot()
+        self._agent = Agent(self._host.orchestrator)
+
+    def call(self, operation: str, **arguments: object) -> Any:
+        result = getattr(self._agent, operation)(**arguments)
+        # What is not plain would not come through the lab's pipe either.
+        return json.loads(json.dumps(result))
+
+    def kexec(self) -> None:
+        try:
+            self.call("reboot")
+        except SimulatedJump:
+            self.restart_agent()
+
+    def restart_agent(self) -> None:
+        assert self._agent is not None
+        self._agent.end()
+        self._agent = Agent(self._host.orchestrator)
+
+    def stop(self) -> None:
+        if self._agent is not None:
+            self._agent.end()
+            self._agent = None
+
+
+class LabMachine:
+    """luo.ko on a real kernel in the lab, over ssh."""
+
+    def __init__(self, machine: Any, kernels: tuple[str, str]) -> None:
+        self._machine = machine
+        self.kernels = kernels
+        self._agent: subprocess.Popen[str] | None = None
+
+    def boot(self) -> None:
+        self.stop()
+        self._machine.boot()
+        self._start()
+
+    def call(self, operation: str, **arguments: object) -> Any:
+        answer = self._ask(operation, arguments)
+        assert answer is not None, f"the agent ended at {operation}"
+        if "errno" in answer:
+            raise OSError(answer["errno"], answer["text"])
+        return answer["result"]
+
+    def kexec(self) -> None:
+        before = self._machine.boot_id()
+        answer = self._ask("reboot", {})
+        if answer is not None:
+            raise OSError(answer["errno"], answer["text"])
+        self._machine.wait_ready(before, 90)
+        self.restart_agent()
+
+    def restart_agent(self) -> None:
+        self._end()
+        self._start()
+
+    def stop(self) -> None:
+        self._end()
+        self._machine.stop()
+
+    def _start(self) -> None:
+        self._agent = subprocess.Popen(
+            [*self._machine.ssh_command(), "python3 -u /usr/lib/luo-tui/agent.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ),
+        )
+        assert self._agent.stdout is not None
+        assert json.loads(self._agent.stdout.readline()) == {"result": "ready"}
+
+    def _end(self) -> None:
+        if self._agent is not None:
+            self._agent.kill()
+            self._agent.communicate()
+            self._agent = None
+
+    def _ask(self, operation: str, arguments: dict[str, object]) -> dict[str, Any] | None:
+        assert self._agent is not None
+        assert self._agent.stdin is not None
+        assert self._agent.stdout is not None
+        print(
+            json.dumps({"call": operation, "with": arguments}), file=self._agent.stdin, flush=True
+        )
+        line = self._agent.stdout.readline()
+        return dict(json.loads(line)) if line else None
