@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: MIT
+"""The acts: consent, facts read again, journal before and after, undo when it does not happen."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from luo_tui.errors import ActFailed, Exit, NotDone
+from luo_tui.hub import Hub
+from luo_tui.model import Snapshot, State
+from luo_tui.orchestrator import Move
+from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
+from luo_tui.window.acts import Consent, Plan, Window
+from luo_tui.window.images import read_image, scan
+from luo_tui.window.journal import read
+from luo_tui.window.walk import Act, handover_lost
+
+
+class Console:
+    """One console's window on a simulated host, with the consent that its screen would give."""
+
+    def __init__(self, host: SimulatedHost) -> None:
+        self.host = host
+        self.orchestrator = host.orchestrator
+        self.look = Hub(self.orchestrator, lambda: None).read_now
+        self.window = Window(self.orchestrator, host.folder, self.look)
+        kexec = self.orchestrator.kexec
+        image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]
+        self.plan = Plan(image, kexec.command_line())
+
+    def yes(self, act: Act, typed: str = "") -> Consent:
+        return Consent.to(act, self.look(), target=self.plan.image.release, typed=typed)
+
+    def load(self) -> None:
+        self.window.load(self.yes(Act.LOAD), self.plan)
+
+    def prepare(self) -> None:
+        self.window.prepare(self.yes(Act.PREPARE))
+
+    def kexec(self, typed: str = HOST_NAME) -> None:
+        self.window.kexec(self.yes(Act.KEXEC, typed), self.plan, lambda: None)
+
+    def events(self) -> list[str]:
+        (path,) = sorted((self.host.folder / "windows").glob("*"))[-1:]
+        return [r.event for r in read(path)]
+
+
+def host(tmp_path: Path, scenario: str = "default") -> SimulatedHost:
+    made = SimulatedHost.create(tmp_path, scenario)
+    made.jump = None
+    return made
+
+
+def test_a_whole_update_and_its_journal(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    before = Console(machine)
+    before.load()
+    before.prepare()
+    with pytest.raises(SimulatedJump):
+        before.kexec()
+    before.window._rest()  # the process is gone, and its lock with it
+    after = Console(machine)
+    after.window.arrive()
+    after.window.arrive()
+    assert after.look().luo.state is State.UPDATED
+    after.window.finish(after.yes(Act.FINISH))
+    assert machine.state is State.NORMAL
+    assert after.events() == [
+        "opened", "begin", "done", "begin", "done", "jump",
+        "opened", "arrived", "begin", "done", "closed",
+    ]  # fmt: skip
+    assert not after.window.mine
+
+
+def test_no_act_without_its_own_consent(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    with pytest.raises(NotDone, match="not to load"):
+        console.window.load(console.yes(Act.PREPARE), console.plan)
+    assert not (tmp_path / "windows").exists()
+
+
+def test_nothing_is_done_when_the_facts_have_changed(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    console = Console(machine)
+    console.load()
+    consent = console.yes(Act.PREPARE)
+    fd = os.memfd_create("newcomer")
+    machine.preserve(fd)
+    os.close(fd)
+    with pytest.raises(NotDone, match="no longer what was shown") as refused:
+        console.window.prepare(consent)
+    assert refused.value.code is Exit.WRONG_STATE
+    stale = console.yes(Act.PREPARE)
+    machine.move(Move.PREPARE)
+    with pytest.raises(NotDone, match="was normal and is now prepared"):
+        console.window.prepare(stale)
+    assert machine.state is State.PREPARED
+
+
+def test_finish_is_not_done_when_more_would_be_lost_than_was_shown(tmp_path: Path) -> None:
+    machine = host(tmp_path, "nothing-restored")
+    console = Console(machine)
+    console.load()
+    console.prepare()
+    with pytest.raises(SimulatedJump):
+        console.kexec()
+    console.window._rest()
+    shown = Console(machine).yes(Act.FINISH)
+    fewer = Consent(Act.FINISH, shown.state, shown.outgoing, shown.incoming[:-1])
+    with pytest.raises(NotDone, match="More is unrestored"):
+        Console(machine).window.finish(fewer)
+    assert machine.state is State.UPDATED
+    # Less is fine: somebody restored one meanwhile.
+    os.close(machine.restore(shown.incoming[0]))
+    Console(machine).window.finish(shown)
+    assert machine.state is State.NORMAL
+
+
+@pytest.mark.parametrize("typed", ["", "demo", "DEMO-HV", "demo-hv ", "7.3.4-hv"])
+def test_the_host_name_has_to_be_right(tmp_path: Path, typed: str) -> None:
+    console = Console(host(tmp_path))
+    console.load()
+    console.prepare()
+    with pytest.raises(NotDone, match="nothing was done"):
+        console.kexec(typed)
+    assert console.host.state is State.PREPARED
+
+
+def test_prepare_wants_our_image_loaded(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    with pytest.raises(NotDone, match="load it again"):
+        console.prepare()
+    assert console.host.state is State.NORMAL
+    assert not console.window.mine
+
+
+def test_a_refused_prepare_is_told_and_the_state_is_normal(tmp_path: Path) -> None:
+    console = Console(host(tmp_path, "prepare-refused"))
+    console.load()
+    with pytest.raises(ActFailed, match="participant refused to prepare") as failed:
+        console.prepare()
+    assert failed.value.state is State.NORMAL
+    assert console.events()[-1] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "code"), [("freeze-refused", errno.EIO), ("kexec-no-image", errno.EINVAL)]
+)
+def test_a_jump_that_does_not_happen_is_undone_and_told(
+    tmp_path: Path, scenario: str, code: int
+) -> None:
+    console = Console(host(tmp_path, scenario))
+    console.load()
+    console.prepare()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with pytest.raises(ActFailed) as failed:
+        console.kexec()
+    assert failed.value.explanation.errno == code
+    assert failed.value.state is State.NORMAL
+    assert "The state is now: normal." in failed.value.lines()
+    assert not console.look().kexec.loaded
+    assert console.events()[-2:] == ["returned", "closed"]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert not console.window.mine
+
+
+def test_the_terminal_is_handed_back_before_the_freeze_and_signals_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console(host(tmp_path))
+    console.load()
+    console.prepare()
+    order: list[str] = []
+    freeze = console.host.move
+
+    def watched(move: Move) -> None:
+        order.append(str(move))
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        assert {
+            signal.SIGHUP,
+            signal.SIGINT,
+            signal.SIGQUIT,
+            signal.SIGTERM,
+            signal.SIGTSTP,
+        } <= held
+        freeze(move)
+
+    monkeypatch.setattr(SimulatedHost, "move", lambda self, move: watched(move))
+    with pytest.raises(SimulatedJump):
+        console.window.kexec(
+            console.yes(Act.KEXEC, HOST_NAME), console.plan, lambda: order.append("terminal")
+        )
+    assert order == ["terminal", "freeze"]
+
+
+def test_a_lost_terminal_stops_the_jump(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    console.load()
+    console.prepare()
+
+    def lost() -> None:
+        raise OSError(errno.EIO, "gone")
+
+    with pytest.raises(ActFailed, match="terminal"):
+        console.window.kexec(console.yes(Act.KEXEC, HOST_NAME), console.plan, lost)
+    assert console.host.state is State.PREPARED
+
+
+def test_an_image_that_has_gone_stops_the_jump_before_the_freeze(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    console.load()
+    console.prepare()
+    Path(console.plan.image.path).unlink()
+    with pytest.raises(ActFailed, match="no longer there") as failed:
+        console.kexec()
+    assert failed.value.state is State.PREPARED
+
+
+def test_cancel_unloads_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    console.load()
+    console.prepare()
+    assert console.window.cancel(console.yes(Act.CANCEL)) == ("The kernel image was unloaded.",)
+    assert not console.look().kexec.loaded
+    # A foreign tool's image and prepare: the state is taken back, the image is not ours to drop.
+    console.orchestrator.kexec.load(console.plan.image.path, "", "")
+    console.host.move(Move.PREPARE)
+    assert console.window.cancel(console.yes(Act.CANCEL)) == ()
+    assert console.look().kexec.loaded
+
+
+def test_a_host_found_frozen_can_be_taken_back(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    machine.move(Move.PREPARE)
+    machine.move(Move.FREEZE)
+    console = Console(machine)
+    console.window.cancel(console.yes(Act.CANCEL))
+    assert machine.state is State.NORMAL
+
+
+def test_leaving_unloads_and_says_what_stays(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    assert console.window.leave("quit") == ()
+    console.load()
+    assert console.window.leave("quit") == ("The kernel image was unloaded.",)
+    assert console.events()[-1] == "closed"
+    console.load()
+    console.prepare()
+    said = console.window.leave("lost the terminal")
+    assert "This host stays prepared. Run luo-tui to go on or to go back." in said
+    assert console.events()[-1] == "left"
+    # The next console goes on in the same window.
+    following = Console(console.host)
+    story = following.window.story()
+    assert story is not None
+    assert not story.closed
+    following.window.cancel(following.yes(Act.CANCEL))
+    assert following.events()[-1] == "closed"
+
+
+def test_one_console_acts_at_a_time(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    first, second = Console(machine), Console(machine)
+    first.load()
+    assert second.window.owner() is not None
+    with pytest.raises(NotDone, match="open in another console") as refused:
+        second.window.unload(second.yes(Act.UNLOAD))
+    assert refused.value.code is Exit.BUSY
+    first.window.unload(first.yes(Act.UNLOAD))
+    second.load()
+
+
+def test_a_lost_handover_is_written_down_once(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    console = Console(machine)
+    console.load()
+    console.prepare()
+    with pytest.raises(SimulatedJump):
+        console.kexec()
+    console.window._rest()
+    # As if the new kernel had refused what came.
+    machine.state = State.NORMAL
+    machine.from_release = ""
+    after = Console(machine)
+    after.window.arrive()
+    assert after.events()[-2:] == ["lost", "closed"]
+    assert handover_lost(after.look(), after.window.story())
+    following = Console(machine)
+    following.window.arrive()
+    assert handover_lost(following.look(), following.window.story())
+
+
+def test_a_journal_that_cannot_be_opened_stops_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, end: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("luo_tui.window.journal._reserve", full)
+    console = Console(host(tmp_path))
+    with pytest.raises(ActFailed, match="disk is full") as failed:
+        console.load()
+    assert failed.value.explanation.code is Exit.NO_SPACE
+    assert not console.look().kexec.loaded
+    assert not console.window.mine
+    assert console.window.owner() is None
+
+
+def test_without_privilege_nothing_is_touched(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    console = Console(machine)
+    console.orchestrator._may_act = False
+    with pytest.raises(NotDone, match="sudo luo-tui") as refused:
+        console.load()
+    assert refused.value.code is Exit.NOT_PERMITTED
+    assert not (tmp_path / "lock").exists()
+
+
+def test_the_plan_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    console = Console(machine)
+    console.load()
+    console.prepare()
+    console.window._rest()  # killed
+    following = Console(machine)
+    story = following.window.story()
+    assert story is not None
+    image = read_image(Path(story.image), machine.modules_folder)
+    assert image.release == story.target
+    snapshot: Snapshot = following.look()
+    with pytest.raises(SimulatedJump):
+        following.window.kexec(
+            Consent.to(Act.KEXEC, snapshot, target=story.target, typed=HOST_NAME),
+            Plan(image, following.plan.command_line),
+            lambda: None,
+        )
