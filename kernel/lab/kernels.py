@@ -70,23 +70,34 @@ def _jobs() -> int:
 
 def _build(work: Path, wanted: str) -> None:
     tree = source.unpack(wanted, work)
-    first, second = (work / n for n in NAMES)
+    # Both are made in one folder, one after the other: in a copy the build's own
+    # tools would be made anew, and then everything that they touch.
+    folder = work / "build"
     cache.say(f"building two kernels of {wanted}; about ten minutes of CPU time")
     _make(
-        tree, first, "old", "allnoconfig", what="configuring", more=[f"KCONFIG_ALLCONFIG={_CONFIG}"]
+        tree,
+        folder,
+        "old",
+        "allnoconfig",
+        what="configuring",
+        more=[f"KCONFIG_ALLCONFIG={_CONFIG}"],
     )
-    _assert_config(first / ".config")
-    _make(tree, first, "old", "bzImage", "modules", what="building the old kernel")
-    cache.run(["cp", "-a", first, second], "copying the build")
-    _make(tree, second, "new", "bzImage", "modules", what="building the new kernel")
-    for folder in (first, second):
-        if not (folder / "Module.symvers").exists():
-            shutil.copy2(folder / "vmlinux.symvers", folder / "Module.symvers")
-        for path in folder.rglob("*.o"):
-            if not path.is_relative_to(folder / "scripts"):
+    _assert_config(folder / ".config")
+    for name in NAMES:
+        _make(tree, folder, name, "bzImage", "modules", what=f"building the {name} kernel")
+        copy = work / name
+        cache.run(["cp", "-a", folder, copy], "copying the build")
+        makefile = copy / "Makefile"
+        makefile.write_text(makefile.read_text().replace(str(folder), str(copy)))
+        if not (copy / "Module.symvers").exists():
+            shutil.copy2(copy / "vmlinux.symvers", copy / "Module.symvers")
+        for path in copy.rglob("*.o"):
+            if not path.is_relative_to(copy / "scripts"):
                 path.unlink()
-        for path in (folder / "vmlinux", folder / "vmlinux.unstripped"):
-            path.unlink(missing_ok=True)
+        for path in copy.glob("vmlinux*"):
+            if path.name != "vmlinux.symvers":
+                path.unlink()
+    shutil.rmtree(folder)
     for part in _UNUSED:
         shutil.rmtree(tree / part, ignore_errors=True)
     shutil.rmtree(work / "package", ignore_errors=True)
