@@ -12,7 +12,7 @@ import io
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
 from typing import Any, ClassVar
@@ -28,15 +28,16 @@ from luo_tui.errors import ActFailed, NotDone
 from luo_tui.messages import Departed, TargetsRead
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.screens.asking import AskAct, Asking
-from luo_tui.screens.base import WORD, Drawn
+from luo_tui.screens.base import Drawn
 from luo_tui.screens.help import Help
 from luo_tui.screens.kexec import AskKexec
 from luo_tui.screens.notice import Notice
 from luo_tui.screens.overview import Overview
 from luo_tui.screens.target import TargetScreen
-from luo_tui.screens.walk import WalkScreen, next_action
-from luo_tui.themes import THEMES, theme_for
+from luo_tui.screens.walk import WalkScreen
+from luo_tui.themes import theme_for
 from luo_tui.watchers import Watchers
+from luo_tui.widgets.picture import WORD
 from luo_tui.widgets.text import Row
 from luo_tui.window.acts import Consent, Plan
 from luo_tui.window.walk import Act, Ask
@@ -84,11 +85,12 @@ class Console(App[KexecRequest | Left]):
         self, desk: Desk, notice: Sequence[str] = (), departure: Departure | None = None
     ) -> None:
         """``notice`` has to be acknowledged before anything else."""
-        super().__init__()
+        theme = theme_for(os.environ)
+        # Said here, since Textual decides now how it leaves colours out.
+        super().__init__(ansi_color=theme.ansi or None)
         self.animation_level = "none"
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = theme_for(os.environ)
+        self.register_theme(theme)
+        self.theme = theme.name
         self.desk = desk
         self.watchers = Watchers(desk.orchestrator, desk.folder, self.post_message)
         self.view = desk.view(self.watchers.snapshot)
@@ -100,13 +102,16 @@ class Console(App[KexecRequest | Left]):
         self._notice = tuple(notice)
         self._departure = departure
 
+    def get_default_screen(self) -> Overview:
+        """Return the overview: it is always there, under whatever else is."""
+        return Overview()
+
     # -- what comes in ----------------------------------------------------------------
 
     def on_mount(self) -> None:
         """Start watching; say what happened before; look whether a jump has arrived here."""
         self.watchers.start()
         self.view = self.desk.view(self.watchers.snapshot)
-        self.push_screen(Overview())
         self._draw()
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
@@ -159,7 +164,7 @@ class Console(App[KexecRequest | Left]):
         if event.state is WorkerState.ERROR:
             self._failed(name, event.worker.error)
         elif isinstance(result := event.worker.result, Done):
-            self._look(result.snapshot)
+            self._look(replace(result.snapshot, health=self.view.snapshot.health))
             self._say(" ".join(result.lines))
         else:
             self._say("")
@@ -177,7 +182,8 @@ class Console(App[KexecRequest | Left]):
                     f"luo-tui made an error of its own in {name!r}: {error!r}.",
                     f"Report: {path}" if path else "No report could be written.",
                 )
-        self._look(self.watchers.hub.read_now())
+        now = self.watchers.hub.read_now()
+        self._look(replace(now, health=self.view.snapshot.health))
         self.push(Notice(f"Not done: {name}", lines))
 
     # -- what is drawn ----------------------------------------------------------------
@@ -208,16 +214,6 @@ class Console(App[KexecRequest | Left]):
     def action_walk(self) -> None:
         """Open the walk."""
         self.push(WalkScreen())
-
-    def action_next(self) -> None:
-        """Ask for the step that is next."""
-        action = next_action(self.view)
-        if action is None:
-            self._say("There is no next step while there is no orchestrator.")
-        elif action.act is Act.LOAD and self.view.facts.image is None and not self.view.watching:
-            self.action_target()
-        else:
-            self.action_act(action.act)
 
     def action_help(self) -> None:
         """Open the help."""

@@ -77,12 +77,11 @@ _PLAIN = Theme(
         "focus": "ansi_default",
     },
 )
-THEMES = (_RICH, _PLAIN)
 
 
-def theme_for(environ: Mapping[str, str]) -> str:
-    """Return the name of the palette that this terminal can show."""
+def theme_for(environ: Mapping[str, str]) -> Theme:
+    """Return the palette that this terminal can show."""
     many = environ.get("COLORTERM") in ("truecolor", "24bit") or "256color" in environ.get(
         "TERM", ""
     )
-    return _RICH.name if many and "NO_COLOR" not in environ else _PLAIN.name
+    return _RICH if many and "NO_COLOR" not in environ else _PLAIN

@@ -14,30 +14,12 @@ from textual.widget import Widget
 
 from luo_tui.desk import View
 from luo_tui.widgets.keys import Keys, Say
+from luo_tui.widgets.picture import KEY, WORD
 from luo_tui.widgets.title import Title
 from luo_tui.widgets.toosmall import LEAST, TooSmall
 from luo_tui.window.walk import Act
 
 Result = TypeVar("Result")
-
-KEY = {
-    Act.LOAD: "l",
-    Act.PREPARE: "p",
-    Act.KEXEC: "k",
-    Act.CANCEL: "c",
-    Act.FINISH: "f",
-    Act.UNLOAD: "u",
-}
-"""The key of each act; the wording of the acts themselves is the walk's."""
-
-WORD = {
-    Act.LOAD: "load",
-    Act.PREPARE: "prepare",
-    Act.KEXEC: "freeze and kexec",
-    Act.CANCEL: "cancel the update",
-    Act.FINISH: "finish",
-    Act.UNLOAD: "unload",
-}
 
 ACT_BINDINGS: list[BindingType] = [
     *(Binding(key, f"app.act('{act}')", WORD[act], show=False) for act, key in KEY.items()),

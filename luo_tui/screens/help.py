@@ -11,7 +11,8 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 
 from luo_tui.desk import View
-from luo_tui.screens.base import KEY, WORD, Dialog, Pairs
+from luo_tui.screens.base import Dialog, Pairs
+from luo_tui.widgets.picture import KEY, WORD
 from luo_tui.widgets.sheet import Sheet
 from luo_tui.widgets.text import Row
 
@@ -19,7 +20,7 @@ _TEXT = (
     Row("An update is walked in six steps: check, load, prepare, freeze and kexec, restore,"),
     Row("finish. The walk shows the next one; nothing is done without its key."),
     Row(""),
-    Row("the walk, and on it: the next step", "Enter or w"),
+    Row("the walk", "Enter or w"),
     *(Row(WORD[act], key) for act, key in KEY.items()),
     Row("choose the target kernel; the checks run at once", "t"),
     Row("back, and no to every question", "Esc"),

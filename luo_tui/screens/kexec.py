@@ -93,6 +93,15 @@ class AskKexec(AskAct):
         self.say("")
         self.query_one("#go", Outcome).disabled = not self.answerable
 
+    @on(Input.Blurred)
+    def _left_field(self) -> None:
+        if self.typed and not self.answerable and not self.stale:
+            self.say(self._wrong)
+
+    @property
+    def _wrong(self) -> str:
+        return f"{self.typed!r} is not {self._word!r}: nothing was done."
+
     @on(Input.Submitted)
     def _entered(self) -> None:
         if self.stale:
@@ -100,7 +109,7 @@ class AskKexec(AskAct):
         if self.answerable:
             self.say("That is right. Tab goes to the answer below, Enter there ends this kernel.")
         else:
-            self.say(f"{self.typed!r} is not {self._word!r}: nothing was done.")
+            self.say(self._wrong)
 
     def withdraw(self) -> None:
         """Take the act away."""

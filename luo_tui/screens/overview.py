@@ -7,18 +7,20 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 
 from luo_tui.desk import View
 from luo_tui.screens.base import ACT_BINDINGS, Drawn, Pairs, act_keys, may_choose
 from luo_tui.widgets.banner import Banner
 from luo_tui.widgets.machine import Machine
-from luo_tui.widgets.picture import headline, machine, tally
+from luo_tui.widgets.picture import headline, machine, next_rows, tally
 from luo_tui.widgets.resources import ResourceList
 from luo_tui.widgets.sheet import Sheet
 from luo_tui.widgets.steps import Steps
 from luo_tui.widgets.text import Row
+
+_FEW = 8
 
 
 class Overview(Drawn[None]):
@@ -34,14 +36,16 @@ class Overview(Drawn[None]):
         """State, state machine, what it means, resources."""
         yield Banner()
         yield Machine()
-        with Horizontal(id="middle"):
-            with Vertical(id="meaning"):
+        with Horizontal(id="halves"):
+            with Vertical(id="left"):
                 yield Sheet(id="headline")
                 yield Sheet(id="machine")
-            yield Steps()
-        yield Sheet(id="tally")
-        yield Sheet(id="heads")
-        yield ResourceList()
+                yield Sheet(id="tally")
+                yield Sheet(id="heads")
+                yield ResourceList()
+            with VerticalScroll(id="right", can_focus=False):
+                yield Steps()
+                yield Sheet(id="next")
 
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
@@ -49,6 +53,7 @@ class Overview(Drawn[None]):
         self.query_one(Banner).show(snapshot.luo.state)
         self.query_one(Machine).show(snapshot.luo.state)
         self.query_one(Steps).show(view.walk)
+        self.query_one("#next", Sheet).show(next_rows(view, _FEW))
         self.query_one("#headline", Sheet).show(headline(view))
         self.query_one("#machine", Sheet).show([*machine(view), Row(view.title, "orchestrator")])
         self.query_one(ResourceList).show(tuple(r for _, r in sorted(snapshot.resources.items())))

@@ -8,24 +8,27 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.content import Content
+from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 from luo_tui.desk import View
 from luo_tui.model import KernelImage
 from luo_tui.screens.base import Dialog, Pairs
+from luo_tui.widgets.outcome import Outcome
 from luo_tui.widgets.sheet import Sheet
-from luo_tui.widgets.text import Row, plain
+from luo_tui.widgets.text import Row
 from luo_tui.window.walk import size_text
 
 
 class TargetScreen(Dialog[KernelImage | None]):
     """Ends with the chosen image, or None. Choosing loads nothing."""
 
-    AUTO_FOCUS = "OptionList"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "none", show=False)]
+    AUTO_FOCUS = "Outcome"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "none", show=False),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
 
     def __init__(self, folder: str, images: Sequence[KernelImage], running: str) -> None:
         """Mark the image of the kernel that is ``running``."""
@@ -35,7 +38,9 @@ class TargetScreen(Dialog[KernelImage | None]):
     def furniture(self) -> Iterable[Widget]:
         """Yield the list; what cannot be loaded says why."""
         yield Sheet(id="heading")
-        yield OptionList(*(Option(self._told(image)) for image in self._images), compact=True)
+        with VerticalScroll(id="page", can_focus=False):
+            for at, image in enumerate(self._images):
+                yield Outcome(self._told(image), id=f"image-{at}")
 
     def draw(self, view: View) -> None:
         """Say where the images come from."""
@@ -50,24 +55,19 @@ class TargetScreen(Dialog[KernelImage | None]):
         del view
         return [("Up/Down", "move"), ("Enter", "choose and check"), ("Esc", "back")]
 
-    def _told(self, image: KernelImage) -> Content:
+    def _told(self, image: KernelImage) -> str:
         name = image.path.rpartition("/")[2]
-        parts = [image.release or name, size_text(image.bytes)]
-        if image.release:
-            parts.append(name)
+        parts = [image.release, name] if image.release else [name]
+        parts.append(size_text(image.bytes))
         if image.release and image.release == self._current:
-            parts.append("running now")
-        text = plain("  ".join(parts))
+            parts.append("runs now")
         if image.fault:
-            return Content.assemble(
-                text, "\n  ", (plain(f"cannot be loaded: {image.fault}"), "$text-note")
-            )
-        return Content(text)
+            parts.append(f"CANNOT BE LOADED: {image.fault}")
+        return "  ".join(parts)
 
-    @on(OptionList.OptionSelected)
-    def chosen(self, event: OptionList.OptionSelected) -> None:
-        """End with the image."""
-        self.dismiss(self._images[event.option_index])
+    @on(Outcome.Pressed)
+    def _chosen(self, event: Outcome.Pressed) -> None:
+        self.dismiss(self._images[int((event.outcome.id or "").removeprefix("image-"))])
 
     def action_none(self) -> None:
         """End without one."""

@@ -10,7 +10,35 @@ from luo_tui.desk import View
 from luo_tui.model import Snapshot
 from luo_tui.widgets.text import Row
 from luo_tui.window.report import blackout
-from luo_tui.window.walk import Action, Finding, Level, size_text
+from luo_tui.window.walk import Act, Action, Finding, Level, Step, size_text
+
+KEY = {
+    Act.LOAD: "l",
+    Act.PREPARE: "p",
+    Act.KEXEC: "k",
+    Act.CANCEL: "c",
+    Act.FINISH: "f",
+    Act.UNLOAD: "u",
+}
+"""The key of each act; the wording of the acts themselves is the walk's."""
+
+WORD = {
+    Act.LOAD: "load",
+    Act.PREPARE: "prepare",
+    Act.KEXEC: "freeze and kexec",
+    Act.CANCEL: "cancel the update",
+    Act.FINISH: "finish",
+    Act.UNLOAD: "unload",
+}
+
+_OF_STEP = {
+    Step.CHECK: Act.LOAD,
+    Step.LOAD: Act.LOAD,
+    Step.PREPARE: Act.PREPARE,
+    Step.KEXEC: Act.KEXEC,
+    Step.RESTORE: Act.FINISH,
+    Step.FINISH: Act.FINISH,
+}
 
 MOST = 200
 """Lines of one list in a sheet; longer ones are in the list of resources anyway."""
@@ -40,8 +68,8 @@ def machine(view: View) -> Iterator[Row]:
     yield Row(f"{what}{holder(view)}", "kexec image")
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
-        phases = ", ".join(f"{p.name} {milliseconds(p.milliseconds)}" for p in dark.phases)
-        yield Row(f"{milliseconds(dark.total)}: {phases}", "blackout")
+        phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
+        yield Row(f"{milliseconds(dark.total)} in all. {phases}", "blackout")
 
 
 def holder(view: View) -> str:
@@ -69,6 +97,37 @@ def tally(snapshot: Snapshot) -> str:
     return ", ".join(parts) or "none"
 
 
+def next_action(view: View) -> Action | None:
+    """Return the act of the step that is next, or the load that has to come before it."""
+    if view.walk.step is None:
+        return None
+    own = view.walk.action(_OF_STEP[view.walk.step])
+    if own is not None and own.possible:
+        return own
+    load = view.walk.action(Act.LOAD)
+    return load if load is not None and load.possible else own
+
+
+def next_rows(view: View, most: int = MOST) -> Iterator[Row]:
+    """Yield what is next: the choice of a target, or an act at full length."""
+    if view.walk.step is Step.CHECK and not view.watching and view.facts.image is None:
+        yield Row("Choose the target kernel", "key t", style="bold", label_style="bold $text-key")
+        yield Row("Reads the kernel images of this host and checks the one that is chosen.", "Does")
+        yield Row("Nothing is loaded or changed.", "Lost")
+        return
+    action = next_action(view)
+    if action is not None:
+        yield from named(action)
+        yield from action_rows(action, most)
+
+
+def named(action: Action) -> Iterator[Row]:
+    """Yield an act by key and outcome, and what blocks it."""
+    yield Row(action.label, f"key {KEY[action.act]}", style="bold", label_style="bold $text-key")
+    if action.blocked:
+        yield Row(action.blocked, "Not now", style="$text-note")
+
+
 def action_rows(action: Action, most: int = MOST) -> Iterator[Row]:
     """Yield what an act does, what survives it, what does not, and the way back."""
     if action.lost:
@@ -86,6 +145,27 @@ def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iter
         yield Row(text, "" if at else label, style)
     if len(texts) > most:
         yield Row(f"and {len(texts) - most:,} more: the overview lists them all", style=style)
+
+
+def checked(view: View) -> str:
+    """Count how the checks of the target ended."""
+    levels = [f.level for f in view.facts.findings]
+    parts = [
+        f"{levels.count(level)} {word}"
+        for level, word in (
+            (Level.BLOCKER, "BLOCKING"),
+            (Level.WARNING, "to look at"),
+            (Level.OK, "ok"),
+        )
+        if level in levels
+    ]
+    return ", ".join(parts)
+
+
+def doubts(view: View) -> Iterator[Row]:
+    """Yield the findings that are not good, while the target can still be changed."""
+    if view.walk.step in (Step.CHECK, Step.LOAD, Step.PREPARE):
+        yield from finding_rows(f for f in view.facts.findings if f.level is not Level.OK)
 
 
 def finding_rows(findings: Iterable[Finding]) -> Iterator[Row]:

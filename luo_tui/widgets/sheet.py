@@ -19,6 +19,7 @@ class Sheet(Widget):
         """``rows`` can be replaced later with :meth:`show`."""
         super().__init__(id=id)
         self._rows = tuple(rows)
+        self.display = bool(self._rows)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -30,6 +31,7 @@ class Sheet(Widget):
         new = tuple(rows)
         if new != self._rows:
             self._rows = new
+            self.display = bool(new)
             self.refresh(layout=True)
 
     def render(self) -> Content:

@@ -44,8 +44,8 @@ def hang(rows: Iterable[Row], width: int) -> list[Content]:
     """Lay ``rows`` out as lines of at most ``width`` cells, the texts aligned behind the labels."""
     every = list(rows)
     indent = max((cell_len(plain(r.label)) + 2 for r in every if r.label), default=0)
-    if width - indent < 20:
-        indent = min(indent, max(0, width - 20))
+    if width - indent < 12:
+        indent = max(0, width - 12)
     lines: list[Content] = []
     for row in every:
         label = clip(row.label, indent)

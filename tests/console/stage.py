@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""A simulated host, consoles on it, and hands to drive them from a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textual.events import Key
+from textual.pilot import Pilot
+
+from luo_tui.console import Console
+from luo_tui.desk import Desk
+from luo_tui.hub import Hub
+from luo_tui.model import Resource, ResourceState
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
+from luo_tui.window.acts import Consent, Plan
+from luo_tui.window.walk import Act
+
+
+class Bench:
+    """One simulated host, and consoles on it."""
+
+    def __init__(self, folder: Path, scenario: str = "default", delay: float = 0.0) -> None:
+        self.folder = folder
+        self.host = SimulatedHost.create(folder, scenario, delay)
+        self.host.jump = None
+
+    def desk(self, *, may_act: bool = True) -> Desk:
+        orchestrator = SimulatedOrchestrator(self.host, may_act=may_act)
+        return Desk(orchestrator, self.folder, Hub(orchestrator, lambda: None).read_now)
+
+    def console(self, *, may_act: bool = True, **more: Any) -> Console:
+        return Console(self.desk(may_act=may_act), **more)
+
+    def walk_to(self, act: Act, desk: Desk | None = None) -> Desk:
+        """Do the acts up to and with ``act`` without a screen, as another console would."""
+        desk = desk or self.desk()
+        look = Hub(desk.orchestrator, lambda: None).read_now
+        image = desk.targets(self.host.release)[0]
+        for step in (Act.LOAD, Act.PREPARE):
+            desk.do(Consent.to(step, look()), Plan(image, "kho=on"))
+            if step is act:
+                break
+        return desk
+
+
+def text(app: Console) -> str:
+    """Return what is on the screen, line by line."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+def flat(app: Console) -> str:
+    """Return what is on the screen with all white space as single blanks."""
+    return " ".join(text(app).split())
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Wait until no act is under way and everything is drawn."""
+    app = pilot.app
+    assert isinstance(app, Console)
+    for _ in range(3):
+        await pilot.pause(0.0)
+    while app.under_way and app.is_running:
+        await pilot.pause(0.01)
+    for _ in range(3):
+        await pilot.pause(0.0)
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys, each when everything before it has come to its end."""
+    for key in keys:
+        pilot.app.post_message(Key(_NAMES.get(key, key), key if len(key) == 1 else None))
+        await settle(pilot)
+
+
+_NAMES = {"-": "minus", "?": "question_mark"}
+
+
+def many(count: int) -> tuple[Resource, ...]:
+    """Make up resources."""
+    return tuple(
+        Resource(n, "memfd", ResourceState.PRESERVED, f"guest-{n}", n << 20, 1000 + n, "vmm")
+        for n in range(count)
+    )

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT
+"""The whole walk, by keys, on the simulated host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from luo_tui.console import KexecRequest, Left
+from luo_tui.errors import ActFailed
+from luo_tui.model import State
+from luo_tui.orchestrator.simulated import SimulatedJump
+from luo_tui.screens.asking import AskAct
+from luo_tui.screens.kexec import AskKexec
+from luo_tui.screens.notice import Notice
+from luo_tui.screens.overview import Overview
+from luo_tui.screens.walk import WalkScreen
+from luo_tui.widgets.outcome import Outcome
+from luo_tui.window.walk import Act
+from tests.console.stage import Bench, flat, press, settle, text
+
+LOAD = ("w", "t", "enter", "l")
+PREPARE = (*LOAD, "p", "tab", "enter")
+NAME = ("d", "e", "m", "o", "-", "h", "v")
+JUMP = ("k", "tab", *NAME, "tab", "enter")
+
+
+async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert isinstance(app.screen, Overview)
+        assert "[normal]" in text(app)
+        assert "DEMO" in text(app)
+        await press(pilot, "w")
+        assert isinstance(app.screen, WalkScreen)
+        assert "[>] check             next" in text(app)
+        await press(pilot, "t")
+        assert "runs now" in text(app)
+        assert "CANNOT BE LOADED: is cut short" in flat(app)
+        await press(pilot, "enter")
+        assert "[>] load              next" in text(app)
+        assert "8 ok" in text(app)
+        await press(pilot, "l")
+        assert "[>] prepare           next" in text(app)
+        assert "loaded by this window" in text(app)
+        assert "Done: Load 7.3.4-hv." in text(app)
+        await press(pilot, "p")
+        assert isinstance(app.screen, AskAct)
+        assert "From now until cancel or finish nothing can be preserved" in flat(app)
+        assert "Way back  Cancel the update: prepared -> normal." in text(app)
+        await press(pilot, "tab", "enter")
+        assert bench.host.state is State.PREPARED
+        assert "PREPARED" in text(app)
+        assert "[>] freeze and kexec  next" in text(app)
+        await press(pilot, "k")
+        assert isinstance(app.screen, AskKexec)
+        lines = [line for line in text(app).splitlines() if line.strip()]
+        assert lines[3].strip().startswith("Lost      Every process on demo-hv ends")
+        assert "Services are not stopped first" in text(app)
+        assert "guest-web1 (token 0), 8 GiB" in text(app)
+        await press(pilot, "tab", *NAME, "tab", "enter")
+    request = app.return_value
+    assert isinstance(request, KexecRequest)
+    assert request.consent.typed == "demo-hv"
+    assert bench.host.state is State.PREPARED, "the console itself must not jump"
+    with pytest.raises(SimulatedJump):
+        app.desk.window.kexec(request.consent, request.plan, lambda: None)
+    app.desk.window._rest()  # what the jump does to the process that made it
+
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "[updated]" in text(app)
+        assert "This kernel took over from 7.3.3-hv. All is restored." in text(app)
+        assert "blackout" in text(app)
+        assert "freeze:" in text(app)
+        story = app.desk.window.story()
+        assert story is not None
+        assert story.arrived
+        await press(pilot, "f")
+        assert "Finish: updated -> normal" in text(app)
+        await press(pilot, "tab", "enter")
+        assert bench.host.state is State.NORMAL
+        assert "[normal]" in text(app)
+        await press(pilot, "q")
+    assert app.return_value == Left(())
+    story = app.desk.window.story()
+    assert story is not None
+    assert story.closed == "finished"
+
+
+async def test_cancel_goes_back_and_unloads(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, *PREPARE, "c")
+        assert "Cancel the update: prepared -> normal" in text(app)
+        await press(pilot, "tab", "enter")
+        assert bench.host.state is State.NORMAL
+        assert not bench.host.image
+        assert "The kernel image was unloaded." in flat(app)
+        assert "[>] load              next" in text(app)
+
+
+async def test_unload(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, *LOAD)
+        assert bench.host.image
+        await press(pilot, "u")
+        assert not bench.host.image
+        assert "none loaded" in text(app)
+
+
+async def test_a_key_that_is_not_possible_says_why_and_does_nothing(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for key, why in (
+            ("l", "Choose a target kernel first."),
+            ("p", "Load the target kernel first."),
+            ("k", "freeze and kexec: not in state normal."),
+            ("c", "cancel the update: not in state normal."),
+            ("f", "finish: not in state normal."),
+            ("u", "unload: not in state normal."),
+        ):
+            await press(pilot, key)
+            assert isinstance(app.screen, Overview), key
+            assert why in text(app), key
+        assert app.desk.window.story() is None, "not even a window was opened"
+        await press(pilot, "x")
+        assert "not in state" not in text(app), "what was said is gone with the next key"
+
+
+async def test_a_held_key_loads_once_and_enter_alone_does_nothing(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, *["enter"] * 5)
+        assert isinstance(app.screen, WalkScreen)
+        assert app.desk.window.story() is None
+        await press(pilot, "t", "enter", "l", "l", "l")
+        assert "It is loaded already" in text(app)
+        await press(pilot, "p", *["enter"] * 4)
+        assert bench.host.state is State.NORMAL
+
+
+async def test_pasted_text_into_no_field_does_nothing(bench: Bench) -> None:
+    from textual.events import Paste
+
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, *LOAD)
+        app.post_message(Paste("p\t\nq"))
+        await settle(pilot)
+        assert isinstance(app.screen, WalkScreen)
+        assert bench.host.state is State.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("scenario", "keys", "said", "state"),
+    [
+        ("prepare-refused", PREPARE, "Could not prepare: a participant refused", State.NORMAL),
+        (
+            "target-incompatible",
+            ("w", "t", "enter", "l"),
+            "Install a matching luo.ko",
+            State.NORMAL,
+        ),
+    ],
+)
+async def test_failures_before_the_jump(
+    make: Callable[..., Bench], scenario: str, keys: tuple[str, ...], said: str, state: State
+) -> None:
+    bench = make(scenario)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, *keys)
+        assert said in flat(app)
+        assert bench.host.state is state
+        if isinstance(app.screen, Notice):
+            assert "The state is now: normal." in text(app)
+            focused = app.focused
+            assert isinstance(focused, Outcome)
+            await press(pilot, "x")
+            assert isinstance(app.screen, Notice), "only its own key closes it"
+            await press(pilot, "enter")
+        assert isinstance(app.screen, WalkScreen)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [
+        ("freeze-refused", "Could not freeze: a participant refused"),
+        ("kexec-no-image", "Could not kexec: no kernel image is loaded"),
+    ],
+)
+async def test_a_jump_that_does_not_happen_is_told_in_the_next_console(
+    make: Callable[..., Bench], scenario: str, said: str
+) -> None:
+    bench = make(scenario)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, *PREPARE, *JUMP)
+    request = app.return_value
+    assert isinstance(request, KexecRequest)
+    with pytest.raises(ActFailed) as caught:
+        app.desk.window.kexec(request.consent, request.plan, lambda: None)
+    assert bench.host.state is State.NORMAL, "frozen is no place to rest"
+    again = bench.console(notice=caught.value.lines())
+    async with again.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert isinstance(again.screen, Notice)
+        assert said in flat(again)
+        assert "The state is now: normal." in flat(again)
+        await press(pilot, "enter")
+        assert isinstance(again.screen, Overview)
+
+
+async def test_what_nobody_restored_is_named_before_it_is_discarded(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("nothing-restored")
+    desk = bench.walk_to(Act.PREPARE)
+    with pytest.raises(SimulatedJump):
+        bench.host.reboot()
+    desk.window._rest()
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "4 resources not restored yet" in text(app)
+        await press(pilot, "f")
+        assert "Finish and discard 4 unrestored: updated -> normal" in text(app)
+        for name in ("guest-web1", "guest-db1", "guest-ci", "vm-state"):
+            assert name in text(app)
+        assert "None: what is discarded is gone." in text(app)
+        await press(pilot, "enter")
+        assert bench.host.state is State.UPDATED
+        await press(pilot, "f", "tab", "enter")
+        assert bench.host.state is State.NORMAL
+
+
+async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
+    from dataclasses import replace
+
+    from luo_tui.model import LuoState
+
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        gone = LuoState(State.UNAVAILABLE, "luo.ko is not loaded")
+        app._look(replace(app.view.snapshot, luo=gone))
+        await pilot.pause()
+        assert "No live update on this kernel: luo.ko is not loaded" in text(app)
+        assert "UNAVAILABLE" in text(app)
+        await pilot.press("w")
+        await pilot.pause()
+        for key in "lpkcfu":
+            await pilot.press(key)
+            await pilot.pause()
+            assert isinstance(app.screen, WalkScreen)
