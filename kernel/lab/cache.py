@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import inspect
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,10 @@ LAB = Path(__file__).resolve().parent
 KERNEL = LAB.parent
 CHECKOUT = KERNEL.parent
 _STAMP = ".complete"
+_KEEP = 3
+_PR_SET_PDEATHSIG = 1
+_locks: list[int] = []
+_libc = ctypes.CDLL(None)
 
 
 class LabError(Exception):
@@ -52,25 +58,49 @@ def recipe(*functions: Callable[..., object]) -> str:
 def make(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     """Return the folder ``kind-name``, built if it is not there whole.
 
-    The stamp is written last: whatever an interrupted build has left behind is
-    thrown away by the next one. Two builders wait for each other.
+    It is built in place, since kernels keep their paths, and the stamp is written
+    last: whatever an interrupted build has left behind is thrown away by the next
+    one. Two builders wait for each other.
     """
     folder = root() / f"{kind}-{name}"
+    stamp = folder / _STAMP
     with _locked(root() / f"{kind}.lock"):
-        if not (folder / _STAMP).exists():
+        if not stamp.exists():
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir()
             build(folder)
-            (folder / _STAMP).touch()
+            _forget(kind)
+        stamp.touch()
     return folder
+
+
+def _forget(kind: str) -> None:
+    """Throw away what has not been asked for longest; a few stay, for other checkouts."""
+    stamps = list(root().glob(f"{kind}-*/{_STAMP}"))
+    for stamp in sorted(stamps, key=lambda s: s.stat().st_mtime, reverse=True)[_KEEP:]:
+        stamp.unlink()
+        shutil.rmtree(stamp.parent)
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock, together with every command that is run meanwhile.
+
+    A builder that was killed leaves commands that still write into its folder;
+    with them the lock ends only when the last of them has.
+    """
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another build to end ({path.stem})")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        _locks.append(file.fileno())
+        try:
+            yield
+        finally:
+            _locks.pop()
 
 
 def say(text: str) -> None:
@@ -94,6 +124,8 @@ def run(
             text=True,
             errors="replace",
             check=False,
+            pass_fds=_locks,
+            preexec_fn=_end_with_parent,
             **options,  # type: ignore[call-overload]
         )
     except FileNotFoundError as error:
@@ -107,6 +139,11 @@ def run(
         tail = "\n".join(text.splitlines()[-15:])
         raise LabError(f"{what} failed (exit {done.returncode}):\n{tail}")
     return text
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this command when the builder is killed; make ends its own children."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _all_packages() -> str:

@@ -98,6 +98,8 @@ def _private() -> Path:
         'APT::Sandbox::User "root";\n'
         'Acquire::Languages "none";\n'
         "Acquire::Retries 2;\n"
+        # Otherwise a mirror that cannot be reached is a mere warning.
+        'APT::Update::Error-Mode "any";\n'
     )
     return folder
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,25 +84,53 @@ def test_an_interrupted_build_leaves_no_half_cache() -> None:
     assert len(calls) == 2
 
 
+_KILLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import cache
+def build(work):
+    writes = "for i in 1 2 3 4 5 6; do echo >>$@$$i; sleep 0.3; done"
+    (work / "Makefile").write_text(f"all: a b\\na b:\\n\\t{writes}\\n")
+    cache.run(["make", "-C", work, "-j2"], "making")
+cache.make("test", "killed", build)
+"""
+
+
+def test_a_killed_build_takes_its_commands_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would write into the folder of the next build."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    builder = subprocess.Popen([sys.executable, "-c", _KILLED, str(LAB)])
+    while not list(tmp_path.rglob("b2")):
+        time.sleep(0.05)
+        assert builder.poll() is None
+    builder.kill()
+    builder.wait()
+
+    def build(work: Path) -> None:
+        time.sleep(1)
+        assert list(work.iterdir()) == []
+
+    make("test", "killed", build)
+
+
 def test_a_failed_download_says_so(tmp_path: Path) -> None:
     """With a mirror that answers nothing, and an empty cache."""
-    lists = tmp_path / "apt"
-    (lists / "lists" / "partial").mkdir(parents=True)
-    conf = tmp_path / "apt.conf"
-    conf.write_text(
-        'Acquire::http::Proxy "http://127.0.0.1:9";\nAcquire::https::Proxy "http://127.0.0.1:9";\n'
-        "Acquire::Retries 0;\n"
-    )
+    nowhere = "http://127.0.0.1:9"
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import cache, source\n"
-        "write = source.Path.write_text\n"
         "try: source.version()\n"
         "except cache.LabError as error: print(error); sys.exit(7)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(LAB)],
-        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "http_proxy": "http://127.0.0.1:9"},
+        env={
+            **os.environ,
+            **{f"{s}_proxy": nowhere for s in ("http", "https")},
+            "XDG_CACHE_HOME": str(tmp_path),
+        },
         capture_output=True,
         text=True,
         timeout=120,
