@@ -55,7 +55,7 @@ class Overview(Drawn[None]):
         self.query_one(Steps).show(view.walk)
         self.query_one("#next", Sheet).show(next_rows(view, _FEW))
         self.query_one("#headline", Sheet).show(headline(view))
-        self.query_one("#machine", Sheet).show([*machine(view), Row(view.title, "orchestrator")])
+        self.query_one("#machine", Sheet).show(machine(view))
         self.query_one(ResourceList).show(tuple(r for _, r in sorted(snapshot.resources.items())))
         self._count()
 

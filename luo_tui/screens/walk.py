@@ -15,8 +15,8 @@ from luo_tui.screens.base import ACT_BINDINGS, Drawn, Pairs, act_keys, may_choos
 from luo_tui.widgets.picture import (
     checked,
     doubts,
-    faults,
     finding_rows,
+    headline,
     holder,
     named,
     next_action,
@@ -59,7 +59,7 @@ class WalkScreen(Drawn[None]):
         """Bring everything up to date."""
         self.query_one(Steps).show(view.walk)
         self.query_one("#target", Sheet).show(_target(view))
-        self.query_one("#notes", Sheet).show(_notes(view))
+        self.query_one("#notes", Sheet).show(headline(view))
         self.query_one("#doubts", Sheet).show(doubts(view))
         self.query_one("#acts", Sheet).show(_acts(view))
         self.query_one("#passed", Sheet).show(_passed(view))
@@ -87,13 +87,6 @@ def _target(view: View) -> Iterator[Row]:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _notes(view: View) -> Iterator[Row]:
-    yield Row(view.walk.headline, style="bold")
-    for note in view.walk.notes:
-        yield Row(note, style="$text-note")
-    yield from faults(view.snapshot)
 
 
 def _acts(view: View) -> Iterator[Row]:

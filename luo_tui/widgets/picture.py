@@ -10,7 +10,7 @@ from luo_tui.desk import View
 from luo_tui.model import Snapshot
 from luo_tui.widgets.text import Row
 from luo_tui.window.report import blackout
-from luo_tui.window.walk import Act, Action, Finding, Level, Step, size_text
+from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, size_text
 
 KEY = {
     Act.LOAD: "l",
@@ -47,8 +47,11 @@ MOST = 200
 def headline(view: View) -> Iterator[Row]:
     """Yield what has come of the update, and what has to be known besides."""
     yield Row(view.walk.headline, style="bold")
+    # The loss of a handover comes first among the notes, and must not look like the others.
+    style = "bold $text-error" if handover_lost(view.snapshot, view.facts.story) else ""
     for note in view.walk.notes:
-        yield Row(note, style="$text-note")
+        yield Row(note, style=style)
+        style = ""
     yield from faults(view.snapshot)
 
 
@@ -62,7 +65,7 @@ def faults(snapshot: Snapshot) -> Iterator[Row]:
 
 
 def machine(view: View) -> Iterator[Row]:
-    """Yield what stands on the machine: orchestrator, image, blackout."""
+    """Yield what stands on the machine: image, blackout."""
     story = view.facts.story
     what = f"{story.target}, " if view.ours and story is not None else ""
     yield Row(f"{what}{holder(view)}", "kexec image")

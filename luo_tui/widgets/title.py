@@ -41,7 +41,7 @@ class Title(Widget):
         right = f"{state.upper()}"
         if self._view.demo:
             right = f"{right}  {DEMO}" if width >= 76 + len(name) // 2 else f"{right}  DEMO"
-        middle = f"  Linux {plain(snapshot.host.release)}"
+        middle = f"  Linux {plain(snapshot.host.release)}  {self._view.title}"
         room = width - len(name) - len(right) - 1
         return Content.assemble(
             (name, "bold"),

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""Draws the pictures in this folder from the program as it is, on the simulated host.
+
+    python3 screenshots/make.py [FOLDER]
+
+The same program gives the same files, byte for byte: clock, process and folder
+are fixed. No root and no kernel are needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+os.environ.pop("NO_COLOR", None)
+os.environ["COLORTERM"] = "truecolor"
+
+from textual.events import Key  # noqa: E402
+from textual.pilot import Pilot  # noqa: E402
+
+from luo_tui.console import Console  # noqa: E402
+from luo_tui.desk import Desk  # noqa: E402
+from luo_tui.hub import Hub  # noqa: E402
+from luo_tui.model import Stamps  # noqa: E402
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump  # noqa: E402
+from luo_tui.window.journal import Who  # noqa: E402
+
+SMALL, WIDE = (80, 24), (120, 36)
+WHO = Who("root", "ttyS0", "", 812)
+STAMPS = Stamps(
+    tsc_khz=1_000_000,
+    prepare_begin=1_000_000_000,
+    prepare_end=1_212_000_000,
+    freeze_begin=41_000_000_000,
+    freeze_end=41_006_400_000,
+    jump=41_089_000_000,
+    arrived=42_301_000_000,
+)
+
+
+class Noon(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        """Return always the same moment."""
+        return cls(2026, 1, 15, 12, 0, 0, tzinfo=tz or UTC)
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys, each when everything before it has come to its end."""
+    app: Any = pilot.app
+    for key in keys:
+        name = {"-": "minus"}.get(key, key)
+        app.post_message(Key(name, key if len(key) == 1 else None))
+        for _ in range(3):
+            await pilot.pause(0.0)
+        while app.under_way and app.is_running:
+            await pilot.pause(0.01)
+    await pilot.pause(0.1)
+
+
+def console(host: SimulatedHost, folder: Path) -> Console:
+    """Open a console on the simulated host."""
+    orchestrator = host.orchestrator
+    return Console(Desk(orchestrator, folder, Hub(orchestrator, lambda: None).read_now))
+
+
+async def draw(out: Path) -> None:
+    """Walk through an update, and take a picture at each place worth one."""
+    folder = Path("demo-hv")
+    host = SimulatedHost.create(folder)
+    host.boot_id, host.jump = "boot-1", None
+
+    def take(app: Console, name: str) -> None:
+        (out / f"{name}.svg").write_text(app.export_screenshot(title="luo-tui"))
+
+    app = console(host, folder)
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "x")
+        take(app, "overview-80x24")
+        await press(pilot, "w", "t")
+        take(app, "targets-80x24")
+        await press(pilot, "enter")
+        take(app, "walk-80x24")
+        await pilot.resize_terminal(*WIDE)
+        await press(pilot, "x")
+        take(app, "walk-120x36")
+        await press(pilot, "l", "escape")
+        take(app, "overview-120x36")
+        await pilot.resize_terminal(*SMALL)
+        await press(pilot, "p")
+        take(app, "prepare-80x24")
+        await press(pilot, "tab", "enter", "k", "tab", *"demo-hv")
+        take(app, "kexec-80x24")
+        await press(pilot, "tab", "enter")
+    request: Any = app.return_value
+    with contextlib.suppress(SimulatedJump):
+        app.desk.window.kexec(request.consent, request.plan, lambda: None)
+    app.desk.window._rest()  # what the jump does to the process that made it
+    host.boot_id, host.stamps = "boot-2", STAMPS
+
+    app = console(host, folder)
+    async with app.run_test(size=SMALL) as pilot:
+        await press(pilot, "x")
+        take(app, "updated-80x24")
+
+
+def main() -> None:
+    """Draw into the folder that was named, or into this one."""
+    out = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE
+    fixed = (
+        patch("luo_tui.window.journal.datetime", Noon),
+        patch.object(Who, "here", lambda: WHO),
+    )
+    with tempfile.TemporaryDirectory() as folder, fixed[0], fixed[1]:
+        os.chdir(folder)
+        asyncio.run(draw(out))
+        os.chdir(HERE)
+
+
+if __name__ == "__main__":
+    main()
