@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -26,6 +28,8 @@ import kernels
 COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
 HOST_NAME = "lab-hv"
 _DISK = 64 << 20
+_ASK = 10.0
+_READY = re.compile(r"lab: ready: \S+ boot ([0-9a-f-]{36})")
 
 
 @dataclass
@@ -108,7 +112,7 @@ class Machine:
             with disk.open("wb") as file:
                 file.truncate(_DISK)
             cache.run(
-                ["mkfs.ext4", "-q", "-F", "-E", "nodiscard", disk],
+                ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0", disk],
                 "making the machine's disk",
                 env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
             )
@@ -160,11 +164,15 @@ class Machine:
     def wait_ready(self, not_boot: str, wait: float = 60) -> str:
         """Wait until a boot other than ``not_boot`` answers on ssh; return its boot id."""
         end = time.monotonic() + wait
+        ask = time.monotonic() + _ASK
         while time.monotonic() < end:
             if not self.running():
                 raise cache.LabError("QEMU has ended:\n" + self._qemu_said())
-            # Asking before the guest listens would wait for a connection's time-out.
-            if "lab: ready" in self.log():
+            # Asking before the guest listens would wait for a connection's time-out;
+            # but a kernel line in the middle of this one may have made it unreadable.
+            ready = _READY.findall(self.log())
+            if (ready and ready[-1] != not_boot) or time.monotonic() > ask:
+                ask = time.monotonic() + _ASK
                 with contextlib.suppress(cache.LabError):
                     done = self.ssh("cat /run/lab/ready", timeout=8)
                     boot = done.stdout.strip()
@@ -223,6 +231,15 @@ class Machine:
     def put(self, content: bytes, path: str, *, mode: str = "644") -> None:
         """Write a file in the guest."""
         self.must(f"cat >{path} && chmod {mode} {path}", stdin=content)
+
+    def get(self, path: str) -> bytes:
+        """Return a file of the guest, byte for byte."""
+        done = subprocess.run(
+            [*self.ssh_command(), f"cat {shlex.quote(path)}"], capture_output=True, check=False
+        )
+        if done.returncode:
+            raise cache.LabError(f"{path}: {done.stderr.decode(errors='replace')}")
+        return done.stdout
 
     def stop(self) -> None:
         """End exactly the QEMU that was started, by its process id."""
