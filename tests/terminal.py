@@ -18,10 +18,14 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pyte
+
+_T = TypeVar("_T")
 
 KEYS = {
     "enter": "\r",
@@ -159,11 +163,11 @@ class Terminal:
         """Return the screen's words alone: no borders, and one blank between words."""
         return " ".join(re.sub(r"[\u2500-\u259f|]", " ", self.text()).split())
 
-    def wait_for(self, wanted: str, timeout: float = 20) -> str:
+    def wait_for(self, wanted: str, timeout: float = 60) -> str:
         """Wait until ``wanted`` is among the screen's words, and the screen is quiet; return it."""
         return self._wait(lambda flat: wanted in flat, repr(wanted), timeout)
 
-    def wait_until_gone(self, unwanted: str, timeout: float = 20) -> str:
+    def wait_until_gone(self, unwanted: str, timeout: float = 60) -> str:
         """Wait until ``unwanted`` is no longer on the screen."""
         return self._wait(lambda flat: unwanted not in flat, f"no {unwanted!r}", timeout)
 
@@ -181,12 +185,22 @@ class Terminal:
                 break
         raise AssertionError(f"{what} did not come in {timeout:.0f} s; the screen:\n{self.text()}")
 
+    def meanwhile(self, work: Callable[[], _T]) -> _T:
+        """Do ``work``, and go on reading: a serial line that nobody reads stops its machine."""
+        with ThreadPoolExecutor(1) as pool:
+            doing = pool.submit(work)
+            while not doing.done():
+                self.pump(0.1)
+                if self.ended:
+                    break
+            return doing.result()
+
     def left_on(self) -> list[str]:
         """Return what a program has switched on in the terminal and not off again."""
         on = [name for mode, name in _UNCLEAN.items() if mode in self._modes]
         return [*on, "hidden cursor"] if self._hidden else on
 
-    def wait_ended(self, timeout: float = 20) -> int:
+    def wait_ended(self, timeout: float = 60) -> int:
         """Wait for the command's end; return its exit code, negative for a signal."""
         end = time.monotonic() + timeout
         while self.process.poll() is None and time.monotonic() < end:

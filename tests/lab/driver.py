@@ -61,8 +61,10 @@ def ask_kexec(t: Terminal, target: str, typed: str = HOST_NAME) -> None:
     assert "Services are not stopped first" in screen
     assert f"End this kernel: kexec into {target}" in screen
     t.send("tab")
+    t.wait_until_gone("> [ Stay prepared ]")
     for letter in typed:
         t.send(letter)
+    t.wait_for(f"[{typed} ")
     t.send("tab")
 
 

@@ -41,7 +41,7 @@ def one_update(machine: Machine, where: str, target: str) -> None:
         assert machine.must("cat /sys/kernel/liveupdate/state") == "prepared\n"
         driver.jump(t, target)
         t.wait_for(f"into {target} ...")
-        after = machine.wait_ready(before, 90)
+        after = t.meanwhile(lambda: machine.wait_ready(before, 90))
         t.pump(0.5)
         assert t.left_on() == []
     assert after != before
