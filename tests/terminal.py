@@ -130,6 +130,18 @@ class Terminal:
             os.write(self._fd, KEYS.get(key, key).encode())
             self.pump(0.05)
 
+    def send_now(self, text: str) -> None:
+        """Press keys and do not wait for anything: for measuring."""
+        os.write(self._fd, text.encode())
+
+    def pump_all(self, seconds: float) -> int:
+        """Take whatever comes in all of this time; return how many bytes came."""
+        end = time.monotonic() + seconds
+        came = 0
+        while not self.ended and (left := end - time.monotonic()) > 0:
+            came += self.pump(left)
+        return came
+
     def pump(self, seconds: float) -> int:
         """Take what comes for this long; return how many bytes came."""
         came = 0
