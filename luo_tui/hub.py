@@ -4,7 +4,8 @@
 It never sleeps on a clock: what cannot notify (the image loaded for kexec, the
 host's name) is read again whenever something else stirs, and on
 :meth:`Hub.refresh`. A source that dies is shown as such, with its last data,
-and is opened again at the next occasion; it takes no other source along.
+and is opened again when another one has news or on :meth:`Hub.refresh`; it
+takes no other source along.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from luo_tui.model import (
 )
 from luo_tui.orchestrator import Orchestrator, Source
 
+_HOST = "host"
+"""Name under which a failure to read host or kexec is shown."""
 _FOR_THE_MAIN_THREAD = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -51,6 +54,7 @@ class Hub:
         self._orchestrator = orchestrator
         self._wake = wake
         self._latest = Snapshot(orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
+        self._host = self._latest.host
         self._told = False
         self._sources: Sequence[Source] = ()
         self._alive: dict[int, Source] = {}
@@ -72,10 +76,7 @@ class Hub:
         base = Snapshot(self._orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
         changes: list[Change] = [KexecChanged(self._orchestrator.kexec.state())]
         for source in self._orchestrator.sources():
-            try:
-                changes.extend(source.enumerate())
-            except OSError as error:
-                changes.append(_failed(source, error))
+            changes.extend(_enumerated(source))
         return fold(base, changes)
 
     def start(self) -> None:
@@ -87,7 +88,12 @@ class Hub:
         self._sources = self._orchestrator.sources()
         self._publish(self._resync())
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
-        self._thread.start()
+        # A thread inherits the mask: there is no instant in which it could be interrupted.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_MAIN_THREAD)
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def stop(self) -> None:
         """End the thread and close the sources; harmless twice."""
@@ -110,7 +116,6 @@ class Hub:
             os.eventfd_write(self._bell, 1)
 
     def _run(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_MAIN_THREAD)
         while not self._stopping:
             ready = [fd for fd, _ in self._poll().poll()]
             if self._stopping:
@@ -131,57 +136,85 @@ class Hub:
 
     def _drain(self, ready: Iterable[int]) -> list[Change]:
         changes: list[Change] = []
+        dead = [s for s in self._sources if s not in self._alive.values()]
+        news = False
         for fd in ready:
             source = self._alive[fd]
             try:
-                news = source.drain()
+                drained = source.drain()
             except Exception as error:
-                # Whatever a source throws, the others must live on.
+                # Whatever a source throws, the others must live on. It is not opened
+                # again at once: one that dies each time would keep this thread spinning.
                 del self._alive[fd]
                 source.close()
-                changes.append(_failed(source, error))
-                news = None
-            if news is None:
+                changes.append(_failed(source.name, error))
+                continue
+            if drained is None:
                 return self._resync()
-            changes.extend(news)
-        return changes
+            changes.extend(drained)
+            news = True
+        return changes + self._open(dead) if news else changes
 
     def _resync(self) -> list[Change]:
-        """Open every source anew, before it is enumerated, so that nothing falls in between."""
         self._alive.clear()
+        return self._open(self._sources)
+
+    def _open(self, sources: Iterable[Source]) -> list[Change]:
+        """Open sources anew, before they are enumerated, so that nothing falls in between."""
         changes: list[Change] = []
-        for source in self._sources:
+        for source in sources:
             try:
                 source.reopen()
-                self._alive[source.fileno()] = source
-                changes.append(SourceAlive(source.name))
             except Exception as error:
                 source.close()
-                changes.append(_failed(source, error))
-            try:
-                changes.extend(source.enumerate())
-            except Exception as error:
-                changes.append(_failed(source, error))
+                changes.append(_failed(source.name, error))
+                # It cannot notify; what it reads is still true at this moment.
+                changes.extend(c for c in _enumerated(source) if not isinstance(c, SourceFailed))
+                continue
+            self._alive[source.fileno()] = source
+            changes.append(SourceAlive(source.name))
+            changes.extend(_enumerated(source))
         return changes
 
     def _publish(self, changes: Iterable[Change]) -> None:
-        kexec = KexecChanged(self._orchestrator.kexec.state())
         before = self._latest
-        host = self._orchestrator.host()
-        if host != before.host:
-            before = replace(before, host=host, seq=before.seq + 1)
-        new = fold(before, [*changes, kexec])
+        new = fold(before, [*changes, *self._unannounced()])
+        host = self._host
+        if host != new.host:
+            new = replace(new, host=host, seq=before.seq + 1)
         if new is self._latest:
             return
         self._latest = new
-        if not self._told:
-            self._told = True
+        if self._told:
+            return
+        self._told = True
+        try:
             self._wake()
+        except Exception:
+            # Whoever wanted to be told is going; the next news try again.
+            self._told = False
+
+    def _unannounced(self) -> Sequence[Change]:
+        """Read what nobody announces: host and kexec. A failure is the host's fault then."""
+        alive = self._latest.health.get(_HOST)
+        try:
+            self._host = self._orchestrator.host()
+            kexec = KexecChanged(self._orchestrator.kexec.state())
+        except Exception as error:
+            return (_failed(_HOST, error),)
+        return (kexec,) if alive is None else (kexec, SourceAlive(_HOST))
 
 
-def _failed(source: Source, error: Exception) -> SourceFailed:
+def _enumerated(source: Source) -> Sequence[Change]:
+    try:
+        return source.enumerate()
+    except Exception as error:
+        return (_failed(source.name, error),)
+
+
+def _failed(name: str, error: Exception) -> SourceFailed:
     if isinstance(error, OSError):
         fault = error.strerror or str(error)
     else:
         fault = f"{type(error).__name__}: {error}"
-    return SourceFailed(source.name, fault, time.clock_gettime(time.CLOCK_BOOTTIME))
+    return SourceFailed(name, fault, time.clock_gettime(time.CLOCK_BOOTTIME))

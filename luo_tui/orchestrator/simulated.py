@@ -106,7 +106,10 @@ class SimulatedHost:
     """Called when the new boot has begun; whatever it does, the old boot does not go on."""
     _kept: dict[int, _Kept] = field(default_factory=dict)
     _listeners: list[int] = field(default_factory=list)
-    _moving: threading.Lock = field(default_factory=threading.Lock)
+    _acting: threading.RLock = field(default_factory=threading.RLock)
+    """Held by every call that acts, as the kernel's state lock is; who only looks never waits."""
+    _table: threading.Lock = field(default_factory=threading.Lock)
+    """Held while what is kept changes: nobody looks at a descriptor that is being closed."""
 
     @classmethod
     def create(cls, folder: Path, scenario: str = "default", delay: float = 0.0) -> SimulatedHost:
@@ -172,11 +175,12 @@ class SimulatedHost:
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what the class shows."""
-        return tuple(k.resource() for k in list(self._kept.values()))
+        with self._table:
+            return tuple(k.resource() for k in self._kept.values())
 
     def move(self, move: Move) -> None:
         """Make a move of the state machine."""
-        with self._moving:
+        with self._acting:
             target = MOVES.get((self.state, move))
             if target is None:
                 raise _error(errno.EINVAL)
@@ -196,8 +200,6 @@ class SimulatedHost:
         if self.scenario == "freeze-refused":
             self._enter(State.NORMAL)
             raise _error(errno.EIO)
-        if self.scenario == "kexec-no-image":
-            self.image = ""
         self.stamps = replace(self.stamps, freeze_end=_tsc())
 
     def _cancel(self) -> None:
@@ -205,12 +207,19 @@ class SimulatedHost:
 
     def _finish(self) -> None:
         time.sleep(self.delay)
-        for token, kept in list(self._kept.items()):
-            if kept.state is not ResourceState.PRESERVED:
-                os.close(self._kept.pop(token).fd)
+        self._drop(lambda kept: kept.state is not ResourceState.PRESERVED)
+
+    def _drop(self, which: Callable[[_Kept], bool]) -> None:
+        with self._table:
+            for kept in [k for k in self._kept.values() if which(k)]:
+                os.close(self._kept.pop(kept.token).fd)
 
     def preserve(self, fd: int) -> int:
         """Keep a memfd."""
+        with self._acting:
+            return self._preserve(fd)
+
+    def _preserve(self, fd: int) -> int:
         self._preservable()
         target = str(Path(f"/proc/self/fd/{fd}").readlink()) if _is_open(fd) else ""
         if not target:
@@ -224,22 +233,26 @@ class SimulatedHost:
             if same and k.state is ResourceState.PRESERVED:
                 raise _error(errno.EEXIST)
         name = clean(target.removeprefix("/memfd:").removesuffix(" (deleted)"))
-        comm = Path("/proc/self/comm").read_text().strip()
+        comm = clean(Path("/proc/self/comm").read_text().removesuffix("\n"))
         copy = os.dup(fd)
         return self._keep(_Kept(self.next_token, copy, name, os.getpid(), comm))
 
     def unpreserve(self, token: int) -> None:
         """Give a kept memfd up."""
-        self._preservable()
-        kept = self._kept.get(token)
-        if kept is None or kept.state is not ResourceState.PRESERVED:
-            raise _error(errno.ENOENT)
-        del self._kept[token]
-        os.close(kept.fd)
-        self._tell()
+        with self._acting:
+            self._preservable()
+            kept = self._kept.get(token)
+            if kept is None or kept.state is not ResourceState.PRESERVED:
+                raise _error(errno.ENOENT)
+            self._drop(lambda k: k.token == token)
+            self._tell()
 
     def restore(self, token: int) -> int:
         """Give out what came over."""
+        with self._acting:
+            return self._restore(token)
+
+    def _restore(self, token: int) -> int:
         if self.state is not State.UPDATED:
             raise _error(errno.EBUSY)
         kept = self._kept.get(token)
@@ -260,30 +273,33 @@ class SimulatedHost:
         if head[0x202:0x206] != b"HdrS":
             raise _error(errno.ENOEXEC)
         at = int.from_bytes(head[0x20E:0x210], "little") + 0x200
-        self.image = head[at : at + 256].split(b"\0")[0].split()[0].decode()
+        words = head[at : at + 256].split(b"\0")[0].decode(errors="replace").split()
+        if not words:
+            raise _error(errno.ENOEXEC)
+        self.image = clean(words[0])
 
     def reboot(self) -> NoReturn:
         """Jump: an implicit freeze if prepared, then another boot."""
-        if not self.image:
-            raise _error(errno.EINVAL)
-        if self.state is State.PREPARED:
-            self.move(Move.FREEZE)
-        if not self.image:
-            raise _error(errno.EINVAL)
-        self.stamps = replace(self.stamps, jump=_tsc())
-        self._boot()
-        if self.jump is not None:
-            self.jump(self)
-        raise SimulatedJump
+        with self._acting:
+            if self.scenario == "kexec-no-image":
+                self.image = ""
+            # As in the kernel: without an image nothing else is looked at.
+            if not self.image:
+                raise _error(errno.EINVAL)
+            if self.state is State.PREPARED:
+                self.move(Move.FREEZE)
+            self.stamps = replace(self.stamps, jump=_tsc())
+            self._boot()
+            if self.jump is not None:
+                self.jump(self)
+            raise SimulatedJump
 
     def _boot(self) -> None:
         """Begin another boot with what the old one handed over."""
         came = self.state is State.FROZEN
-        for token, kept in list(self._kept.items()):
-            if came and kept.state is ResourceState.PRESERVED:
-                kept.state = ResourceState.INCOMING
-            else:
-                os.close(self._kept.pop(token).fd)
+        self._drop(lambda kept: not came or kept.state is not ResourceState.PRESERVED)
+        for kept in self._kept.values():
+            kept.state = ResourceState.INCOMING
         self.from_release = self.release if came else ""
         self.release, self.image = self.image, ""
         self.boot_id = str(uuid.uuid4())
@@ -324,7 +340,8 @@ class SimulatedHost:
             raise _error(errno.EBUSY)
 
     def _keep(self, kept: _Kept) -> int:
-        self._kept[kept.token] = kept
+        with self._table:
+            self._kept[kept.token] = kept
         self.next_token = kept.token + 1
         self._tell()
         return kept.token

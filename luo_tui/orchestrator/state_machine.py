@@ -8,9 +8,10 @@ holds nothing, and any number of tools may use it side by side.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -31,11 +32,11 @@ MOVES: Moves = MappingProxyType(
 )
 """The legal moves of LUO v2, from the RFC of May 2025."""
 
-_EVENTS: Mapping[Move, int] = {
-    Move.PREPARE: luo_v2.EVENT_PREPARE,
-    Move.FREEZE: luo_v2.EVENT_FREEZE,
-    Move.CANCEL: luo_v2.EVENT_CANCEL,
-    Move.FINISH: luo_v2.EVENT_FINISH,
+_CALLS: Mapping[Move, Callable[[int], None]] = {
+    Move.PREPARE: luo_v2.prepare,
+    Move.FREEZE: luo_v2.freeze,
+    Move.CANCEL: luo_v2.cancel,
+    Move.FINISH: luo_v2.finish,
 }
 _NAMELESS = ("", "(none)", "localhost", "localhost.localdomain")
 
@@ -89,8 +90,8 @@ class StateMachine:
 
     @property
     def title(self) -> str:
-        """What stands behind it."""
-        return "LUO v2 (luo.ko)"
+        """What stands behind it at this moment."""
+        return "LUO v2 (luo.ko)" if sysfs.FOLDER.is_dir() else "no orchestrator"
 
     def may_act(self) -> bool:
         """Whether this process has CAP_SYS_ADMIN and CAP_SYS_BOOT."""
@@ -102,16 +103,19 @@ class StateMachine:
         return Host(name or "(none)", os.uname().release, boot_id(), name not in _NAMELESS)
 
     def state(self) -> State:
-        """Ask the kernel: by GET_STATE where this process may, else by sysfs."""
+        """Ask the kernel: by GET_STATE where this process may, else by sysfs. ENOENT: no LUO."""
         if not self.may_act():
-            return sysfs.read_state().state
+            luo = sysfs.read_state()
+            if luo.state is State.UNAVAILABLE:
+                raise OSError(errno.ENOENT, luo.detail, luo_v2.DEVICE)
+            return luo.state
         with self._device() as device:
-            return luo_v2.get_state(device)
+            return luo_v2.check(device)
 
     def move(self, move: Move) -> None:
         """Ask for a move; blocks until it is done."""
         with self._device() as device:
-            luo_v2.event(device, _EVENTS[move])
+            _CALLS[move](device)
 
     def preserve(self, fd: int) -> int:
         """Have the kernel keep the file behind ``fd``."""
@@ -138,6 +142,7 @@ class StateMachine:
     def _device(self) -> Iterator[int]:
         device = luo_v2.open_device()
         try:
+            luo_v2.check(device)
             yield device
         finally:
             os.close(device)

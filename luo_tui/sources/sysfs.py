@@ -27,7 +27,8 @@ FOLDER = Path("/sys/kernel/liveupdate")
 def read_state(folder: Path = FOLDER) -> LuoState:
     """Return the state, or ``unavailable`` with the reason, or ``unknown`` with the word."""
     try:
-        return LuoState.parse(clean((folder / "state").read_text(errors="surrogateescape")[:80].strip()))
+        text = (folder / "state").read_text(errors="surrogateescape")
+        return LuoState.parse(clean(text[:80].strip()))
     except FileNotFoundError:
         return LuoState(State.UNAVAILABLE, _why())
     except OSError as error:
@@ -86,21 +87,27 @@ class StateSource:
         self.close()
         try:
             self._fd = os.open(self._folder / "state", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._fd = os.eventfd(0, os.EFD_CLOEXEC)
-        else:
             # The kernel announces changes only to those who have read.
             os.read(self._fd, 64)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+            self.close()
+            self._fd = os.eventfd(0, os.EFD_CLOEXEC)
 
     def enumerate(self) -> Sequence[Change]:
         """Read the state and what stands beside it; a missing one is a state too."""
         return (read_luo(self._folder),)
 
     def drain(self) -> Sequence[Change] | None:
-        """Take the news; OSError when the module has gone."""
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        if not os.read(self._fd, 64):
-            raise OSError(errno.ENODEV, "luo.ko was unloaded")
+        """Take the news; None when the attribute has gone with the module."""
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.read(self._fd, 64)
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
         return self.enumerate()
 
     def close(self) -> None:

@@ -105,13 +105,15 @@ class ResourceSource:
             try:
                 device = self._monitor.poll(timeout=0)
             except OSError as error:
-                if error.errno == errno.ENOBUFS:
+                # The socket's own poll(2) tells of an overrun by POLLERR, which
+                # pyudev raises without an errno.
+                if error.errno in (None, errno.ENOBUFS):
                     return None
                 raise
             if device is None:
                 return changes
             if device.subsystem == "misc":
-                if device.sys_name == "liveupdate":
+                if device.sys_name == "liveupdate" and device.action in ("add", "remove"):
                     return None
                 continue
             changes.extend(self._change(device))

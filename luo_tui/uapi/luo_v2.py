@@ -8,6 +8,7 @@ the device and raises OSError with the kernel's errno.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -56,6 +57,22 @@ def get_state(device: int) -> State:
     return STATES[number] if 0 <= number < len(STATES) else State.UNKNOWN
 
 
+def check(device: int) -> State:
+    """Return the state of a device that speaks LUO v2.
+
+    Linux 6.19's own orchestrator has the same device, and answers every event
+    of LUO v2 with EINVAL, as if in the wrong state: ask this before anything
+    else. The OSError (EINVAL, ENOTTY) then names the device, as that of a
+    failed open does.
+    """
+    try:
+        return get_state(device)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTTY):
+            raise OSError(error.errno, error.strerror, DEVICE) from error
+        raise
+
+
 def preserve(device: int, fd: int) -> int:
     """Preserve the file behind ``fd``; return its token.
 
@@ -83,6 +100,28 @@ def restore(device: int, token: int) -> int:
     return int(_FD.unpack(answer)[0])
 
 
-def event(device: int, number: int) -> None:
-    """Ask for a move by its ioctl number, one of the EVENT constants. EINVAL: not from here."""
-    fcntl.ioctl(device, number)
+def prepare(device: int) -> None:
+    """From normal to prepared. EINVAL (the RFC also: EEXIST) from elsewhere, EPERM.
+
+    Any other errno is that of what refused (ENOMEM, EBUSY, EHWPOISON, ...);
+    the state is normal then.
+    """
+    fcntl.ioctl(device, EVENT_PREPARE)
+
+
+def freeze(device: int) -> None:
+    """From prepared to frozen. EINVAL from elsewhere, EPERM.
+
+    Any other errno is that of what refused; the state is normal then.
+    """
+    fcntl.ioctl(device, EVENT_FREEZE)
+
+
+def cancel(device: int) -> None:
+    """From prepared or frozen to normal. EINVAL (the RFC also: ENOENT) from elsewhere, EPERM."""
+    fcntl.ioctl(device, EVENT_CANCEL)
+
+
+def finish(device: int) -> None:
+    """From updated to normal; what nobody restored is thrown away. EINVAL from elsewhere, EPERM."""
+    fcntl.ioctl(device, EVENT_FINISH)
