@@ -5,7 +5,7 @@
 #   make check   the part of the tests that takes seconds
 #   make lab     the console inside the lab, on a real kernel
 #   make bench   the figures
-#   make soak    the long abuse
+#   make screenshots  the pictures, from the program as it is
 
 PYTHON ?= python3
 SHELL := /bin/bash
@@ -20,7 +20,7 @@ PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check lint types lab bench soak screenshots packages clean
+.PHONY: help demo test check lint types lab bench screenshots packages clean
 
 help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
@@ -52,11 +52,6 @@ bench: packages
 	@$(MAKE) --no-print-directory $(VENV)/ready-dev
 	$(PY) kernel/lab build
 	$(PY) tests/run.py --lab bench
-
-soak: packages
-	@$(MAKE) --no-print-directory $(VENV)/ready-dev
-	$(PY) kernel/lab build
-	LUO_TUI_SOAK=1 $(PY) tests/run.py --lab contract lab
 
 screenshots: $(VENV)/ready
 	$(PY) screenshots/make.py
