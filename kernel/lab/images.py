@@ -57,7 +57,7 @@ def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
             *_PACKAGES,
             *_DROP,
             *dependencies,
-            cache.recipe(_build_base, _links, _accounts, _squash),
+            cache.recipe(_build_base, _compile, _links, _accounts, _squash),
         ),
         lambda work: _build_base(work, dependencies),
     )
@@ -75,9 +75,9 @@ def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
             *(str(k.image) for k in built.values()),
             *(cache.LAB / f for f in _FILES),
             base.name,
-            cache.recipe(_build_top, _build_initrd, _squash),
+            cache.recipe(_build_top, _compile, _build_initrd, _squash),
         ),
-        lambda work: _build_top(work, keys, built, modules, package),
+        lambda work: _build_top(work, base, keys, built, modules, package),
     )
     return Images(base / "base.img", top / "top.img", top / "initrd.img", keys / "id")
 
@@ -112,15 +112,22 @@ def _build_base(work: Path, dependencies: list[str]) -> None:
     _links(tree)
     _accounts(tree)
     cache.run(["ldconfig", "-r", tree], "indexing the guest's libraries", env=_with_sbin())
-    cache.run(
-        ["chroot", tree, f"/usr/bin/python{_PYTHON}", "-m", "compileall", "-q",
-         "--invalidation-mode", "unchecked-hash", f"/usr/lib/python{_PYTHON}",
-         "/usr/lib/python3/dist-packages"],
-        "compiling the guest's Python files",
-        env=_with_sbin(),
-    )  # fmt: skip
+    _compile(tree, tree, f"usr/lib/python{_PYTHON}", "usr/lib/python3/dist-packages")
+    # The tree stays: its Python compiles what the top layer holds.
     _squash(tree, work / "base.img", level=12)
-    shutil.rmtree(tree)
+
+
+def _compile(base: Path, tree: Path, *folders: str) -> None:
+    """Compile Python files with the guest's own Python; no root and no chroot is needed."""
+    libraries = [base / "lib/x86_64-linux-gnu", base / "usr/lib/x86_64-linux-gnu"]
+    cache.run(
+        [libraries[0] / "ld-linux-x86-64.so.2", "--library-path", ":".join(map(str, libraries)),
+         base / f"usr/bin/python{_PYTHON}", "-m", "compileall", "-q",
+         "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/",
+         *(tree / f for f in folders)],
+        "compiling the guest's Python files",
+        env={"PYTHONHOME": str(base / "usr"), "LANG": "C.UTF-8"},
+    )  # fmt: skip
 
 
 def _with_sbin() -> dict[str, str]:
@@ -152,6 +159,8 @@ def _accounts(tree: Path) -> None:
     (etc / "shadow").write_text("root:*:19000:0:99999:7:::\nwatcher:*:19000:0:99999:7:::\n")
     (etc / "shells").write_text("/bin/sh\n")
     (etc / "hostname").write_text("lab-hv\n")
+    # What mmdebstrap copied is the builder's, and there is nobody to ask anyway.
+    (etc / "resolv.conf").write_text("")
     (etc / "profile").write_text(
         "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         "export LANG=C.UTF-8\n"
@@ -168,6 +177,7 @@ def _build_key(work: Path) -> None:
 
 def _build_top(
     work: Path,
+    base: Path,
     keys: Path,
     built: dict[str, Kernel],
     modules: dict[str, Path],
@@ -179,6 +189,7 @@ def _build_top(
         target = site / path.relative_to(cache.CHECKOUT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
+    _compile(base / "tree", tree, "usr/lib/python3/dist-packages")
     for folder in ("usr/bin", "sbin", "boot", "usr/lib/luo-tui"):
         (tree / folder).mkdir(parents=True, exist_ok=True)
     _write(tree / "usr/bin/luo-tui", '#!/bin/sh\nexec python3 -m luo_tui "$@"\n', 0o755)
