@@ -25,7 +25,11 @@ from luo_tui.orchestrator import Orchestrator
 def run_console(orchestrator: Orchestrator, folder: Path) -> int:
     """Run the console until the operator leaves, or the machine jumps. Returns an exit code."""
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
-        raise NotDone("The console needs a terminal; `luo-tui status` does not.", Exit.NO_TERMINAL)
+        raise NotDone(
+            "The console needs a terminal as its input, output and error; "
+            "`luo-tui status` does not.",
+            Exit.NO_TERMINAL,
+        )
     desk = Desk(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
     notice: tuple[str, ...] = ()
     with Departure() as departure:

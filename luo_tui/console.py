@@ -120,7 +120,7 @@ class Console(App[KexecRequest | Left]):
             self._own_stop_signals(self._departure)
             self._departure.attend(self._depart, self._end)
         if self.view.facts.may_act:
-            self._work("arrive", self._arrive)
+            self._work("read the journal", self._arrive)
 
     def on_unmount(self) -> None:
         """Stop watching."""
@@ -190,6 +190,7 @@ class Console(App[KexecRequest | Left]):
 
     def push(self, screen: Drawn[Any], callback: Callable[[Any], None] | None = None) -> None:
         """Show a screen, drawn from the picture of now."""
+        self._say("")
         screen.show(self.view)
         self.push_screen(screen, callback)
 
@@ -236,6 +237,8 @@ class Console(App[KexecRequest | Left]):
     def action_act(self, name: str) -> None:
         """Ask for the consent to an act, if it is possible; say why not, if it isn't."""
         act = Act(name)
+        if self.desk.stirred(self.view):
+            self.on_journal_changed()
         question = self.desk.ask(self.view, act)
         if question is None:
             self._say(f"{WORD[act]}: not in state {self.view.snapshot.luo.state}.")
@@ -254,8 +257,8 @@ class Console(App[KexecRequest | Left]):
         state = self.view.snapshot.luo.state
         if self.under_way:
             self._say(f"Under way: {self.under_way}. Leaving waits until it has ended.")
-        elif isinstance(self.screen, Asking):
-            self._say("Answer first: Esc is no.")
+        elif isinstance(self.screen, Asking | Notice):
+            self._say("Answer first: Esc changes nothing.")
         elif self.view.watching or state not in (State.PREPARED, State.FROZEN):
             self._work("leave", partial(self._leave, "quit"))
         else:

@@ -27,6 +27,9 @@ from luo_tui.widgets.picture import MOST, listed
 from luo_tui.widgets.text import Row, plain
 from luo_tui.window.walk import Action
 
+_BESIDE = 40
+"""Cells of the question up to which the field stands beside it."""
+
 
 class Field(Input):
     """One line to type into. It does not blink, and takes no paste."""
@@ -67,8 +70,12 @@ class AskKexec(AskAct):
     def answers(self) -> Iterable[Widget]:
         """Yield the harmless answer, the field, the other one."""
         yield Outcome(self._keep, id="keep")
+        ask = f"  To arm it, type {plain(self._word)}:"
+        beside = len(ask) < _BESIDE
+        if not beside:
+            yield Static(Content(ask), id="above")
         with Horizontal(id="field"):
-            yield Static(Content(f"  To arm it, type {plain(self._word)}: ["), id="ask")
+            yield Static(Content(f"{ask if beside else ' '} ["), id="ask")
             yield Field()
             yield Static(Content("]"))
         yield Outcome(self._go, id="go", disabled=True)

@@ -50,7 +50,8 @@ class FolderWatch(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Tell of what was written or closed; watch deeper when a folder came."""
         path = Path(os.fsdecode(event.src_path))
-        if path != self._folder and self._folder not in path.parents:
+        above, below = path in self._folder.parents, self._folder in path.parents
+        if not (above or below or path == self._folder):
             return
         if isinstance(event, DirCreatedEvent):
             with contextlib.suppress(OSError):

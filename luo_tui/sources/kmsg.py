@@ -63,10 +63,10 @@ class KernelLines:
         """Begin with the next line; False where the kernel's lines may not be read."""
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            os.lseek(self._fd, 0, os.SEEK_END)
         except OSError:
-            self._close()
             return False
+        with contextlib.suppress(OSError):
+            os.lseek(self._fd, 0, os.SEEK_END)
         self._bell = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="kernel lines", daemon=True)
         self._thread.start()

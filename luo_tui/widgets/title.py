@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
@@ -32,7 +33,7 @@ class Title(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        """Draw the line; the host's name is never what is cut off."""
+        """Draw the line; what is cut off first is what comes after the host's name."""
         if self._view is None:
             return Content("luo-tui")
         snapshot, width = self._view.snapshot, self.size.width
@@ -42,11 +43,12 @@ class Title(Widget):
         if self._view.demo:
             right = f"{right}  {DEMO}" if width >= 76 + len(name) // 2 else f"{right}  DEMO"
         middle = f"  Linux {plain(snapshot.host.release)}  {self._view.title}"
-        room = width - len(name) - len(right) - 1
+        left = max(0, width - len(right) - 1)
+        name = clip(name, min(cell_len(name), left))
         return Content.assemble(
             (name, "bold"),
-            clip(middle, room),
-            " " if room >= 0 else "",
+            clip(middle, left - cell_len(name)),
+            " ",
             (right[: len(state)], f"bold {STYLES[state]}"),
             (right[len(state) :], "bold $text-demo"),
         )

@@ -216,10 +216,49 @@ async def test_leaving_a_prepared_host_is_asked(bench: Bench) -> None:
             await press(pilot, "escape")
             assert isinstance(app.screen, Overview)
         await press(pilot, "q", "ctrl+q")
-        assert "Answer first: Esc is no." in text(app)
+        assert "Answer first: Esc changes nothing." in text(app)
         await press(pilot, "tab", "enter")
     assert app.return_value is not None
     assert bench.host.state is State.PREPARED
+
+
+async def test_a_host_with_a_long_name_can_be_typed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "hypervisor-" + "x" * 53
+    monkeypatch.setattr("luo_tui.orchestrator.simulated.HOST_NAME", name)
+    ready_for(Act.KEXEC, bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "k")
+        assert f"To arm it, type {name}:" in flat(app)
+        await press(pilot, "tab")
+        assert isinstance(app.focused, Field)
+        assert app.focused.region.width >= 30
+        assert app.screen.region.contains_region(app.focused.region)
+        await press(pilot, *name, "tab", "enter")
+    assert isinstance(app.return_value, KexecRequest)
+
+
+async def test_a_host_without_a_name_wants_the_target_typed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordinary = type(bench.host.orchestrator).host
+    monkeypatch.setattr(
+        type(bench.host.orchestrator),
+        "host",
+        lambda self: replace(ordinary(self), name="localhost", has_real_name=False),
+    )
+    ready_for(Act.KEXEC, bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "k", "tab", *"localhost", "enter")
+        assert "'localhost' is not '7.3.4-hv'" in flat(app)
+        app.screen.query_one(Field).value = ""
+        await press(pilot, *"7.3.4-hv", "tab", "enter")
+    assert isinstance(app.return_value, KexecRequest)
 
 
 async def test_ctrl_c_says_how_to_leave(bench: Bench) -> None:
