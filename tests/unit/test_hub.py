@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from luo_tui.hub import Hub
-from luo_tui.model import Change, LuoState, State
+from luo_tui.model import Change, Host, LuoState, State
 from luo_tui.orchestrator import Move, Source
 from luo_tui.orchestrator.simulated import (
     SimulatedHost,
@@ -158,6 +159,110 @@ def test_a_dead_source_is_shown_and_comes_back(host: SimulatedHost, fault: Excep
         hub.refresh()
         until(lambda: not hub.snapshot.health["flaky"].fault)
         assert flaky.reopened == 2
+    finally:
+        hub.stop()
+
+
+def test_a_source_that_always_dies_keeps_nobody_busy(host: SimulatedHost) -> None:
+    orchestrator = Both(host)
+    orchestrator.flaky = flaky = Flaky()
+    hub = Hub(orchestrator, lambda: None)
+    hub.start()
+    try:
+        flaky.fault = OSError(5, "Input/output error")
+        flaky.ring()
+        until(lambda: bool(hub.snapshot.health["flaky"].fault))
+        # It could be opened now, and would die at once again: it waits for other news.
+        flaky.fault = None
+        time.sleep(0.1)
+        assert flaky.reopened == 1
+        host.move(Move.PREPARE)
+        until(lambda: not hub.snapshot.health["flaky"].fault)
+        assert flaky.reopened == 2
+    finally:
+        hub.stop()
+
+
+def test_a_host_that_cannot_be_read_is_a_fault_and_not_the_end(host: SimulatedHost) -> None:
+    class Strange(SimulatedOrchestrator):
+        broken = False
+
+        def host(self) -> Host:
+            if self.broken:
+                raise ValueError("no such thing")
+            return super().host()
+
+    orchestrator = Strange(host)
+    hub = Hub(orchestrator, lambda: None)
+    hub.start()
+    try:
+        orchestrator.broken = True
+        host.move(Move.PREPARE)
+        until(lambda: hub.snapshot.luo.state is State.PREPARED)
+        assert hub.snapshot.health["host"].fault == "ValueError: no such thing"
+        orchestrator.broken = False
+        hub.refresh()
+        until(lambda: not hub.snapshot.health["host"].fault)
+    finally:
+        hub.stop()
+
+
+def test_a_reader_that_fails_is_told_of_the_next_news(host: SimulatedHost) -> None:
+    wakes: list[int] = []
+
+    def wake() -> None:
+        wakes.append(1)
+        raise RuntimeError("the loop is closed")
+
+    hub = Hub(host.orchestrator, wake)
+    hub.start()
+    try:
+        host.move(Move.PREPARE)
+        until(lambda: hub._latest.luo.state is State.PREPARED)
+        before = len(wakes)
+        host.move(Move.CANCEL)
+        until(lambda: len(wakes) > before)
+    finally:
+        hub.stop()
+
+
+def test_signals_are_for_the_main_thread(host: SimulatedHost) -> None:
+    orchestrator = Both(host)
+    orchestrator.flaky = Flaky()
+    mine = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    seen: list[set[signal.Signals]] = []
+
+    def wake() -> None:
+        if threading.current_thread().name == "hub":
+            seen.append({signal.Signals(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())})
+
+    hub = Hub(orchestrator, wake)
+    hub.start()
+    try:
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mine
+        _ = hub.snapshot
+        host.move(Move.PREPARE)
+        until(lambda: bool(seen))
+    finally:
+        hub.stop()
+    names = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGTSTP")
+    assert {signal.Signals[name] for name in names} <= seen[0]
+
+
+def test_an_idle_hub_uses_no_time(host: SimulatedHost) -> None:
+    hub = Hub(host.orchestrator, lambda: None)
+    hub.start()
+    try:
+        (thread,) = [t for t in threading.enumerate() if t.name == "hub"]
+        time.sleep(0.1)
+
+        def switches() -> int:
+            text = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+            return int(text.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+        before = switches()
+        time.sleep(0.5)
+        assert switches() == before
     finally:
         hub.stop()
 

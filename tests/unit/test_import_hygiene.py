@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Imports run downward only, and nothing below the console brings Textual along."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "luo_tui"
+
+# The floors of the house, lowest first. A module may import from lower floors
+# and from its own. A name is a module or a whole folder of luo_tui.
+FLOORS = (
+    ("luo_tui",),
+    ("model", "errors"),
+    ("uapi",),
+    ("sources",),
+    ("orchestrator",),
+    ("window",),
+    ("hub", "hold"),
+    ("desk", "departure", "messages", "watchers", "themes", "widgets", "screens", "console", "app"),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+CORE = ("model", "errors", "uapi", "sources", "orchestrator", "window", "hub", "hold")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, also those inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            found.add(node.module)
+            # "from luo_tui import hub" names a module of its own.
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & {dotted(m) for m in MODULES}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_run_downward(path: Path) -> None:
+    here = room(dotted(path))
+    assert here in FLOOR, f"{here} has no floor yet: give it one above"
+    for target in imported(path):
+        if target.split(".")[0] == "luo_tui":
+            allowed = FLOOR[room(target)] <= FLOOR[here]
+            # The command line opens the console inside a function, when it is asked to.
+            assert allowed, f"{dotted(path)} imports {target}, which stands above it"
+        if here in CORE:
+            assert target.split(".")[0] != "textual", f"{dotted(path)} imports Textual"
+
+
+@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog"])
+def test_the_core_and_the_command_line_load_nothing_slow(foreign: str) -> None:
+    core = [dotted(m) for m in MODULES if room(dotted(m)) in CORE]
+    # This one is the watcher of a folder, by watchdog; only the console loads it.
+    core = [m for m in core if m != "luo_tui.sources.folder" or foreign == "textual"]
+    assert len(core) > 20
+    code = (
+        "import importlib, sys\n"
+        f"for name in {[*core, 'luo_tui.cli', 'luo_tui.__main__']!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"sys.exit(sorted(m for m in sys.modules if m.split('.')[0] == {foreign!r}) != [])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{foreign} was loaded\n{done.stderr}"
+
+
+def test_a_look_at_the_status_needs_no_monitor() -> None:
+    code = (
+        "import sys\n"
+        "from luo_tui.__main__ import main\n"
+        "sys.argv = ['luo-tui', '--folder', '/nonexistent', 'status', '--json']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'textual', 'pyudev'} & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert '"state"' in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"

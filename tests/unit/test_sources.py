@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""The sources of LUO v2, on folders and monitors that a test has made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from luo_tui.model import (
+    LuoChanged,
+    LuoState,
+    Resource,
+    ResourceGone,
+    ResourcePut,
+    ResourcesRead,
+    ResourceState,
+    Stamps,
+    State,
+)
+from luo_tui.sources import sysfs
+from luo_tui.sources.clean import LIMIT, clean
+from luo_tui.sources.udev import ResourceSource, read_resource, read_resources
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("guest-web1", "guest-web1"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb\tc\r", "a\\x0ab\\x09c\\x0d"),
+        ("\x9b1m\x7f", "\\x9b1m\\x7f"),
+        ("\u202eevil\u200b", "\\u202eevil\\u200b"),
+        ("\udcff", "\\xff"),
+        ("grün 東京", "grün 東京"),
+    ],
+)
+def test_foreign_text_is_made_harmless(text: str, shown: str) -> None:
+    assert clean(text) == shown
+    assert clean(text).isprintable()
+
+
+def test_foreign_text_has_a_limit() -> None:
+    assert len(clean("x" * 5000)) == LIMIT
+    assert len(clean("\x1b" * 5000)) == LIMIT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "times").mkdir()
+    for name, text in {
+        "state": "updated\n",
+        "compatible": "luo-ko-v1\n",
+        "from_release": "7.3.4-luo-old\n",
+        "times/tsc_khz": "2600000\n",
+        "times/jump": "18446744073709551615\n",
+        "times/arrived": "nonsense\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_everything_beside_the_state_is_read_with_it(folder: Path) -> None:
+    assert sysfs.read_luo(folder) == LuoChanged(
+        LuoState(State.UPDATED),
+        Stamps(tsc_khz=2_600_000, jump=2**64 - 1),
+        "luo-ko-v1",
+        "7.3.4-luo-old",
+    )
+    (folder / "from_release").write_text("\n")
+    assert sysfs.read_luo(folder).from_release == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"thawed\n", LuoState(State.UNKNOWN, "thawed")),
+        # These two are this program's words, not the kernel's.
+        (b"unavailable\n", LuoState(State.UNKNOWN, "unavailable")),
+        (b"unknown\n", LuoState(State.UNKNOWN, "unknown")),
+        (b"", LuoState(State.UNKNOWN, "")),
+        (b"\x1b[2J\xff\n", LuoState(State.UNKNOWN, "\\x1b[2J\\xff")),
+    ],
+)
+def test_a_word_that_nobody_knows_is_shown_as_such(
+    folder: Path, text: bytes, shown: LuoState
+) -> None:
+    (folder / "state").write_bytes(text)
+    assert sysfs.read_state(folder) == shown
+
+
+def test_a_missing_orchestrator_is_a_state_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysfs.kho, "why_unavailable", lambda: "no module")
+    monkeypatch.setattr(sysfs.luo_v2, "DEVICE", str(tmp_path / "device"))
+    assert sysfs.read_luo(tmp_path) == LuoChanged(LuoState(State.UNAVAILABLE, "no module"))
+    (tmp_path / "device").touch()
+    assert "sessions interface" in sysfs.read_state(tmp_path).detail
+    (tmp_path / "state").mkdir()
+    assert sysfs.read_state(tmp_path).state is State.UNAVAILABLE
+    assert "Is a directory" in sysfs.read_state(tmp_path).detail
+
+
+def test_a_state_that_is_not_there_is_waited_for_in_silence(folder: Path) -> None:
+    source = sysfs.StateSource(folder)
+    state = folder / "state"
+    state.unlink()
+    source.reopen()
+    poll = select.poll()
+    poll.register(source.fileno(), source.events)
+    assert poll.poll(0) == []
+    assert source.enumerate()[0].luo.state is State.UNAVAILABLE  # type: ignore[union-attr]
+    state.write_text("normal\n")
+    source.reopen()
+    assert source.drain() == source.enumerate()
+    source.close()
+    source.close()
+    assert source.fileno() == -1
+
+
+def test_a_module_that_goes_asks_for_a_new_look(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sysfs.StateSource(folder)
+    source.reopen()
+    code = errno.ENODEV
+
+    def read(_fd: int, _size: int) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sysfs.os, "read", read)
+        assert source.drain() is None
+        # Between the module's going and the folder's it can still be opened.
+        source.reopen()
+        assert source.fileno() >= 0
+        code = errno.EIO
+        with pytest.raises(OSError, match="Input/output error"):
+            source.drain()
+    source.close()
+
+
+def put(folder: Path, token: int, **changed: str) -> Path:
+    device = folder / f"token{token}"
+    device.mkdir(exist_ok=True)
+    attributes = {
+        "token": str(token),
+        "kind": "memfd",
+        "bytes": "4096",
+        "pid": "71",
+        "comm": "qemu",
+        "name": "guest",
+        "state": "preserved",
+    }
+    for name, text in {**attributes, **changed}.items():
+        (device / name).write_text(text + "\n")
+    return device
+
+
+def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> None:
+    assert read_resources(tmp_path / "none") == ()
+    put(tmp_path, 0)
+    put(tmp_path, 7, state="incoming", name=" \x1b]0;x\x07 ", bytes="34359738368", pid="0")
+    (put(tmp_path, 8) / "comm").unlink()
+    put(tmp_path, 9, state="molten")
+    put(tmp_path, 10, bytes="many")
+    (tmp_path / "other").mkdir()
+    assert sorted(read_resources(tmp_path), key=lambda r: r.token) == [
+        Resource(0, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu"),
+        Resource(7, "memfd", ResourceState.INCOMING, " \\x1b]0;x\\x07 ", 32 << 30, 0, "qemu"),
+    ]
+    assert read_resource(tmp_path / "token99") is None
+
+
+class Monitor:
+    """Stands in for pyudev's; an exception in the queue is raised."""
+
+    def __init__(self, *queue: Any) -> None:
+        self._queue = list(queue)
+
+    def poll(self, timeout: int) -> Any:
+        assert timeout == 0
+        news = self._queue.pop(0) if self._queue else None
+        if isinstance(news, Exception):
+            raise news
+        return news
+
+
+def event(action: str, token: object = None, subsystem: str = "liveupdate", name: str = "") -> Any:
+    properties = {} if token is None else {"LUO_TOKEN": str(token)}
+    return SimpleNamespace(action=action, subsystem=subsystem, sys_name=name, properties=properties)
+
+
+def source(folder: Path, *queue: Any) -> ResourceSource:
+    made = ResourceSource(folder)
+    made._monitor = Monitor(*queue)
+    return made
+
+
+def test_events_become_changes(tmp_path: Path) -> None:
+    put(tmp_path, 1)
+    put(tmp_path, 2, state="restored")
+    changes = source(
+        tmp_path,
+        event("add", 1),
+        event("change", 2),
+        event("remove", 3),
+        # It came and has gone already: the event that says so is on its way.
+        event("add", 4),
+        event("add", "../../etc"),
+        event("add"),
+        event("bind", 1),
+    ).drain()
+    assert changes is not None
+    one = Resource(1, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu")
+    two = Resource(2, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu")
+    assert list(changes) == [ResourcePut(one), ResourcePut(two), ResourceGone(3), ResourcePut(one)]
+
+
+@pytest.mark.parametrize(
+    "overrun",
+    [
+        OSError(errno.ENOBUFS, "No buffer space available"),
+        # As pyudev tells of POLLERR, by which poll(2) shows the same thing.
+        OSError("Error while polling fd: 7"),
+    ],
+)
+def test_an_overrun_asks_for_everything_anew(tmp_path: Path, overrun: OSError) -> None:
+    put(tmp_path, 1)
+    made = source(tmp_path, event("remove", 1), overrun)
+    assert made.drain() is None
+    (read,) = made.enumerate()
+    assert isinstance(read, ResourcesRead)
+    assert [r.token for r in read.resources] == [1]
+
+
+def test_another_failure_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        source(tmp_path, OSError(errno.EBADF, "Bad file descriptor")).drain()
+
+
+def test_the_module_is_seen_to_come_and_go(tmp_path: Path) -> None:
+    def misc(action: str, name: str) -> Any:
+        return event(action, subsystem="misc", name=name)
+
+    assert source(tmp_path, misc("add", "liveupdate")).drain() is None
+    assert source(tmp_path, misc("remove", "liveupdate")).drain() is None
+    # The state attribute tells of these.
+    assert source(tmp_path, misc("change", "liveupdate")).drain() == []
+    assert source(tmp_path, misc("add", "fuse")).drain() == []
+
+
+def test_a_source_that_was_never_opened_has_no_descriptor(tmp_path: Path) -> None:
+    made = ResourceSource(tmp_path)
+    assert made.fileno() == -1
+    made.close()
