@@ -246,15 +246,18 @@ class Machine:
         pid = self.running()
         if not pid:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        end = time.monotonic() + 5
-        while self.running() and time.monotonic() < end:
-            time.sleep(0.05)
-        if self.running():
-            os.kill(pid, signal.SIGKILL)
-            while self.running():
-                time.sleep(0.05)
+        # QEMU removes its pid file before it has ended, and lets go of the disk last.
+        began = _began(pid)
+        for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 60.0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            end = time.monotonic() + patience
+            while began and _began(pid) == began:
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.02)
+            else:
+                break
         (self.folder / "pid").unlink(missing_ok=True)
 
     def _qemu_said(self) -> str:
@@ -269,6 +272,15 @@ def all_running() -> Sequence[Machine]:
     folder = cache.root() / "machines"
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     return [m for m in map(Machine, names) if m.running()]
+
+
+def _began(pid: int) -> str:
+    """Return when a process began, in the kernel's ticks; nothing if it has ended."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if words[0] in "ZX" else words[19]
 
 
 def _free_port() -> int:
