@@ -99,7 +99,8 @@ class Machine:
         """Start it on kernel ``old`` or ``new`` and wait for ssh.
 
         ``extra`` is appended to the kernel's command line and so outranks what
-        stands before it. ``fresh`` makes a new disk.
+        stands before it. ``fresh`` makes a new disk. Where /dev/liveupdate should
+        be and is not, that is an error.
         """
         if self.running():
             raise cache.LabError(f"the machine {self.name} runs already")
@@ -125,6 +126,9 @@ class Machine:
         else:
             raise cache.LabError("QEMU could not be started:\n" + self._qemu_said())
         self.wait_ready("", wait)
+        faults = [line for line in self.log().splitlines() if line.startswith("lab: FAULT")]
+        if faults:
+            raise cache.LabError(f"{faults[0]}\n(the machine {self.name} goes on, to look into)")
 
     def _start(self, built: Built, kernel: str, extra: str) -> bool:
         s0, s1 = self.serial

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -61,6 +62,52 @@ def test_a_machine_is_alone_and_ends_alone(built: Built, machine: Machine) -> No
         bystander.kill()
         bystander.wait()
         other.stop()
+
+
+_KEXEC = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+kernel = os.open(f"/boot/vmlinuz-{sys.argv[1]}", os.O_RDONLY)
+initrd = os.open(f"/boot/initrd.img-{sys.argv[1]}", os.O_RDONLY)
+line = open("/proc/cmdline", "rb").read().strip() + b"\\0"
+if libc.syscall(320, kernel, initrd, ctypes.c_ulong(len(line)), line, ctypes.c_ulong(0)):
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.sync()
+libc.syscall(169, 0xFEE1DEAD, 672274793, 0x45584543, None)
+"""
+
+
+def test_a_kexec_leads_into_the_other_kernel(built: Built, machine: Machine) -> None:
+    """With nothing of ours in it: what the walk's tests stand on."""
+    content = os.urandom(100_000)
+    machine.put(content, "/var/lib/luo-tui/kept")
+    machine.put(b"gone", "/root/gone")
+    machine.put(_KEXEC.encode(), "/root/kexec.py")
+    before = machine.boot_id()
+    tsc = int(machine.must("lab-tsc"))
+    with contextlib.suppress(LabError):
+        machine.ssh(f"python3 /root/kexec.py {built.kernels['new'].release}", timeout=20)
+    after = machine.wait_ready(before, 90)
+    assert after == machine.boot_id() != before
+    assert machine.must("uname -r").strip() == built.kernels["new"].release
+    assert machine.get("/var/lib/luo-tui/kept") == content
+    assert machine.ssh("cat /root/gone").returncode != 0
+    # Both are on the same counter: it runs on through the kexec.
+    first = dict(w.split() for w in machine.must("cat /run/lab/first-line").splitlines())
+    assert tsc < int(first["tsc"]) < int(machine.must("lab-tsc"))
+    assert float(first["uptime"]) < 60
+    assert "FAULT" not in machine.log()
+
+
+def test_without_handover_the_lab_starts_and_luo_ko_says_why(cold: Machine) -> None:
+    cold.boot(extra="kho=off")
+    assert cold.ssh("test -e /dev/liveupdate").returncode != 0
+    assert "Operation not supported" in cold.must("cat /run/lab/insmod.log")
+    assert "luo" in cold.must("dmesg | tail -n 5")
+    cold.stop()
+    # Asked for by nobody, the same is a fault.
+    with pytest.raises(LabError, match="FAULT: there is no /dev/liveupdate"):
+        cold.boot(extra="kho_scratch=16M,4G,0M")
 
 
 def test_a_boot_that_fails_is_told(built: Built) -> None:
