@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.hub import Hub
-from luo_tui.model import Snapshot
+from luo_tui.model import ResourcesRead, Snapshot
 from luo_tui.orchestrator import Move, Orchestrator
 
 
@@ -31,6 +32,7 @@ class Agent:
         self._orchestrator = orchestrator
         self._fds: list[int] = []
         self._hub: Hub | None = None
+        self._wakes = 0
 
     def end(self) -> None:
         """Let go of everything, as the end of a process does."""
@@ -86,10 +88,22 @@ class Agent:
     def picture(self) -> dict[str, Any]:
         return _plain(Hub(self._orchestrator, lambda: None).read_now())
 
-    def watch(self) -> None:
-        """Begin to watch, as the console does."""
-        self._hub = Hub(self._orchestrator, lambda: None)
+    def watch(self, udevd: bool = True) -> None:
+        """Begin to watch, as the console does; also as it would without udevd."""
+        if not udevd:
+            from luo_tui.sources import udev
+
+            udev._UDEVD = Path("/none")
+        self._wakes = 0
+        self._hub = Hub(self._orchestrator, self._wake)
         self._hub.start()
+
+    def _wake(self) -> None:
+        self._wakes += 1
+
+    def wakes(self) -> int:
+        """How often the watching hub has called since it began."""
+        return self._wakes
 
     def watched(self, state: str, tokens: list[int], seconds: float = 5) -> dict[str, Any]:
         """Wait until the watching hub shows this; return what it shows at the end."""
@@ -98,6 +112,17 @@ class Agent:
         while time.monotonic() < end:
             snapshot = self._hub.snapshot
             if snapshot.luo.state == state and sorted(snapshot.resources) == tokens:
+                break
+            time.sleep(0.01)
+        return _plain(self._hub.snapshot)
+
+    def watched_as(self, token: int, state: str, seconds: float = 5) -> dict[str, Any]:
+        """Wait until the watching hub shows one resource in this state."""
+        assert self._hub is not None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            resource = self._hub.snapshot.resources.get(token)
+            if resource is not None and resource.state == state:
                 break
             time.sleep(0.01)
         return _plain(self._hub.snapshot)
@@ -181,6 +206,52 @@ class Agent:
             if line.startswith("MemFree:"):
                 return int(line.split()[1])
         return 0
+
+    def evidence(self) -> dict[str, Any]:
+        """What the choice of the orchestrator and KHO's debugfs tell."""
+        from luo_tui.orchestrator.choose import choose
+        from luo_tui.uapi import kho
+
+        found = choose()
+        return {
+            "why": found.why,
+            "available": found.available,
+            "title": found.orchestrator.title,
+            "may_act": found.orchestrator.may_act(),
+            "kho": kho.active(),
+            "scratch": kho.scratch(),
+            "exec_from": kho.exec_from(),
+        }
+
+    def overrun(self, events: int) -> dict[str, Any]:
+        """Let more events come than a small netlink buffer holds; tell what the source says."""
+        from luo_tui.sources import udev
+
+        udev._BUFFER = 4096
+        source = udev.ResourceSource()
+        source.reopen()
+        fd = self.memfd("overrun", 4096)
+        for _ in range(events):
+            self._orchestrator.unpreserve(self._orchestrator.preserve(fd))
+        token = self._orchestrator.preserve(fd)
+        time.sleep(1)
+        drained = source.drain()
+        source.reopen()
+        read = [len(c.resources) for c in source.enumerate() if isinstance(c, ResourcesRead)]
+        self._orchestrator.unpreserve(token)
+        time.sleep(1)
+        after = source.drain()
+        source.close()
+        return {
+            "lost": drained is None,
+            "read": read,
+            "after": None if after is None else [type(c).__name__ for c in after],
+        }
+
+    def module(self, command: str) -> int:
+        """Run ``rmmod`` or ``insmod`` on luo.ko; return the exit code."""
+        name = "luo" if command == "rmmod" else f"/lib/modules/{os.uname().release}/extra/luo.ko"
+        return subprocess.run([command, name], capture_output=True, check=False).returncode
 
     def rounds(self, number: int, size: int) -> None:
         """Preserve, prepare, cancel and unpreserve the same file, time and again."""

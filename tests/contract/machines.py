@@ -105,17 +105,18 @@ class LabMachine:
         self._machine.wait_ready(before, 90)
         self.restart_agent()
 
-    def restart_agent(self) -> None:
+    def restart_agent(self, user: str = "root") -> None:
+        """End the agent and begin another, as ``user``; ``watcher`` is nobody special."""
         self._end()
-        self._start()
+        self._start(user)
 
     def stop(self) -> None:
         self._end()
         self._machine.stop()
 
-    def _start(self) -> None:
+    def _start(self, user: str = "root") -> None:
         self._agent = subprocess.Popen(
-            [*self._machine.ssh_command(), "python3 -u /usr/lib/luo-tui/agent.py"],
+            [*self._machine.ssh_command(user), "python3 -u /usr/lib/luo-tui/agent.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

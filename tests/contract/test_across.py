@@ -118,6 +118,46 @@ def test_finish_discards_what_nobody_restored(machine: Machine) -> None:
     assert machine.call("read", fd=back, at=0, size=1) != ""
 
 
+@pytest.mark.parametrize("move", ["prepare", "freeze", "cancel"])
+def test_in_updated_there_is_no_move_but_finish(machine: Machine, move: str) -> None:
+    kept = machine.call("preserve", fd=machine.call("memfd", name="kept", size=4096))
+    update(machine)
+    assert refused(machine, "move", move=move) == errno.EINVAL
+    shown = machine.call("picture")
+    assert shown["state"] == machine.call("state") == "updated"
+    assert [(r["token"], r["state"]) for r in shown["resources"]] == [(kept, "incoming")]
+    machine.call("move", move="finish")
+
+
+def test_what_is_sealed_against_writing_arrives_sealed(machine: Machine) -> None:
+    fd = machine.call("memfd", name="sealed", size=8192)
+    machine.call("write", fd=fd, at=4090, text="for good")
+    machine.call("seal", fd=fd, seals=SEAL_SHRINK | SEAL_GROW | SEAL_WRITE)
+    seals = machine.call("about", fd=fd)["seals"]
+    assert seals & SEAL_WRITE
+    token = machine.call("preserve", fd=fd)
+    update(machine)
+    back = machine.call("restore", token=token)
+    assert machine.call("about", fd=back)["seals"] == seals
+    assert machine.call("read", fd=back, at=4090, size=8) == "for good"
+    assert refused(machine, "write", fd=back, at=0, text="x") == errno.EPERM
+    machine.call("move", move="finish")
+
+
+def test_arrivals_are_announced(machine: Machine) -> None:
+    token = machine.call("preserve", fd=machine.call("memfd", name="seen", size=4096))
+    update(machine)
+    machine.call("watch")
+    shown = machine.call("watched", state="updated", tokens=[token])
+    assert [r["state"] for r in shown["resources"]] == ["incoming"]
+    machine.call("restore", token=token)
+    shown = machine.call("watched_as", token=token, state="restored")
+    assert [r["state"] for r in shown["resources"]] == ["restored"]
+    machine.call("move", move="finish")
+    shown = machine.call("watched", state="normal", tokens=[])
+    assert (shown["state"], shown["resources"], shown["faults"]) == ("normal", [], [])
+
+
 def test_new_tokens_are_above_the_incoming_ones(machine: Machine) -> None:
     for i in range(2):
         machine.call("preserve", fd=machine.call("memfd", name=f"old{i}", size=4096))

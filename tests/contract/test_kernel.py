@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""What only a real kernel has: a module that comes and goes, netlink, users, KHO's debugfs."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.contract.machines import LabMachine, Machine
+from tests.contract.test_across import refused, update
+
+pytestmark = [pytest.mark.lab, pytest.mark.parametrize("running", ["lab"], indirect=True)]
+
+
+def test_the_choice_is_told_with_its_evidence(machine: Machine) -> None:
+    seen = machine.call("evidence")
+    assert seen["available"] is True
+    assert seen["why"] == "/dev/liveupdate answered GET_STATE: normal"
+    assert (seen["title"], seen["may_act"]) == ("LUO v2 (luo.ko)", True)
+    assert seen["kho"] is True
+    assert max(seen["scratch"]) >= 1 << 20
+    assert seen["exec_from"] is None
+    update(machine)
+    assert machine.call("evidence")["exec_from"] == [machine.kernels[0], 1]
+    machine.call("move", move="finish")
+
+
+def test_the_module_is_seen_to_go_and_to_come(machine: Machine) -> None:
+    machine.call("watch")
+    assert machine.call("watched", state="normal", tokens=[])["faults"] == []
+    token = machine.call("preserve", fd=machine.call("memfd", name="pins", size=4096))
+    assert machine.call("module", command="rmmod") != 0
+    assert machine.call("watched", state="normal", tokens=[token])["state"] == "normal"
+    machine.call("unpreserve", token=token)
+
+    assert machine.call("module", command="rmmod") == 0
+    shown = machine.call("watched", state="unavailable", tokens=[])
+    assert (shown["state"], shown["faults"]) == ("unavailable", [])
+    seen = machine.call("evidence")
+    assert (seen["available"], seen["title"]) == (False, "no orchestrator")
+    assert "luo.ko is not loaded" in seen["why"]
+    assert refused(machine, "state") == errno.ENOENT
+    assert refused(machine, "move", move="prepare") == errno.ENOENT
+
+    assert machine.call("module", command="insmod") == 0
+    assert machine.call("watched", state="normal", tokens=[])["state"] == "normal"
+    # The new module's news arrive, too.
+    token = machine.call("preserve", fd=machine.call("memfd", name="again", size=4096))
+    machine.call("move", move="prepare")
+    shown = machine.call("watched", state="prepared", tokens=[token])
+    assert (shown["state"], shown["faults"]) == ("prepared", [])
+    assert [r["name"] for r in shown["resources"]] == ["again"]
+
+
+def test_without_udevd_the_kernels_own_events_do(machine: Machine) -> None:
+    machine.call("watch", udevd=False)
+    token = machine.call("preserve", fd=machine.call("memfd", name="plain", size=4096))
+    shown = machine.call("watched", state="normal", tokens=[token])
+    assert [(r["token"], r["name"]) for r in shown["resources"]] == [(token, "plain")]
+    machine.call("unpreserve", token=token)
+    assert machine.call("watched", state="normal", tokens=[])["resources"] == []
+
+
+def test_where_nothing_happens_nobody_is_woken(machine: Machine) -> None:
+    machine.call("watch")
+    machine.call("watched", state="normal", tokens=[])
+    before = machine.call("wakes")
+    # It waits in vain, two seconds.
+    machine.call("watched", state="frozen", tokens=[], seconds=2)
+    assert machine.call("wakes") == before
+    machine.call("move", move="prepare")
+    machine.call("watched", state="prepared", tokens=[])
+    assert machine.call("wakes") > before
+
+
+def test_lost_events_are_noticed_and_everything_is_read_anew(machine: Machine) -> None:
+    seen = machine.call("overrun", events=400)
+    assert seen == {"lost": True, "read": [1], "after": ["ResourceGone"]}
+
+
+def test_whoever_may_not_act_sees_everything(machine: Machine) -> None:
+    assert isinstance(machine, LabMachine)
+    token = machine.call("preserve", fd=machine.call("memfd", name="for all", size=4096))
+    machine.restart_agent("watcher")
+    try:
+        machine.call("watch")
+        shown = machine.call("watched", state="normal", tokens=[token])
+        assert (shown["state"], shown["faults"]) == ("normal", [])
+        assert [(r["name"], r["bytes"]) for r in shown["resources"]] == [("for all", 4096)]
+        assert shown["compatible"]
+        assert machine.call("picture")["resources"] == shown["resources"]
+        assert machine.call("state") == "normal"
+        seen = machine.call("evidence")
+        assert (seen["may_act"], seen["available"]) == (False, True)
+        assert seen["kho"] is seen["scratch"] is None
+        for call, arguments in (
+            ("move", {"move": "prepare"}),
+            ("unpreserve", {"token": token}),
+            ("restore", {"token": token}),
+        ):
+            assert refused(machine, call, **arguments) == errno.EACCES
+        assert refused(machine, "load", which=machine.kernels[1]) == errno.EPERM
+        assert refused(machine, "reboot") == errno.EPERM
+    finally:
+        machine.restart_agent()
+    machine.call("unpreserve", token=token)
