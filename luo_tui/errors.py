@@ -231,6 +231,11 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         "Nothing was lost: raise the limit (ulimit -n), then try again.",
         Exit.REFUSED,
     ),
+    (Op.RESTORE, _errno.EIO): (
+        "its contents did not arrive whole",
+        "The kernel's lines (dmesg | grep luo) name what is missing; finish discards the rest.",
+        Exit.FAILED,
+    ),
     (Op.LOAD, _errno.ENOEXEC): (
         "the file is not a kernel image that can be booted",
         "Choose a bzImage. A unified kernel image must be unpacked first. Nothing was loaded.",
@@ -313,6 +318,11 @@ _SAME: dict[tuple[Op, int], tuple[Op, int]] = {
 }
 
 _ANYWHERE: dict[int, _Row] = {
+    _errno.EINTR: (
+        "it was interrupted before it began",
+        "Nothing was changed; try again.",
+        Exit.FAILED,
+    ),
     _errno.EPERM: _NOT_PERMITTED,
     _errno.EACCES: _NOT_PERMITTED,
     _errno.ENOMEM: _NO_MEMORY,
