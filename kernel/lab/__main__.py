@@ -38,14 +38,19 @@ def _run(args: argparse.Namespace) -> int:
             machine.memory = args.memory
             machine.boot(kernel=args.kernel, extra=args.append, fresh=not args.keep_disk)
             print(f"{args.name} runs (pid {machine.running()}, ssh on 127.0.0.1:{machine.port})")
-            print("go on with: python3 kernel/lab console | ssh | stop")
+            print(f"go on with: python3 kernel/lab --name {args.name} console | ssh | stop")
         case "status":
-            for m in all_running():
+            running = all_running()
+            if not running:
+                print("no machine runs")
+            for m in running:
                 print(f"{m.name}: pid {m.running()}, ssh on 127.0.0.1:{m.port}")
         case "ssh":
             _need(machine)
             command = machine.ssh_command(terminal=not args.words)
-            os.execvp(command[0], [*command, *([shlex.join(args.words)] if args.words else [])])
+            # One word is a line for the guest's shell; of several each stays what it is.
+            line = args.words if len(args.words) == 1 else [shlex.join(args.words)]
+            os.execvp(command[0], [*command, *(line if args.words else [])])
         case "console":
             if not machine.running():
                 machine.boot()
@@ -79,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--keep-disk", action="store_true")
     commands.add_parser("status", help="which machines run")
     ssh = commands.add_parser("ssh", help="a shell in the machine, or one command")
-    ssh.add_argument("words", nargs="*", metavar="WORD")
+    ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
     commands.add_parser("console", help="the luo-tui console in the machine")
     commands.add_parser("stop", help="end the machine")
     return parser

@@ -43,8 +43,6 @@ class Images:
     base: Path
     top: Path
     initrd: Path
-    key: Path
-    """Private ssh key that opens root and watcher."""
 
 
 def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
@@ -61,7 +59,7 @@ def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
         ),
         lambda work: _build_base(work, dependencies),
     )
-    keys = cache.make("ssh", "1", _build_key)
+    keys = key().parent
     package = sorted((cache.CHECKOUT / "luo_tui").rglob("*"))
     package = [p for p in package if p.is_file() and "__pycache__" not in p.parts]
     parts = [x for p in package for x in (str(p.relative_to(cache.CHECKOUT)), p)]
@@ -79,7 +77,12 @@ def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
         ),
         lambda work: _build_top(work, base, keys, built, modules, package),
     )
-    return Images(base / "base.img", top / "top.img", top / "initrd.img", keys / "id")
+    return Images(base / "base.img", top / "top.img", top / "initrd.img")
+
+
+def key() -> Path:
+    """Return the private ssh key that opens root and watcher; it never leaves the cache."""
+    return cache.make("ssh", "1", _build_key) / "id"
 
 
 def _dependencies() -> list[str]:

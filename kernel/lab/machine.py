@@ -192,9 +192,8 @@ class Machine:
 
     def ssh_command(self, user: str = "root", *, terminal: bool = False) -> list[str]:
         """Return the ssh command that leads into it, without what to run there."""
-        built = self.built = self.built or build()
         return [
-            "ssh", "-p", str(self.port), "-i", str(built.images.key),
+            "ssh", "-p", str(self.port), "-i", str(guest.key()),
             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
             "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "-o", "ControlMaster=no",
             "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=3",
