@@ -106,8 +106,10 @@ def test_the_folder_tells_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -
         told.wait(0)
         (folder / "windows" / "a.jsonl").write_text("{}\n")
         assert told.wait()
-        code = f"import os, time; os.open({str(folder / 'lock')!r}, os.O_RDWR | os.O_CREAT); "
-        holder = subprocess.Popen([sys.executable, "-c", code + "time.sleep(60)"])
+        lock = str(folder / "lock")
+        code = f"import os, time; fd = os.open({lock!r}, os.O_RDWR | os.O_CREAT); "
+        code += "os.write(fd, b'somebody'); time.sleep(60)"
+        holder = subprocess.Popen([sys.executable, "-c", code])
         assert told.wait()
         while told.wait(0.8):
             pass

@@ -52,16 +52,19 @@ def assert_clean(t: Terminal) -> None:
     assert "Traceback" not in t.flat()
 
 
-def to_prepared(t: Terminal) -> None:
+def to_prepared(t: Terminal, *, wait: bool = True) -> None:
     t.wait_for("Nothing is prepared")
     t.send("w", "t")
     t.wait_for("runs now")
-    t.send("enter", "l")
+    t.send("enter")
+    t.wait_for("[>] load next")
+    t.send("l")
     t.wait_for("[>] prepare next")
     t.send("p")
     t.wait_for("> [ Stay normal ]")
     t.send("tab", "enter")
-    t.wait_for("[x] prepare done")
+    if wait:
+        t.wait_for("[x] prepare done")
 
 
 def test_quiet_when_idle_and_clean_after_quitting() -> None:
@@ -151,12 +154,7 @@ def test_a_lost_terminal_ends_it_without_spinning(at: str) -> None:
 
 def test_a_signal_during_an_act_waits_for_its_end() -> None:
     with console("--delay", "1.5") as t:
-        t.wait_for("Nothing is prepared")
-        t.send("w", "t")
-        t.wait_for("runs now")
-        t.send("enter", "l")
-        t.wait_for("[>] prepare next")
-        t.send("p", "tab", "enter")
+        to_prepared(t, wait=False)
         t.wait_for("Under way: prepare", 3)
         os.kill(t.process.pid, signal.SIGTERM)
         assert t.wait_ended() == 128 + signal.SIGTERM
