@@ -234,6 +234,11 @@ def _notes(facts: Facts) -> list[str]:
             "A kernel image is loaded that this window did not load: "
             "an ordinary reboot may kexec into it."
         )
+    if state is State.UPDATED and snapshot.incoming:
+        notes.append(
+            "Their owners restore them; files that were held: luo-tui restore NAME -o FILE. "
+            "Finish discards what nobody restored."
+        )
     if not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
     return notes
