@@ -16,22 +16,30 @@ from luo_tui.widgets.picture import KEY, WORD
 from luo_tui.widgets.sheet import Sheet
 from luo_tui.widgets.text import Row
 
-_TEXT = (
-    Row("An update is walked in six steps: check, load, prepare, freeze and kexec, restore,"),
-    Row("finish. The walk shows the next one; nothing is done without its key."),
+_BEFORE = (
+    Row(
+        "An update is walked in six steps: check, load, prepare, freeze and kexec, restore, "
+        "finish. The walk shows the next one; nothing is done without its key."
+    ),
     Row(""),
+)
+_KEYS = (
     Row("the walk", "Enter or w"),
     *(Row(WORD[act], key) for act, key in KEY.items()),
     Row("choose the target kernel; the checks run at once", "t"),
     Row("back, and no to every question", "Esc"),
     Row("leave; the host stays as it is, and the image is unloaded", "q"),
     Row("draw the screen anew", "Ctrl+L"),
-    Row("stop this console in the shell's background, unless an act is under way", "Ctrl+Z"),
+    Row("into the shell's background, but not while an act is under way", "Ctrl+Z"),
     Row("leave at once, after the call in flight", "Ctrl+\\"),
+)
+_AFTER = (
     Row(""),
-    Row("Restoring is done by the owners of what was preserved, for files that were held by"),
-    Row("`luo-tui restore NAME -o FILE`. Finish discards what nobody restored."),
-    Row("Acting needs root. Watching does not: sudo luo-tui"),
+    Row(
+        "What was preserved is restored by its owners; files that were held, by "
+        "`luo-tui restore NAME -o FILE`. Finish discards what nobody restored."
+    ),
+    Row("Watching works as any user. Acting needs root: sudo luo-tui"),
 )
 
 
@@ -46,7 +54,8 @@ class Help(Dialog[None]):
     def furniture(self) -> Iterable[Widget]:
         """Yield the page."""
         with VerticalScroll(id="page"):
-            yield Sheet(_TEXT, id="body")
+            for rows in (_BEFORE, _KEYS, _AFTER):
+                yield Sheet(rows)
 
     def keys(self, view: View) -> Pairs:
         """Return the one key."""
