@@ -74,9 +74,9 @@ def _target(view: View) -> Iterator[Row]:
     host = view.snapshot.host
     target = view.facts.image
     yield Row(host.release, "running")
-    if target is None:
+    if target is None and may_choose(view):
         yield Row("none chosen", "target")
-    else:
+    if target is not None:
         yield Row(target.release or "unknown", "target")
         yield Row(_name(target.path), "image file")
         yield Row(_name(target.initrd) or "none", "initrd")

@@ -136,7 +136,7 @@ def action_rows(action: Action, most: int = MOST) -> Iterator[Row]:
     if action.lost:
         yield from listed("Lost", action.lost, most, style="$text-error")
     yield from listed("Does", action.does, most)
-    yield from listed("Survives", action.survives, most)
+    yield from listed("Survives", action.survives or ("Nothing.",), most)
     if not action.lost:
         yield Row("Nothing.", "Lost")
     yield Row(action.way_back, "Way back")
