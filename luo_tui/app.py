@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def run_console(orchestrator: Orchestrator, folder: Path) -> int:
                 return departure.code if departure.asked else Exit.OK
             notice = _jump(desk, ending, departure)
             if departure.asked:
-                _print(desk.window.leave("told to leave"))
+                _print((*notice, *desk.window.leave("told to leave")))
                 return departure.code
 
 
@@ -85,6 +86,13 @@ def _jump(desk: Desk, request: KexecRequest, departure: Departure) -> tuple[str,
         return failed.lines()
     except NotDone as refused:
         return (refused.reason,)
+    except Exception as error:
+        path = keep_report(traceback.format_exc())
+        return (
+            f"luo-tui made an error of its own before the jump: {error!r}.",
+            f"Report: {path}" if path else "No report could be written.",
+            "What counts is the state that the console shows now.",
+        )
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -189,6 +189,49 @@ def test_a_crash_leaves_a_clean_terminal_and_a_report(tmp_path: Path) -> None:
         assert report.name in t.text().replace("\n", "")
 
 
+JUMP = """
+import sys, tempfile, time
+from pathlib import Path
+from luo_tui.app import run_console
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedKexec
+def sync(self):
+    {sync}
+SimulatedKexec.sync = sync
+with tempfile.TemporaryDirectory() as folder:
+    host = SimulatedHost.create(Path(folder))
+    sys.exit(run_console(host.orchestrator, Path(folder)))
+"""
+
+
+def to_jump(t: Terminal) -> None:
+    to_prepared(t)
+    t.send("k")
+    t.wait_for("> [ Stay prepared ]")
+    t.send("tab", *"demo-hv", "tab", "enter")
+
+
+def test_ctrl_c_before_the_point_of_no_return_calls_the_jump_off() -> None:
+    with console(code=JUMP.format(sync="time.sleep(2)")) as t:
+        to_jump(t)
+        t.wait_for("Jumping from 7.3.3-hv into 7.3.4-hv ...")
+        assert_clean(t)
+        t.send("ctrl+c")
+        assert t.wait_ended() == 128 + signal.SIGINT
+        assert "Could not hand the terminal back" in t.flat()
+        assert "This host stays prepared." in t.flat()
+        assert_clean(t)
+
+
+def test_an_error_of_our_own_before_the_jump_is_told(tmp_path: Path) -> None:
+    code = JUMP.format(sync='raise RuntimeError("nobody foresaw it")')
+    with console(code=code, XDG_STATE_HOME=str(tmp_path)) as t:
+        to_jump(t)
+        screen = t.wait_for("an error of its own before the jump")
+        assert "nobody foresaw it" in screen
+        assert "PREPARED" in screen
+        assert list((tmp_path / "luo-tui").iterdir())
+
+
 def test_stopped_and_brought_back() -> None:
     with console() as t:
         t.wait_for("Nothing is prepared")
