@@ -67,6 +67,7 @@ def make(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     with _locked(root() / f"{kind}.lock"):
         if not stamp.exists():
             if folder.exists():
+                say(f"clearing away what an interrupted build has left ({kind})")
                 shutil.rmtree(folder)
             folder.mkdir()
             build(folder)
