@@ -28,6 +28,7 @@ _PACKAGES = (
     "libc-bin",
     "libpython3.11-stdlib",
     "ncurses-base",
+    "procps",
     "python3-minimal",
     "udev",
 )

@@ -30,7 +30,7 @@ def over_serial(machine: Machine, number: int, command: str = OPEN) -> Terminal:
 
 def load(t: Terminal, target: str) -> None:
     """From the overview: choose the target, see its checks, load it."""
-    t.wait_for("Nothing is prepared.", 40)
+    t.wait_for("Nothing is prepared.")
     t.send("w")
     t.wait_for("Choose a target kernel first.")
     t.send("t")
@@ -87,7 +87,7 @@ def cancel(t: Terminal, state: str = "prepared") -> None:
 
 def finish(t: Terminal, *, lost: str = "") -> None:
     """From the overview of an updated host: finish, and see what that discards."""
-    t.wait_for("This kernel took over from", 40)
+    t.wait_for("This kernel took over from")
     t.send("f")
     screen = t.wait_for("> [ Stay updated ]")
     assert (lost in screen) if lost else ("Lost Nothing." in screen)

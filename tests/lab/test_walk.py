@@ -54,7 +54,7 @@ def one_update(machine: Machine, where: str, target: str) -> None:
     assert status["blackout_ms"]["total"] > 0
 
     with open_on(machine, where) as t:
-        screen = t.wait_for("1 resource not restored yet.", 40)
+        screen = t.wait_for("1 resource not restored yet.")
         assert "blackout" in screen
         # What finish would throw away is named before it is thrown away.
         t.send("f")

@@ -92,7 +92,7 @@ def host(shared: Machine):  # type: ignore[no-untyped-def]
 
 def test_without_root_all_is_shown_and_nothing_can_be_pressed(host: Machine) -> None:
     with driver.over_ssh(host, user="watcher") as t:
-        screen = t.wait_for("1 resource preserved for an update.", 40)
+        screen = t.wait_for("1 resource preserved for an update.")
         assert "sudo luo-tui" in screen
         assert "cache" in screen
         t.send("w")
@@ -115,11 +115,12 @@ def test_a_wrong_host_name_does_nothing(built: Built, host: Machine) -> None:
     with driver.over_ssh(host) as t:
         driver.load(t, target)
         driver.prepare(t)
-        for wrong in ("lab", "LAB-HV", "lab-hv2", target):
+        for wrong in ("LAB-HV", target):
             driver.ask_kexec(t, target, wrong)
+            # The dangerous button is not armed, so the focus is on the harmless one again.
+            screen = t.wait_for("> [ Stay prepared ]")
+            assert f"( End this kernel: kexec into {target} )" in screen
             t.send("enter")
-            assert f"> [ End this kernel: kexec into {target} ]" not in t.wait_for("Stay prepared")
-            t.send("escape")
             t.wait_for("[>] freeze and kexec")
         assert state(host) == "prepared"
         driver.cancel(t)
@@ -143,7 +144,7 @@ def test_cancel_from_prepared_unloads_the_image(built: Built, host: Machine) -> 
 def test_a_kexec_with_nothing_loaded_changes_nothing(host: Machine) -> None:
     foreign(host, PREPARE)
     with driver.over_ssh(host) as t:
-        t.wait_for("another tool did", 40)
+        t.wait_for("another tool did")
         t.send("w")
         t.wait_for("load the target kernel first")
         t.send("k")
@@ -158,7 +159,7 @@ def test_a_kexec_with_nothing_loaded_changes_nothing(host: Machine) -> None:
 
 def test_a_host_found_frozen_is_taken_back(host: Machine) -> None:
     with driver.over_ssh(host) as t:
-        t.wait_for("Nothing is prepared.", 40)
+        t.wait_for("Nothing is prepared.")
         foreign(host, PREPARE)
         t.wait_for("another tool did")
         foreign(host, FREEZE)
@@ -171,7 +172,7 @@ def test_a_host_found_frozen_is_taken_back(host: Machine) -> None:
 def test_a_second_console_watches(built: Built, host: Machine) -> None:
     with driver.over_ssh(host) as first, driver.over_ssh(host) as second:
         driver.load(first, built.kernels["new"].release)
-        second.wait_for("Nothing is prepared.", 40)
+        second.wait_for("Nothing is prepared.")
         driver.prepare(first)
         screen = second.wait_for("open in another console")
         assert "root on pts/" in screen
@@ -192,7 +193,7 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
         host.must("pkill -KILL -f 'luo_tui$'")
     assert state(host) == "prepared"
     with driver.over_ssh(host) as t:
-        screen = t.wait_for("Prepared: 1 resource would survive", 40)
+        screen = t.wait_for("Prepared: 1 resource would survive")
         assert "Window opened by root on pts/" in screen
         t.send("w")
         t.wait_for("[>] freeze and kexec")
@@ -202,16 +203,13 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
     assert not loaded(host)
 
 
-SIGNALS = {"ctrl+c": None, "ctrl+z": None, "ctrl+backslash": None, "HUP": "HUP", "TERM": "TERM"}
-
-
 @pytest.mark.parametrize("moment", ["overview", "loaded", "asked to prepare", "asked to kexec"])
-@pytest.mark.parametrize("signal", list(SIGNALS))
-def test_signals_at_each_moment(built: Built, host: Machine, moment: str, signal: str) -> None:
-    """The console stays, or leaves with a clean terminal and says what stays behind."""
+@pytest.mark.parametrize("end", ["ctrl+backslash", "HUP", "TERM"])
+def test_signals_at_each_moment(built: Built, host: Machine, moment: str, end: str) -> None:
+    """Ctrl+C and Ctrl+Z end nothing; what ends the console leaves all in order."""
     target = built.kernels["new"].release
-    with driver.over_ssh(host, "sh -c 'luo-tui; echo left with $?; sleep 5'") as t:
-        t.wait_for("Nothing is prepared.", 40)
+    with driver.over_ssh(host, "sh -c 'luo-tui; echo left with $?; sleep 60'") as t:
+        t.wait_for("Nothing is prepared.")
         if moment != "overview":
             driver.load(t, target)
         if moment == "asked to prepare":
@@ -220,21 +218,22 @@ def test_signals_at_each_moment(built: Built, host: Machine, moment: str, signal
         if moment == "asked to kexec":
             driver.prepare(t)
             driver.ask_kexec(t, target)
-        if SIGNALS[signal]:
-            host.must(f"pkill -{SIGNALS[signal]} -f 'luo_tui$'")
-        else:
-            t.send(signal)
-        t.pump(2)
         was = "prepared" if moment == "asked to kexec" else "normal"
+        t.send("ctrl+c", "ctrl+z")
+        t.pump(1)
+        assert consoles(host), t.text()
+        assert "left with" not in t.flat()
         assert state(host) == was
-        if not consoles(host):
-            t.wait_for("left with")
-            assert t.left_on() == []
-            assert "Traceback" not in t.flat()
-            # Ours is unloaded when the console leaves in order.
-            assert not loaded(host)
+        if end.isupper():
+            host.must(f"pkill -{end} -f 'luo_tui$'")
         else:
-            assert signal not in ("HUP", "TERM"), t.text()
+            t.send(end)
+        t.wait_for("left with")
+        assert t.left_on() == []
+        assert "Traceback" not in t.flat()
+        assert state(host) == was
+        # What was ours is unloaded when the console leaves in order.
+        assert not loaded(host)
 
 
 @pytest.mark.parametrize("moment", ["overview", "loaded", "prepared", "asked to kexec"])
@@ -242,7 +241,7 @@ def test_a_cut_line_at_each_step(built: Built, host: Machine, moment: str) -> No
     """ssh dies: the console journals and goes, the next one takes over."""
     target = built.kernels["new"].release
     with driver.over_ssh(host) as t:
-        t.wait_for("Nothing is prepared.", 40)
+        t.wait_for("Nothing is prepared.")
         if moment != "overview":
             driver.load(t, target)
         if moment in ("prepared", "asked to kexec"):
@@ -255,7 +254,7 @@ def test_a_cut_line_at_each_step(built: Built, host: Machine, moment: str) -> No
     if moment in ("prepared", "asked to kexec"):
         assert state(host) == "prepared"
         with driver.over_ssh(host) as t:
-            t.wait_for("Prepared: 1 resource would survive", 40)
+            t.wait_for("Prepared: 1 resource would survive")
             t.send("w")
             driver.cancel(t)
     assert state(host) == "normal"
@@ -266,7 +265,7 @@ def test_an_image_that_is_no_kernel(host: Machine) -> None:
     host.must("head -c 100000 /boot/vmlinuz-*-luo-new >/boot/vmlinuz-9.9.9-short")
     try:
         with driver.over_ssh(host) as t:
-            t.wait_for("Nothing is prepared.", 40)
+            t.wait_for("Nothing is prepared.")
             t.send("t")
             screen = t.wait_for("vmlinuz-9.9.9-short")
             assert "is not a kernel image" in screen
@@ -277,11 +276,14 @@ def test_an_image_that_is_no_kernel(host: Machine) -> None:
 
 
 def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machine) -> None:
-    host.ssh("dd if=/dev/zero of=/var/lib/luo-tui/fill bs=64k 2>/dev/null; sync")
+    host.ssh(
+        "for size in 64k 1k; do"
+        " dd if=/dev/zero of=/var/lib/luo-tui/fill-$size bs=$size 2>/dev/null; sync; done"
+    )
     try:
         assert host.ssh("luo-tui hold /etc/passwd --name other").returncode == 10
         with driver.over_ssh(host) as t:
-            t.wait_for("Nothing is prepared.", 40)
+            t.wait_for("Nothing is prepared.")
             t.send("w", "t")
             t.wait_for("vmlinuz-")
             t.send("enter")
@@ -295,7 +297,7 @@ def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machin
         names = [r["name"] for r in json.loads(host.must("luo-tui status --json"))["resources"]]
         assert names == ["cache"]
     finally:
-        host.must("rm /var/lib/luo-tui/fill")
+        host.must("rm /var/lib/luo-tui/fill-*")
 
 
 def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> None:
@@ -328,7 +330,7 @@ def test_a_host_without_luo_says_what_is_missing(cold: Machine, extra: str, reas
     assert done.returncode == 4
     assert reason in done.stdout
     with driver.over_ssh(cold) as t:
-        screen = t.wait_for("No live update on this kernel", 40)
+        screen = t.wait_for("No live update on this kernel")
         assert reason in screen
         t.send("w")
         for key in "lpkcf":
