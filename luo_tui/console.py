@@ -104,15 +104,19 @@ class Console(App[KexecRequest | Left]):
 
     def get_default_screen(self) -> Overview:
         """Return the overview: it is always there, under whatever else is."""
-        return Overview()
+        overview = Overview()
+        overview.show(self.view)
+        return overview
 
     # -- what comes in ----------------------------------------------------------------
 
-    def on_mount(self) -> None:
-        """Start watching; say what happened before; look whether a jump has arrived here."""
+    def on_load(self) -> None:
+        """Start watching, so that the first thing drawn is the whole picture."""
         self.watchers.start()
         self.view = self.desk.view(self.watchers.snapshot)
-        self._draw()
+
+    def on_mount(self) -> None:
+        """Say what happened before; look whether a jump has arrived here."""
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
             self.push(Notice("The update did not go on.", self._notice))
