@@ -7,9 +7,11 @@ for the simulated orchestrator the very same class is called in process.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import socket
 import subprocess
@@ -23,6 +25,7 @@ from typing import Any
 from luo_tui.hub import Hub
 from luo_tui.model import ResourcesRead, Snapshot
 from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.uapi import luo_v2
 
 
 class Agent:
@@ -38,6 +41,7 @@ class Agent:
         """Let go of everything, as the end of a process does."""
         if self._hub is not None:
             self._hub.stop()
+            self._hub = None
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
@@ -90,13 +94,13 @@ class Agent:
 
     def watch(self, udevd: bool = True) -> None:
         """Begin to watch, as the console does; also as it would without udevd."""
-        if not udevd:
-            from luo_tui.sources import udev
+        from luo_tui.sources import udev
 
-            udev._UDEVD = Path("/none")
+        there, udev._UDEVD = udev._UDEVD, udev._UDEVD if udevd else Path("/none")
         self._wakes = 0
         self._hub = Hub(self._orchestrator, self._wake)
         self._hub.start()
+        udev._UDEVD = there
 
     def _wake(self) -> None:
         self._wakes += 1
@@ -227,9 +231,10 @@ class Agent:
         """Let more events come than a small netlink buffer holds; tell what the source says."""
         from luo_tui.sources import udev
 
-        udev._BUFFER = 4096
+        large, udev._BUFFER = udev._BUFFER, 4096
         source = udev.ResourceSource()
         source.reopen()
+        udev._BUFFER = large
         fd = self.memfd("overrun", 4096)
         for _ in range(events):
             self._orchestrator.unpreserve(self._orchestrator.preserve(fd))
@@ -247,6 +252,54 @@ class Agent:
             "read": read,
             "after": None if after is None else [type(c).__name__ for c in after],
         }
+
+    def raw(self, number: int, argument: str = "", flags: int = os.O_RDWR) -> str:
+        """Open the device with ``flags`` and make one ioctl with bytes, both in hex."""
+        device = os.open(luo_v2.DEVICE, flags | os.O_CLOEXEC)
+        try:
+            answer = bytearray.fromhex(argument)
+            fcntl.ioctl(device, number, answer)
+            return answer.hex()
+        finally:
+            os.close(device)
+
+    def unwritable(self, number: int, argument: str) -> None:
+        """Make an ioctl on the device whose argument can be read and not written."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        page = mmap.PAGESIZE
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        at = libc.mmap(None, ctypes.c_size_t(page), 3, private, -1, ctypes.c_long(0))
+        raw = bytes.fromhex(argument)
+        ctypes.memmove(at, raw, len(raw))
+        assert libc.mprotect(ctypes.c_void_p(at), ctypes.c_size_t(page), 1) == 0
+        device = luo_v2.open_device()
+        result = libc.ioctl(device, ctypes.c_ulong(number), ctypes.c_void_p(at))
+        code = ctypes.get_errno()
+        os.close(device)
+        libc.munmap(ctypes.c_void_p(at), ctypes.c_size_t(page))
+        if result:
+            raise OSError(code, os.strerror(code))
+
+    def descriptors(self) -> int:
+        """How many descriptors this process has."""
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def inherited(self, number: int) -> int:
+        """Make an ioctl on a device that root opened, as nobody; return its errno."""
+        device = luo_v2.open_device()
+        child = os.fork()
+        if child == 0:
+            code = 0
+            try:
+                os.setresuid(65534, 65534, 65534)
+                fcntl.ioctl(device, number, bytearray(16))
+            except OSError as error:
+                code = error.errno or 255
+            finally:
+                os._exit(code)
+        os.close(device)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     def module(self, command: str) -> int:
         """Run ``rmmod`` or ``insmod`` on luo.ko; return the exit code."""

@@ -49,4 +49,4 @@ def machine(running: Machine) -> Iterator[Machine]:
     for resource in running.call("picture")["resources"]:
         running.call("unpreserve", token=resource["token"])
     running.call("unload")
-    running.restart_agent()
+    running.call("end")
