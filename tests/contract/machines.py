@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,12 +100,24 @@ class LabMachine:
         return answer["result"]
 
     def kexec(self) -> None:
-        before = self._machine.boot_id()
-        answer = self._ask("reboot", {})
-        if answer is not None:
-            raise OSError(answer["errno"], answer["text"])
+        before, boots = self._machine.boot_id(), self._boots()
+        self._send("reboot", {})
+        assert self._agent is not None
+        assert self._agent.stdout is not None
+        end = time.monotonic() + 90
+        # The connection is not told that its other end has gone; the serial line tells sooner.
+        while self._boots() == boots and time.monotonic() < end:
+            if select.select([self._agent.stdout], [], [], 0.1)[0]:
+                line = self._agent.stdout.readline()
+                if not line:
+                    break
+                answer = json.loads(line)
+                raise OSError(answer["errno"], answer["text"])
         self._machine.wait_ready(before, 90)
         self.restart_agent()
+
+    def _boots(self) -> int:
+        return int(self._machine.log().count("lab: ready"))
 
     def restart_agent(self, user: str = "root") -> None:
         """End the agent and begin another, as ``user``; ``watcher`` is nobody special."""
@@ -132,11 +146,14 @@ class LabMachine:
             self._agent = None
 
     def _ask(self, operation: str, arguments: dict[str, object]) -> dict[str, Any] | None:
+        self._send(operation, arguments)
         assert self._agent is not None
-        assert self._agent.stdin is not None
         assert self._agent.stdout is not None
-        print(
-            json.dumps({"call": operation, "with": arguments}), file=self._agent.stdin, flush=True
-        )
         line = self._agent.stdout.readline()
         return dict(json.loads(line)) if line else None
+
+    def _send(self, operation: str, arguments: dict[str, object]) -> None:
+        assert self._agent is not None
+        assert self._agent.stdin is not None
+        request = json.dumps({"call": operation, "with": arguments})
+        print(request, file=self._agent.stdin, flush=True)
