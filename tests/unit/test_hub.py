@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from luo_tui.hub import Hub
-from luo_tui.model import Change, Host, LuoState, State
+from luo_tui.model import Change, Host, LuoChanged, LuoState, ResourceGone, State
 from luo_tui.orchestrator import Move, Source
 from luo_tui.orchestrator.simulated import (
     SimulatedHost,
@@ -33,6 +33,8 @@ class Flaky:
     def __init__(self) -> None:
         self.fd = -1
         self.fault: Exception | None = None
+        self.overrun = False
+        self.holds: tuple[Change, ...] = ()
         self.reopened = 0
 
     def fileno(self) -> int:
@@ -42,13 +44,13 @@ class Flaky:
         os.eventfd_write(self.fd, 1)
 
     def enumerate(self) -> Sequence[Change]:
-        return ()
+        return self.holds
 
     def drain(self) -> Sequence[Change] | None:
         if self.fault is not None:
             raise self.fault
         os.eventfd_read(self.fd)
-        return ()
+        return None if self.overrun else ()
 
     def reopen(self) -> None:
         self.close()
@@ -158,6 +160,22 @@ def test_a_dead_source_is_shown_and_comes_back(host: SimulatedHost, fault: Excep
         flaky.fault = None
         hub.refresh()
         until(lambda: not hub.snapshot.health["flaky"].fault)
+        assert flaky.reopened == 2
+    finally:
+        hub.stop()
+
+
+def test_lost_news_have_everything_read_anew(host: SimulatedHost) -> None:
+    orchestrator = Both(host)
+    orchestrator.flaky = flaky = Flaky()
+    hub = Hub(orchestrator, lambda: None)
+    hub.start()
+    try:
+        flaky.overrun = True
+        flaky.holds = (LuoChanged(LuoState(State.FROZEN)), ResourceGone(0))
+        flaky.ring()
+        until(lambda: hub.snapshot.luo.state is State.FROZEN)
+        assert 0 not in hub.snapshot.resources
         assert flaky.reopened == 2
     finally:
         hub.stop()

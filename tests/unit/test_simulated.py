@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from luo_tui.hub import Hub
-from luo_tui.model import Snapshot, State
+from luo_tui.model import Resource, Snapshot, State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     COMPATIBLE,
@@ -29,6 +29,7 @@ from luo_tui.orchestrator.simulated import (
     SimulatedHost,
     SimulatedJump,
     SimulatedOrchestrator,
+    _Kept,
 )
 from luo_tui.window.images import read_image, scan
 
@@ -196,27 +197,27 @@ def test_a_move_takes_its_time_and_nobody_who_looks_waits(tmp_path: Path) -> Non
     assert made.stamps.prepare_end - made.stamps.prepare_begin >= 0.4e9
 
 
-def test_looking_while_much_happens_never_fails(tmp_path: Path) -> None:
+def test_nobody_looks_at_what_is_being_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = host(tmp_path)
-    stop = threading.Event()
-    faults: list[Exception] = []
+    looking = threading.Event()
+    seen: list[int] = []
+    read = _Kept.resource
 
-    def look() -> None:
-        while not stop.is_set():
-            try:
-                made.resources()
-            except Exception as error:
-                faults.append(error)
+    def slowly(kept: _Kept) -> Resource:
+        looking.set()
+        time.sleep(0.05)
+        return read(kept)
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    for _ in range(300):
-        fd = os.memfd_create("x")
-        made.unpreserve(made.preserve(fd))
-        os.close(fd)
-    stop.set()
-    looking.join()
-    assert faults == []
+    monkeypatch.setattr(_Kept, "resource", slowly)
+    thread = threading.Thread(target=lambda: seen.append(len(made.resources())))
+    thread.start()
+    assert looking.wait(5)
+    for token in list(made._kept):
+        made.unpreserve(token)
+    thread.join()
+    assert seen == [4]
 
 
 def test_privilege_can_be_taken_away(tmp_path: Path) -> None:
