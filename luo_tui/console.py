@@ -22,7 +22,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerState
 
-from luo_tui.departure import Departure, keep_report, terminal_is_gone
+from luo_tui.departure import Departure, keep_report, shell_can_resume, terminal_is_gone
 from luo_tui.desk import Desk, Question
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.messages import Departed, TargetsRead
@@ -282,6 +282,8 @@ class Console(App[KexecRequest | Left]):
         """Stop the process as a shell expects it, unless an act is under way."""
         if self.under_way:
             self._say(f"Under way: {self.under_way}. It cannot be stopped in between.")
+        elif not shell_can_resume():
+            self._say("Ctrl+Z stops nothing here: no shell is there that could go on with it.")
         else:
             self.action_suspend_process()
 
@@ -375,7 +377,7 @@ class Console(App[KexecRequest | Left]):
         stop, go_on = (signal.getsignal(n) for n in (signal.SIGTSTP, signal.SIGCONT))
 
         def own_stop(number: int, frame: FrameType | None) -> None:
-            if not self.under_way and callable(stop):
+            if not self.under_way and shell_can_resume() and callable(stop):
                 stop(number, frame)
 
         def own_go_on(number: int, frame: FrameType | None) -> None:

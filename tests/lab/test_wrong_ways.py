@@ -199,12 +199,24 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
         t.wait_for("[>] freeze and kexec")
         driver.ask_kexec(t, built.kernels["new"].release)
         t.send("escape")
+        t.wait_for("[>] freeze and kexec")
         driver.cancel(t)
     assert not loaded(host)
 
 
-@pytest.mark.parametrize("moment", ["overview", "loaded", "asked to prepare", "asked to kexec"])
-@pytest.mark.parametrize("end", ["ctrl+backslash", "HUP", "TERM"])
+@pytest.mark.parametrize(
+    ("moment", "end"),
+    [
+        ("overview", "HUP"),
+        ("overview", "ctrl+backslash"),
+        ("loaded", "HUP"),
+        ("loaded", "TERM"),
+        ("asked to prepare", "HUP"),
+        ("asked to prepare", "ctrl+backslash"),
+        ("asked to kexec", "HUP"),
+        ("asked to kexec", "TERM"),
+    ],
+)
 def test_signals_at_each_moment(built: Built, host: Machine, moment: str, end: str) -> None:
     """Ctrl+C and Ctrl+Z end nothing; what ends the console leaves all in order."""
     target = built.kernels["new"].release
