@@ -35,8 +35,13 @@ def choose() -> Choice:
 
 
 def open_orchestrator() -> StateMachine:
-    """Return the orchestrator of this host; it exists also where there is nothing to drive."""
-    return choose().orchestrator
+    """Return the orchestrator of this host; it exists also where there is nothing to drive.
+
+    The device is not opened here: Linux 6.19's lets one process in at a time,
+    and a program that only looks must not shut its owner out. GET_STATE is
+    asked before each command instead. :func:`choose` asks now and says why.
+    """
+    return StateMachine()
 
 
 def _probe() -> tuple[str, bool]:

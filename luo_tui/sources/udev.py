@@ -29,7 +29,7 @@ from luo_tui.sources.clean import clean
 
 CLASS = Path("/sys/class/liveupdate")
 _BUFFER = 8 << 20
-"""Bytes of netlink receive buffer: some ten thousand events before an overrun."""
+"""Bytes of netlink receive buffer: sixteen thousand events were seen to fit."""
 _UDEVD = Path("/run/udev/control")
 
 
