@@ -22,7 +22,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerState
 
-from luo_tui.departure import Departure, keep_report, shell_can_resume, terminal_is_gone
+from luo_tui.departure import Departure, keep_report, terminal_is_gone
 from luo_tui.desk import Desk, Question
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.messages import Departed, TargetsRead
@@ -279,13 +279,8 @@ class Console(App[KexecRequest | Left]):
         self._say("Ctrl+C ends nothing here. To leave: q")
 
     def action_stop(self) -> None:
-        """Stop the process as a shell expects it, unless an act is under way."""
-        if self.under_way:
-            self._say(f"Under way: {self.under_way}. It cannot be stopped in between.")
-        elif not shell_can_resume():
-            self._say("Ctrl+Z stops nothing here: no shell is there that could go on with it.")
-        else:
-            self.action_suspend_process()
+        """Say that nothing stops here: a stopped console would hold the window and see nothing."""
+        self._say("Ctrl+Z stops nothing here. Use another terminal, or leave with q.")
 
     def action_leave_now(self) -> None:
         """Leave as if told by the signal."""
@@ -373,16 +368,16 @@ class Console(App[KexecRequest | Left]):
             super().panic(*renderables)  # type: ignore[arg-type]
 
     def _own_stop_signals(self, departure: Departure) -> None:
-        """Refuse to be stopped while an act is under way, and to come back only to leave."""
-        stop, go_on = (signal.getsignal(n) for n in (signal.SIGTSTP, signal.SIGCONT))
+        """Refuse to be stopped; stopped all the same, come back only to draw, not to leave.
 
-        def own_stop(number: int, frame: FrameType | None) -> None:
-            if not self.under_way and shell_can_resume() and callable(stop):
-                stop(number, frame)
+        Textual would stop itself with SIGSTOP, which the kernel obeys also where
+        no shell is left to bring it back.
+        """
+        go_on = signal.getsignal(signal.SIGCONT)
 
         def own_go_on(number: int, frame: FrameType | None) -> None:
             if not departure.asked and callable(go_on):
                 go_on(number, frame)
 
-        signal.signal(signal.SIGTSTP, own_stop)
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         signal.signal(signal.SIGCONT, own_go_on)

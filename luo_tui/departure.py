@@ -184,16 +184,3 @@ def keep_report(text: str) -> str:
                 file.write(text)
             return path
     return ""
-
-
-def shell_can_resume() -> bool:
-    """Whether a shell with job control started this process, and could go on with it.
-
-    Textual stops itself with SIGSTOP, which the kernel obeys also where nobody
-    is left to send SIGCONT: a terminal of ``ssh host luo-tui`` would hang.
-    """
-    try:
-        parent = os.getppid()
-        return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
-    except OSError:
-        return False

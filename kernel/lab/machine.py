@@ -263,6 +263,11 @@ class Machine:
                 break
         (self.folder / "pid").unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """End it, and take its disk and its log away."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _qemu_said(self) -> str:
         try:
             return (self.folder / "qemu.log").read_text(errors="replace")[-2000:]

@@ -30,7 +30,6 @@ _KEYS = (
     Row("back, and no to every question", "Esc"),
     Row("leave; the host stays as it is, and the image is unloaded", "q"),
     Row("draw the screen anew", "Ctrl+L"),
-    Row("into the shell's background, but not while an act is under way", "Ctrl+Z"),
     Row("leave at once, after the call in flight", "Ctrl+\\"),
 )
 _AFTER = (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,6 @@ def lab_machine() -> Iterator[Any]:
     """A machine of the lab that is not started yet, with room for large files."""
     from machine import Machine
 
-    machine = Machine("bench", memory=2048)
-    machine.stop()
+    machine = Machine(f"bench-{os.getpid()}", memory=2048)
     yield machine
-    machine.stop()
+    machine.remove()

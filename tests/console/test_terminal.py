@@ -232,25 +232,7 @@ def test_an_error_of_our_own_before_the_jump_is_told(tmp_path: Path) -> None:
         assert list((tmp_path / "luo-tui").iterdir())
 
 
-def test_stopped_and_brought_back() -> None:
-    """From a shell with job control: there Ctrl+Z means what it means everywhere."""
-    env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "PS1": "shell> "}
-    with Terminal.run(["bash", "--norc", "--noprofile", "-i"], rows=24, cols=80, env=env) as t:
-        t.wait_for("shell>")
-        t.send(f"{sys.executable} -m luo_tui demo --delay 0\r")
-        t.wait_for("Nothing is prepared")
-        t.send("ctrl+z")
-        t.wait_for("Stopped")
-        assert [m for m in t.left_on() if m != "bracketed paste"] == []
-        t._screen.reset()
-        t.send("fg\r")
-        t.wait_for("Nothing is prepared")
-        t.send("q")
-        t.wait_for("shell>")
-        assert [m for m in t.left_on() if m != "bracketed paste"] == []
-
-
-def test_nothing_stops_where_nobody_could_bring_it_back() -> None:
+def test_nothing_stops_it() -> None:
     with console() as t:
         t.wait_for("Nothing is prepared")
         t.send("ctrl+z")

@@ -145,7 +145,7 @@ async def test_nothing_can_be_left_or_begun_while_an_act_runs(
         for key, said in (
             ("q", "Under way: prepare. Leaving waits until it has ended."),
             ("ctrl+q", "Under way: prepare. Leaving waits until it has ended."),
-            ("ctrl+z", "Under way: prepare. It cannot be stopped in between."),
+            ("ctrl+z", "Ctrl+Z stops nothing here."),
             ("u", "Under way: prepare. One thing at a time."),
             ("t", "Under way: prepare. One thing at a time."),
         ):

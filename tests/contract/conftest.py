@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,8 @@ def running(
         import machine as lab
 
         built = lab.build()
-        real = lab.Machine("contract-" + request.module.__name__.rpartition(".")[2], built)
+        name = request.module.__name__.rpartition(".")[2]
+        real = lab.Machine(f"contract-{os.getpid()}-{name}", built)
         machine = LabMachine(real, (built.kernels["old"].release, built.kernels["new"].release))
     machine.boot()
     yield machine

@@ -126,7 +126,7 @@ class LabMachine:
 
     def stop(self) -> None:
         self._end()
-        self._machine.stop()
+        self._machine.remove()
 
     def _start(self, user: str = "root") -> None:
         self._agent = subprocess.Popen(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +31,9 @@ def built() -> lab.Built:
 @pytest.fixture
 def cold(built: lab.Built, request: pytest.FixtureRequest) -> Iterator[lab.Machine]:
     """A machine that is not started yet; it is ended after the test."""
-    m = lab.Machine(f"test-{request.node.name[:40].replace('[', '-').rstrip(']')}", built)
-    m.stop()
+    m = lab.Machine(f"test-{os.getpid()}-{request.node.name[5:35]}".partition("[")[0], built)
     yield m
-    m.stop()
+    m.remove()
 
 
 @pytest.fixture

@@ -43,8 +43,7 @@ def test_a_machine_is_alone_and_ends_alone(built: Built, machine: Machine) -> No
     assert machine.must("cat /etc/resolv.conf") == ""
 
     # A second one, and a process that only looks like one, live on when the first is ended.
-    other = Machine("test-other", built)
-    other.stop()
+    other = Machine(f"test-{os.getpid()}-other", built)
     other.boot()
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "qemu"])
     try:
@@ -61,7 +60,7 @@ def test_a_machine_is_alone_and_ends_alone(built: Built, machine: Machine) -> No
     finally:
         bystander.kill()
         bystander.wait()
-        other.stop()
+        other.remove()
 
 
 _KEXEC = """
@@ -111,13 +110,12 @@ def test_without_handover_the_lab_starts_and_luo_ko_says_why(cold: Machine) -> N
 
 
 def test_a_boot_that_fails_is_told(built: Built) -> None:
-    machine = Machine("test-broken", built)
-    machine.stop()
+    machine = Machine(f"test-{os.getpid()}-broken", built)
     try:
         with pytest.raises(LabError, match=r"(not ready|has ended)"):
             machine.boot(extra="rdinit=/none init=/none", wait=15)
     finally:
-        machine.stop()
+        machine.remove()
 
 
 def test_an_interrupted_build_leaves_no_half_cache() -> None:

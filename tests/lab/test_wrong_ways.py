@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -69,11 +70,10 @@ def gone(machine: Machine) -> bool:
 @pytest.fixture(scope="module")
 def shared(built: Built):  # type: ignore[no-untyped-def]
     """One machine for the tests that leave it as they found it."""
-    machine = Machine("test-wrong-ways", built)
-    machine.stop()
+    machine = Machine(f"test-{os.getpid()}-wrong-ways", built)
     machine.boot()
     yield machine
-    machine.stop()
+    machine.remove()
 
 
 @pytest.fixture
