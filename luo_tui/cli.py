@@ -40,6 +40,11 @@ def run(arguments: Sequence[str]) -> int:
     except ActFailed as failed:
         _complain(failed.lines())
         return failed.explanation.code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _complain((f"{error.filename or args.command}: {error.strerror or error}",))
+        return Exit.FAILED
 
 
 def _dispatch(args: argparse.Namespace) -> int:

@@ -311,6 +311,7 @@ _TABLE: dict[tuple[Op, int], _Row] = {
 }
 
 _SAME: dict[tuple[Op, int], tuple[Op, int]] = {
+    (Op.STATE, _errno.EBUSY): (Op.OPEN, _errno.EBUSY),
     # The RFC's own code answers these where its text says EINVAL.
     (Op.PREPARE, _errno.EEXIST): (Op.PREPARE, _errno.EINVAL),
     (Op.CANCEL, _errno.ENOENT): (Op.CANCEL, _errno.EINVAL),

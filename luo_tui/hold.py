@@ -22,8 +22,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
-
 from luo_tui.errors import ActFailed, Exit, NotDone, Op
 from luo_tui.model import ResourceState, Snapshot, State
 from luo_tui.orchestrator import Orchestrator
@@ -231,6 +229,9 @@ class Holds:
             raise NotDone("Acting needs root: run the same command with sudo.", Exit.NOT_PERMITTED)
 
     def _room(self, size: int) -> None:
+        # Slow to import, and of no use to a command that only looks.
+        import psutil
+
         free = psutil.virtual_memory().available
         if size + _HEADROOM > free:
             raise NotDone(

@@ -82,6 +82,13 @@ def test_a_console_without_a_terminal_is_refused_in_words() -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_a_failure_that_nobody_foresaw_is_one_line(tmp_path: Path) -> None:
+    done = run("demo", "--resume", str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "No such file" in done.stderr
+
+
 def test_wrong_usage_has_its_code() -> None:
     assert run("no-such-command").returncode == 2
     assert run("hold", "/etc/passwd").returncode == 2
