@@ -61,15 +61,20 @@ def unpack(wanted: str, folder: Path) -> Path:
     """Download version ``wanted`` and unpack it into ``folder``; return the tree."""
     private = _private()
     cache.say(f"downloading {PACKAGE} {wanted}")
-    _apt(
-        private,
-        "apt-get",
-        "-q",
-        "download",
-        f"{PACKAGE}={wanted}",
-        what=f"downloading {PACKAGE} {wanted} (check the network, then repeat)",
-        cwd=folder,
-    )
+    try:
+        _apt(
+            private,
+            "apt-get",
+            "-q",
+            "download",
+            f"{PACKAGE}={wanted}",
+            what=f"downloading {PACKAGE} {wanted} (check the network, then repeat)",
+            cwd=folder,
+        )
+    except cache.LabError:
+        # The mirror may have another release by now: ask it when this is repeated.
+        (private / "version").unlink(missing_ok=True)
+        raise
     (package,) = folder.glob("*.deb")
     cache.run(["dpkg-deb", "-x", package, folder / "package"], "unpacking the package")
     package.unlink()
