@@ -136,7 +136,13 @@ def tell(window: str, records: Iterable[Record]) -> Story:
                     tokens=tuple(int(t) for t in r.data.get("tokens", ())),
                 )
             case "returned":
-                story = replace(story, jumped_from="", jumped_at="", prepared=False)
+                story = replace(
+                    story,
+                    jumped_from="",
+                    jumped_at="",
+                    # A jump that failed before the freeze leaves the host prepared, by us.
+                    prepared=r.data.get("state") == "prepared",
+                )
             case "lost":
                 story = replace(story, lost_in=r.boot)
             case "arrived":

@@ -219,6 +219,10 @@ def test_an_image_that_has_gone_stops_the_jump_before_the_freeze(tmp_path: Path)
     with pytest.raises(ActFailed, match="no longer there") as failed:
         console.kexec()
     assert failed.value.state is State.PREPARED
+    story = console.window.story()
+    assert story is not None
+    assert story.prepared
+    assert not story.jumped_from
 
 
 def test_cancel_unloads_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
