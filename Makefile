@@ -40,16 +40,16 @@ types: $(VENV)/ready-dev
 	$(PY) -m mypy --strict kernel/lab/*.py
 
 test: packages
-	@$(MAKE) --no-print-directory lint types
+	@$(MAKE) -s --no-print-directory lint types
 	$(PY) kernel/lab build
 	$(PY) tests/run.py --lab unit console contract lab bench
 
 lab: packages
-	@$(MAKE) --no-print-directory $(VENV)/ready-dev
+	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
 	@$(PY) kernel/lab console
 
 bench: packages
-	@$(MAKE) --no-print-directory $(VENV)/ready-dev
+	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
 	$(PY) kernel/lab build
 	$(PY) tests/run.py --lab bench
 
