@@ -57,15 +57,30 @@ def flat(app: Console) -> str:
 
 
 async def settle(pilot: Pilot[Any]) -> None:
-    """Wait until no act is under way and everything is drawn."""
+    """Wait until no act is under way, the news of it has arrived, and everything is drawn.
+
+    A picture on its way from the hub's thread may still be the one from before
+    the act: only when what is drawn is what the machine says, three times
+    running, is it quiet. Where a test keeps the two apart, that is given up
+    after a while.
+    """
     app = pilot.app
     assert isinstance(app, Console)
-    for _ in range(3):
-        await pilot.pause(0.0)
-    while app.under_way and app.is_running:
+    calm, patience = 0, 100
+    while app.is_running and calm < 3 and (app.under_way or patience > 0):
         await pilot.pause(0.01)
+        calm = 0 if app.under_way or not _up_to_date(app) else calm + 1
+        patience -= 1
     for _ in range(3):
         await pilot.pause(0.0)
+
+
+def _up_to_date(app: Console) -> bool:
+    drawn, orchestrator = app.view.snapshot, app.desk.orchestrator
+    try:
+        return (drawn.luo.state, drawn.kexec) == (orchestrator.state(), orchestrator.kexec.state())
+    except OSError:
+        return True
 
 
 async def press(pilot: Pilot[Any], *keys: str) -> None:
