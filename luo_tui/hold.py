@@ -25,7 +25,7 @@ from pathlib import Path
 from luo_tui.errors import ActFailed, Exit, NotDone, Op
 from luo_tui.model import ResourceState, Snapshot, State
 from luo_tui.orchestrator import Orchestrator
-from luo_tui.window.journal import Who
+from luo_tui.window.journal import Who, fsync_folder
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _CHUNK = 1 << 20
@@ -195,7 +195,7 @@ class Holds:
             os.fsync(target)
             if (size, digest) == (held.bytes, held.sha256):
                 temporary.replace(out)
-                _fsync_folder(out.absolute().parent)
+                fsync_folder(out.absolute().parent)
         except OSError as error:
             raise ActFailed.of(Op.FILE, error, State.UPDATED, self._again(held, fd)) from error
         if (size, digest) != (held.bytes, held.sha256):
@@ -258,7 +258,7 @@ class Holds:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _fsync_folder(self._folder)
+        fsync_folder(self._folder)
 
     def _forget(self, name: str) -> None:
         with contextlib.suppress(OSError):
@@ -275,11 +275,3 @@ def _copy(source: int, target: int) -> tuple[int, str]:
         while view:
             view = view[os.write(target, view) :]
     return size, digest.hexdigest()
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

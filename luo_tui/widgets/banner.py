@@ -48,8 +48,8 @@ def big(word: str) -> list[str]:
     return [" ".join(_LETTERS[c][row] for c in word.upper()) for row in range(5)]
 
 
-class Banner(Widget):
-    """The state as the largest thing on the screen; one line where there is no room."""
+class StateWidget(Widget):
+    """Something that draws the state, anew only when that has changed."""
 
     def __init__(self) -> None:
         """Start out unknown."""
@@ -61,6 +61,10 @@ class Banner(Widget):
         if state is not self._state:
             self._state = state
             self.refresh()
+
+
+class Banner(StateWidget):
+    """The state as the largest thing on the screen; one line where there is no room."""
 
     def render(self) -> Content:
         """Draw the letters, or the word alone."""

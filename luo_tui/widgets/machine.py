@@ -4,29 +4,17 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.widget import Widget
 
 from luo_tui.model import State
-from luo_tui.widgets.banner import STYLES
+from luo_tui.widgets.banner import STYLES, StateWidget
 
 _ROUND = (State.NORMAL, State.PREPARED, State.FROZEN, None, State.UPDATED)
 _BACK = "    ^---- cancel ----+------------'                      |"
 _AGAIN = "    '--------------------- finish -----------------------'"
 
 
-class Machine(Widget):
+class Machine(StateWidget):
     """``normal -> prepared -> frozen -> (kexec) -> updated -> normal``, the state in brackets."""
-
-    def __init__(self) -> None:
-        """Start out with nothing marked."""
-        super().__init__()
-        self._state = State.UNKNOWN
-
-    def show(self, state: State) -> None:
-        """Mark this state from now on."""
-        if state is not self._state:
-            self._state = state
-            self.refresh()
 
     def render(self) -> Content:
         """Draw it; narrow windows get shorter arrows."""

@@ -281,9 +281,9 @@ class Window:
             raise NotDone(f"The consent was to {consent.act}, not to {act}.")
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
-        _hold_against(consent, self._look())
-        fresh = not self.mine
         now = self._look()
+        _hold_against(consent, now)
+        fresh = not self.mine
         self._open(now)
         try:
             # Between the first look and the lock somebody else may have acted.

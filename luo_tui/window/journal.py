@@ -228,7 +228,7 @@ class Journal:
             self._end = len(written)
             _reserve(self._fd, self._end + RESERVED)
             os.fsync(self._fd)
-            _fsync_folder(path.parent)
+            fsync_folder(path.parent)
         except OSError:
             os.close(self._fd)
             self._fd = -1
@@ -362,7 +362,8 @@ def _reserve(fd: int, end: int) -> None:
             raise OSError(code, os.strerror(code))
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Wait until the names in ``folder`` are on the disk, not only what they lead to."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

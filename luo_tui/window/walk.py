@@ -11,7 +11,7 @@ state outranks the journal: the journal only adds who, when and why.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from luo_tui.model import KernelImage, Resource, Snapshot, State
@@ -269,7 +269,7 @@ def _actions(facts: Facts) -> list[Action]:
     if facts.snapshot.kexec.loaded and state in (State.NORMAL, State.UPDATED):
         offers.append(_unload())
     why = _nobody_may(facts)
-    return [_block(a, why) for a in offers] if why else offers
+    return [replace(a, blocked=why) for a in offers] if why else offers
 
 
 def _nobody_may(facts: Facts) -> str:
@@ -278,21 +278,6 @@ def _nobody_may(facts: Facts) -> str:
     if facts.owner is not None:
         return f"The window is open in another console: {facts.owner}"
     return ""
-
-
-def _block(action: Action, why: str) -> Action:
-    return Action(
-        action.act,
-        action.label,
-        action.keep,
-        action.does,
-        action.survives,
-        action.lost,
-        action.way_back,
-        action.ask,
-        action.typed,
-        why,
-    )
 
 
 def _load(facts: Facts) -> Action:
