@@ -40,10 +40,14 @@
 static DEFINE_MUTEX(luo_lock);
 static enum liveupdate_state luo_state = LIVEUPDATE_STATE_NORMAL;
 static bool luo_leaving;
+static u64 luo_seq;
 
 /* When the latest update did what, and which release it came from. */
 struct luo_ser_times luo_times;
 char luo_from_release[LUO_RELEASE_LEN];
+
+/* Under the lock; what is read without it may be a moment old. */
+unsigned long luo_counts[LUO_COUNTS];
 
 static const char * const luo_state_names[] = {
 	[LIVEUPDATE_STATE_NORMAL] = "normal",
@@ -114,6 +118,26 @@ int luo_state_lock(void)
 }
 
 /**
+ * luo_state_lock_always - begin something that cannot be refused
+ */
+void luo_state_lock_always(void)
+{
+	mutex_lock(&luo_lock);
+}
+
+/**
+ * luo_state_open - may what takes part in an update change now?
+ *
+ * Context: state lock held.
+ * Return: true in normal and updated, unless a kexec is on its way.
+ */
+bool luo_state_open(void)
+{
+	return !luo_leaving && (luo_state == LIVEUPDATE_STATE_NORMAL ||
+				luo_state == LIVEUPDATE_STATE_UPDATED);
+}
+
+/**
  * luo_state_unlock - end a call that acts
  */
 void luo_state_unlock(void)
@@ -133,6 +157,7 @@ static void luo_state_set(enum liveupdate_state state)
 
 	WRITE_ONCE(luo_state, state);
 	luo_sysfs_notify();
+	luo_ioctl_moved(old, state, ++luo_seq);
 	pr_info("%s -> %s\n", luo_state_name(old), luo_state_name(state));
 
 	if (state == LIVEUPDATE_STATE_NORMAL && state != old)
@@ -160,23 +185,34 @@ int luo_prepare(void)
 
 	err = luo_kho_begin(luo_files_outgoing());
 	if (err) {
+		luo_counts[LUO_COUNT_PREPARE_REFUSED]++;
 		pr_warn("prepare refused (%d): the record could not be begun\n", err);
 		return err;
 	}
 
 	err = luo_files_prepare();
-	if (err) {
-		luo_kho_abort();
-		return err;
-	}
+	if (err)
+		goto err_record;
+	err = luo_subsystems_prepare();
+	if (err)
+		goto err_files;
 
+	luo_counts[LUO_COUNT_PREPARE]++;
 	luo_times.prepare_end = luo_cycles();
 	luo_state_set(LIVEUPDATE_STATE_PREPARED);
 	return 0;
+
+err_files:
+	luo_files_cancel();
+err_record:
+	luo_kho_abort();
+	luo_counts[LUO_COUNT_PREPARE_REFUSED]++;
+	return err;
 }
 
 static void luo_undo(void)
 {
+	luo_subsystems_cancel();
 	luo_files_cancel();
 	luo_kho_abort();
 	luo_state_set(LIVEUPDATE_STATE_NORMAL);
@@ -199,12 +235,14 @@ int luo_freeze(void)
 	luo_times.freeze_begin = luo_cycles();
 	luo_times.freeze_end = 0;
 
-	err = luo_files_freeze();
+	err = luo_files_freeze() ?: luo_subsystems_freeze();
 	if (err) {
+		luo_counts[LUO_COUNT_FREEZE_REFUSED]++;
 		luo_undo();
 		return err;
 	}
 
+	luo_counts[LUO_COUNT_FREEZE]++;
 	luo_times.freeze_end = luo_cycles();
 	luo_kho_commit();
 	luo_state_set(LIVEUPDATE_STATE_FROZEN);
@@ -215,14 +253,17 @@ int luo_freeze(void)
  * luo_cancel - move from prepared or frozen back to normal
  *
  * Context: state lock held.
- * Return: 0, or -EINVAL from another state.
+ * Return: 0, -EINVAL from another state, or -EBUSY if a kexec is on its way.
  */
 int luo_cancel(void)
 {
 	if (luo_state != LIVEUPDATE_STATE_PREPARED &&
 	    luo_state != LIVEUPDATE_STATE_FROZEN)
 		return -EINVAL;
+	if (luo_leaving)
+		return -EBUSY;
 
+	luo_counts[LUO_COUNT_CANCEL]++;
 	luo_undo();
 	return 0;
 }
@@ -242,11 +283,13 @@ int luo_finish(void)
 	if (luo_state != LIVEUPDATE_STATE_UPDATED)
 		return -EINVAL;
 
-	lost = luo_files_unrestored();
+	lost = luo_incoming_unrestored();
 	if (lost)
 		pr_warn("finish discards %lu resources that nobody restored\n",
 			lost);
-	luo_files_finish();
+	luo_counts[LUO_COUNT_FINISH]++;
+	luo_subsystems_finish();
+	luo_incoming_finish();
 	luo_kho_finish();
 	luo_state_set(LIVEUPDATE_STATE_NORMAL);
 	return 0;
@@ -283,12 +326,14 @@ int luo_leave(void)
 		break;
 	case LIVEUPDATE_STATE_UPDATED:
 		pr_warn("kexec in state updated: nothing is handed over, what came with the last update is lost (%lu not restored)\n",
-			luo_files_unrestored());
+			luo_incoming_unrestored());
 		break;
 	case LIVEUPDATE_STATE_FROZEN:
 		break;
 	}
-	if (!err)
+	if (err)
+		luo_counts[LUO_COUNT_KEXEC_REFUSED]++;
+	else
 		luo_leaving = true;
 out:
 	mutex_unlock(&luo_lock);
@@ -321,6 +366,9 @@ static int __init luo_init(void)
 	err = luo_devices_init();
 	if (err)
 		goto err_unlock;
+	err = luo_handler_register_locked(&luo_memfd_handler);
+	if (err)
+		goto err_devices;
 	err = luo_sysfs_init();
 	if (err)
 		goto err_devices;
@@ -337,6 +385,7 @@ static int __init luo_init(void)
 	}
 	mutex_unlock(&luo_lock);
 
+	luo_debugfs_init();
 	luo_reboot_init();
 	pr_info("loaded, state %s\n", luo_state_name(luo_state));
 	return 0;
@@ -354,8 +403,10 @@ err_unlock:
 static void __exit luo_exit(void)
 {
 	luo_reboot_exit();
+	luo_debugfs_exit();
 	luo_ioctl_exit();
 	luo_sysfs_exit();
+	luo_subsystems_exit();
 	luo_devices_exit();
 }
 

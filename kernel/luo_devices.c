@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /**
- * DOC: The class of preserved resources
+ * DOC: The class liveupdate
  *
- * Each preserved or incoming descriptor is a device "token<N>" of the class
- * liveupdate, so that whatever listens to the kernel's events sees it come
- * (add), being restored (change) and go (remove). An event carries what a
- * listener needs; the attributes tell the same at any later time.
+ * Whatever takes part in an update is a device of this class, so that whoever
+ * listens to the kernel's events sees it come (add), change and go (remove):
+ * "token<N>" is a preserved or incoming file, "subsystem-<NAME>" a subsystem.
+ * The type of the device (DEVTYPE) tells them apart.
  *
- * Attributes are shown without the state lock: removing a device waits for
- * its readers, and devices are removed under that lock. They use only what
- * stays as it is for the life of the device.
+ * An event carries what a listener needs; the attributes tell the same at any
+ * later time. They are shown without the state lock: removing a device waits
+ * for its readers, and devices are removed under that lock. So they use only
+ * what stays as it is for the life of the device.
  *
  * Names come from foreign processes. They are shown with everything but
  * plain printable ASCII escaped, and never become part of a path.
@@ -18,28 +19,21 @@
 
 #include <linux/hex.h>
 #include <linux/module.h>
-#include <linux/slab.h>
-#include <linux/string.h>
 
 #include "luo_internal.h"
 
-static const char * const luo_resource_states[] = {
-	[LUO_RES_PRESERVED] = "preserved",
-	[LUO_RES_INCOMING] = "incoming",
-	[LUO_RES_RESTORED] = "restored",
+static const struct class luo_class = {
+	.name = "liveupdate",
 };
 
-static struct luo_resource *to_resource(const struct device *dev)
-{
-	return container_of(dev, struct luo_resource, dev);
-}
-
-static const char *luo_resource_state(const struct luo_resource *res)
-{
-	return luo_resource_states[READ_ONCE(res->state)];
-}
-
-static ssize_t luo_emit_escaped(char *buf, const char *name)
+/**
+ * luo_emit_escaped - show a foreign name harmlessly
+ * @buf: the page of an attribute
+ * @name: the name, below a quarter of a page
+ *
+ * Return: how much was written.
+ */
+ssize_t luo_emit_escaped(char *buf, const char *name)
 {
 	char *p = buf;
 
@@ -58,155 +52,57 @@ static ssize_t luo_emit_escaped(char *buf, const char *name)
 	return p - buf;
 }
 
-static ssize_t token_show(struct device *dev, struct device_attribute *attr,
-			  char *buf)
-{
-	return sysfs_emit(buf, "%llu\n", to_resource(dev)->token);
-}
-static DEVICE_ATTR_RO(token);
-
-static ssize_t kind_show(struct device *dev, struct device_attribute *attr,
-			 char *buf)
-{
-	return sysfs_emit(buf, "%s\n", to_resource(dev)->handler->kind);
-}
-static DEVICE_ATTR_RO(kind);
-
-static ssize_t bytes_show(struct device *dev, struct device_attribute *attr,
-			  char *buf)
-{
-	struct luo_resource *res = to_resource(dev);
-
-	return sysfs_emit(buf, "%llu\n", res->handler->ops->bytes(res));
-}
-static DEVICE_ATTR_RO(bytes);
-
-static ssize_t pid_show(struct device *dev, struct device_attribute *attr,
-			char *buf)
-{
-	return sysfs_emit(buf, "%d\n", to_resource(dev)->pid);
-}
-static DEVICE_ATTR_RO(pid);
-
-static ssize_t comm_show(struct device *dev, struct device_attribute *attr,
-			 char *buf)
-{
-	return luo_emit_escaped(buf, to_resource(dev)->comm);
-}
-static DEVICE_ATTR_RO(comm);
-
-static ssize_t name_show(struct device *dev, struct device_attribute *attr,
-			 char *buf)
-{
-	return luo_emit_escaped(buf, to_resource(dev)->name);
-}
-static DEVICE_ATTR_RO(name);
-
-static ssize_t state_show(struct device *dev, struct device_attribute *attr,
-			  char *buf)
-{
-	return sysfs_emit(buf, "%s\n", luo_resource_state(to_resource(dev)));
-}
-static DEVICE_ATTR_RO(state);
-
-static struct attribute *luo_resource_attrs[] = {
-	&dev_attr_token.attr,
-	&dev_attr_kind.attr,
-	&dev_attr_bytes.attr,
-	&dev_attr_pid.attr,
-	&dev_attr_comm.attr,
-	&dev_attr_name.attr,
-	&dev_attr_state.attr,
-	NULL
-};
-ATTRIBUTE_GROUPS(luo_resource);
-
-static int luo_resource_uevent(const struct device *dev,
-			       struct kobj_uevent_env *env)
-{
-	struct luo_resource *res = to_resource(dev);
-
-	return add_uevent_var(env, "LUO_TOKEN=%llu", res->token) ?:
-	       add_uevent_var(env, "LUO_KIND=%s", res->handler->kind) ?:
-	       add_uevent_var(env, "LUO_BYTES=%llu",
-			      res->handler->ops->bytes(res)) ?:
-	       add_uevent_var(env, "LUO_STATE=%s", luo_resource_state(res)) ?:
-	       add_uevent_var(env, "LUO_PID=%d", res->pid);
-}
-
-static void luo_resource_release(struct device *dev)
-{
-	kfree(to_resource(dev));
-}
-
-static const struct class luo_class = {
-	.name = "liveupdate",
-	.dev_groups = luo_resource_groups,
-	.dev_uevent = luo_resource_uevent,
-	.dev_release = luo_resource_release,
-};
-
 /**
- * luo_device_alloc - make a resource that has no device in the class yet
- * @token: its token
+ * luo_node_init - make a device that is not in the class yet
+ * @node: where
+ * @type: what it is; its release frees the memory around @node
  *
- * Return: the resource, to be given back by put_device(), or NULL.
+ * From here on the memory around @node is given back by put_device(). The
+ * name is the caller's to set.
  */
-struct luo_resource *luo_device_alloc(u64 token)
+void luo_node_init(struct luo_node *node, const struct device_type *type)
 {
-	struct luo_resource *res;
-
-	res = kzalloc_obj(*res, GFP_KERNEL);
-	if (!res)
-		return NULL;
-
-	INIT_LIST_HEAD(&res->node);
-	res->token = token;
-	device_initialize(&res->dev);
-	res->dev.class = &luo_class;
-	if (dev_set_name(&res->dev, "token%llu", token)) {
-		put_device(&res->dev);
-		return NULL;
-	}
-	return res;
+	device_initialize(&node->dev);
+	node->dev.class = &luo_class;
+	node->dev.type = type;
 }
 
 /**
- * luo_device_add - show a resource in the class
- * @res: the resource, filled in
+ * luo_node_add - show it in the class
+ * @node: the node, with everything around it filled in
  *
  * Return: 0 or an error.
  */
-int luo_device_add(struct luo_resource *res)
+int luo_node_add(struct luo_node *node)
 {
-	int err = device_add(&res->dev);
+	int err = device_add(&node->dev);
 
-	res->has_dev = !err;
+	node->added = !err;
 	return err;
 }
 
 /**
- * luo_device_changed - tell listeners that a resource changed
- * @res: the resource
+ * luo_node_changed - tell listeners that something changed
+ * @node: the node
  */
-void luo_device_changed(struct luo_resource *res)
+void luo_node_changed(struct luo_node *node)
 {
-	if (res->has_dev)
-		kobject_uevent(&res->dev.kobj, KOBJ_CHANGE);
+	if (node->added)
+		kobject_uevent(&node->dev.kobj, KOBJ_CHANGE);
 }
 
 /**
- * luo_device_del - take a resource out of the class, if it is there
- * @res: the resource
+ * luo_node_del - take it out of the class, if it is there
+ * @node: the node
  *
- * When this returns nobody reads its attributes any more. The resource itself
- * goes with the last put_device().
+ * When this returns nobody reads its attributes any more. The memory around
+ * it goes with the last put_device().
  */
-void luo_device_del(struct luo_resource *res)
+void luo_node_del(struct luo_node *node)
 {
-	if (res->has_dev)
-		device_del(&res->dev);
-	res->has_dev = false;
+	if (node->added)
+		device_del(&node->dev);
+	node->added = false;
 }
 
 /**

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /**
- * DOC: Preserved descriptors
+ * DOC: Preserved files
  *
- * The life of a descriptor::
+ * The life of a file::
  *
  *      PRESERVE   a token, a reference to the file, a device in the class
  *      PREPARE    contents pinned and recorded         } once for each update,
@@ -12,16 +12,15 @@
  *      RESTORE    a file again, its contents moved over, given to the caller
  *      FINISH     device gone; contents freed if nobody restored it
  *
- * Two lists hold what goes out with the next update and what came with the
- * last one. Tokens are never used twice in the life of what they stand for:
- * new ones begin above the highest that came.
+ * This file has what goes out with the next update; luo_incoming.c has what
+ * came with the last one. Tokens are never used twice in the life of what
+ * they stand for: new ones begin above the highest that came.
  *
  * PREPARE and FREEZE go through the list in the order of preservation,
  * everything that undoes them in reverse.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -30,57 +29,56 @@
 #include "luo_internal.h"
 
 static LIST_HEAD(luo_outgoing);
-static LIST_HEAD(luo_incoming);
 static unsigned long luo_nr_outgoing;
-static unsigned long luo_nr_unrestored;
 static u64 luo_next_token;
 
 /* token -> resource, outgoing and incoming */
 static DEFINE_XARRAY(luo_by_token);
-/* address of an inode -> outgoing resource */
-static DEFINE_XARRAY(luo_by_inode);
+/* what makes a file the same -> outgoing resource */
+static DEFINE_XARRAY(luo_by_id);
 
-static const struct luo_file_handler * const luo_handlers[] = {
-	&luo_memfd_handler,
-};
-
-static const struct luo_file_handler *luo_handler_for(struct file *file)
+static unsigned long luo_file_id(const struct luo_file_handler *handler,
+				 struct file *file)
 {
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(luo_handlers); i++) {
-		if (luo_handlers[i]->ops->can_preserve(file))
-			return luo_handlers[i];
-	}
-	return NULL;
-}
-
-static const struct luo_file_handler *luo_handler_named(const char *name)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(luo_handlers); i++) {
-		if (!strncmp(luo_handlers[i]->compatible, name,
-			     LUO_COMPATIBLE_LEN))
-			return luo_handlers[i];
-	}
-	return NULL;
-}
-
-static unsigned long luo_inode_key(struct file *file)
-{
+	if (handler->ops->id)
+		return handler->ops->id(file);
 	return (unsigned long)file_inode(file);
 }
 
-/* Readers of the attributes are gone before the file goes. */
-static void luo_resource_drop(struct luo_resource *res)
+/**
+ * luo_token_find - what a token stands for
+ * @token: the token
+ *
+ * Context: state lock held.
+ * Return: the outgoing or incoming resource, or NULL.
+ */
+struct luo_resource *luo_token_find(u64 token)
 {
-	struct file *file = res->file;
+	return xa_load(&luo_by_token, token);
+}
 
-	luo_device_del(res);
-	if (file)
-		fput(file);
-	put_device(&res->dev);
+/**
+ * luo_token_insert - let a token stand for what came with it
+ * @res: the resource
+ *
+ * Context: state lock held.
+ * Return: 0, -EBUSY if the token stands for something, or -ENOMEM.
+ */
+int luo_token_insert(struct luo_resource *res)
+{
+	luo_next_token = max(luo_next_token, res->lf.token + 1);
+	return xa_insert(&luo_by_token, res->lf.token, res, GFP_KERNEL);
+}
+
+/**
+ * luo_token_erase - a token stands for nothing any more
+ * @token: the token
+ *
+ * Context: state lock held.
+ */
+void luo_token_erase(u64 token)
+{
+	xa_erase(&luo_by_token, token);
 }
 
 /**
@@ -94,57 +92,65 @@ static void luo_resource_drop(struct luo_resource *res)
  */
 int luo_files_preserve(struct file *file, u64 *token)
 {
-	const struct luo_file_handler *handler;
+	struct luo_file_handler *handler = luo_handler_get_for(file);
 	struct luo_resource *res;
+	unsigned long id;
 	int err;
 
-	handler = luo_handler_for(file);
 	if (!handler)
 		return -ENOENT;
-	if (xa_load(&luo_by_inode, luo_inode_key(file)))
+	id = luo_file_id(handler, file);
+	if (xa_load(&luo_by_id, id)) {
+		luo_handler_put(handler);
 		return -EEXIST;
-	if (!try_module_get(handler->owner))
-		return -ENOENT;
+	}
 
-	res = luo_device_alloc(luo_next_token);
+	res = luo_resource_alloc(luo_next_token);
 	if (!res) {
-		err = -ENOMEM;
-		goto err_module;
+		luo_handler_put(handler);
+		return -ENOMEM;
 	}
 	res->handler = handler;
 	res->state = LUO_RES_PRESERVED;
-	res->file = get_file(file);
+	res->lf.file = get_file(file);
 	res->pid = task_tgid_nr(current);
 	get_task_comm(res->comm, current);
-	handler->ops->name(file, res->name);
+	if (handler->ops->name)
+		handler->ops->name(file, res->name, sizeof(res->name));
 
-	err = xa_err(xa_store(&luo_by_token, res->token, res, GFP_KERNEL));
+	err = xa_err(xa_store(&luo_by_token, res->lf.token, res, GFP_KERNEL));
 	if (err)
 		goto err_drop;
-	err = xa_err(xa_store(&luo_by_inode, luo_inode_key(file), res,
-			      GFP_KERNEL));
+	err = xa_err(xa_store(&luo_by_id, id, res, GFP_KERNEL));
 	if (err)
 		goto err_token;
-	err = luo_device_add(res);
+	if (handler->ops->preserve) {
+		err = handler->ops->preserve(&res->lf);
+		if (err)
+			goto err_id;
+	}
+	err = luo_node_add(&res->node);
 	if (err)
-		goto err_inode;
+		goto err_unpreserve;
 
-	list_add_tail(&res->node, &luo_outgoing);
+	list_add_tail(&res->list, &luo_outgoing);
 	luo_nr_outgoing++;
 	luo_next_token++;
+	luo_counts[LUO_COUNT_PRESERVE]++;
 	/* One for each preserved file: unloading is refused by this alone. */
 	__module_get(THIS_MODULE);
-	*token = res->token;
+	*token = res->lf.token;
 	return 0;
 
-err_inode:
-	xa_erase(&luo_by_inode, luo_inode_key(file));
+err_unpreserve:
+	if (handler->ops->unpreserve)
+		handler->ops->unpreserve(&res->lf);
+err_id:
+	xa_erase(&luo_by_id, id);
 err_token:
-	xa_erase(&luo_by_token, res->token);
+	xa_erase(&luo_by_token, res->lf.token);
 err_drop:
 	luo_resource_drop(res);
-err_module:
-	module_put(handler->owner);
 	return err;
 }
 
@@ -157,19 +163,19 @@ err_module:
  */
 int luo_files_unpreserve(u64 token)
 {
-	struct luo_resource *res = xa_load(&luo_by_token, token);
-	struct module *owner;
+	struct luo_resource *res = luo_token_find(token);
 
 	if (!res || res->state != LUO_RES_PRESERVED)
 		return -ENOENT;
 
-	owner = res->handler->owner;
-	xa_erase(&luo_by_token, token);
-	xa_erase(&luo_by_inode, luo_inode_key(res->file));
-	list_del(&res->node);
+	if (res->handler->ops->unpreserve)
+		res->handler->ops->unpreserve(&res->lf);
+	luo_token_erase(token);
+	xa_erase(&luo_by_id, luo_file_id(res->handler, res->lf.file));
+	list_del(&res->list);
 	luo_nr_outgoing--;
+	luo_counts[LUO_COUNT_UNPRESERVE]++;
 	luo_resource_drop(res);
-	module_put(owner);
 	module_put(THIS_MODULE);
 	return 0;
 }
@@ -177,8 +183,18 @@ int luo_files_unpreserve(u64 token)
 static void luo_files_cancel_one(struct luo_resource *res)
 {
 	res->ser->ready = 0;
-	res->handler->ops->cancel(res);
+	res->handler->ops->cancel(&res->lf);
+	res->lf.record = NULL;
 	res->ser = NULL;
+}
+
+static void luo_files_refused(struct luo_resource *res, const char *move)
+{
+	pr_warn("%s refused (%d) by token %llu, %s '%*pE' of %*pE[%d]\n",
+		move, res->result, res->lf.token, res->handler->kind,
+		(int)strlen(res->name), res->name,
+		(int)strlen(res->comm), res->comm, res->pid);
+	luo_node_changed(&res->node);
 }
 
 /**
@@ -195,16 +211,18 @@ int luo_files_prepare(void)
 	unsigned long i = 0;
 	int err;
 
-	list_for_each_entry(res, &luo_outgoing, node) {
+	list_for_each_entry(res, &luo_outgoing, list) {
 		ser = luo_kho_record(i++);
 		strscpy(ser->handler, res->handler->compatible);
-		ser->token = res->token;
+		ser->token = res->lf.token;
 		ser->pid = res->pid;
 		strscpy(ser->comm, res->comm);
 		strscpy(ser->name, res->name);
 		res->ser = ser;
+		res->lf.record = ser->data;
 
-		err = res->handler->ops->prepare(res);
+		err = res->handler->ops->prepare(&res->lf);
+		WRITE_ONCE(res->result, err);
 		if (err)
 			goto err_cancel;
 		ser->ready = 1;
@@ -212,12 +230,9 @@ int luo_files_prepare(void)
 	return 0;
 
 err_cancel:
-	pr_warn("prepare refused (%d) by token %llu, %s '%*pE' of %*pE[%d]\n",
-		err, res->token, res->handler->kind,
-		(int)strlen(res->name), res->name,
-		(int)strlen(res->comm), res->comm, res->pid);
+	luo_files_refused(res, "prepare");
 	luo_files_cancel_one(res);
-	list_for_each_entry_continue_reverse(res, &luo_outgoing, node)
+	list_for_each_entry_continue_reverse(res, &luo_outgoing, list)
 		luo_files_cancel_one(res);
 	return err;
 }
@@ -233,13 +248,13 @@ int luo_files_freeze(void)
 	struct luo_resource *res;
 	int err;
 
-	list_for_each_entry(res, &luo_outgoing, node) {
-		err = res->handler->ops->freeze(res);
+	list_for_each_entry(res, &luo_outgoing, list) {
+		if (!res->handler->ops->freeze)
+			continue;
+		err = res->handler->ops->freeze(&res->lf);
+		WRITE_ONCE(res->result, err);
 		if (err) {
-			pr_warn("freeze refused (%d) by token %llu, %s '%*pE' of %*pE[%d]\n",
-				err, res->token, res->handler->kind,
-				(int)strlen(res->name), res->name,
-				(int)strlen(res->comm), res->comm, res->pid);
+			luo_files_refused(res, "freeze");
 			return err;
 		}
 	}
@@ -255,150 +270,8 @@ void luo_files_cancel(void)
 {
 	struct luo_resource *res;
 
-	list_for_each_entry_reverse(res, &luo_outgoing, node)
+	list_for_each_entry_reverse(res, &luo_outgoing, list)
 		luo_files_cancel_one(res);
-}
-
-/**
- * luo_files_restore - make a file of what came
- * @token: which
- * @file: where the file goes, with a reference for the caller
- *
- * The file does not count as restored before luo_files_restored(): until
- * then it can be asked for again.
- *
- * Context: state lock held, state updated.
- * Return: 0, -ENOENT for an unknown token, -EINVAL if it was restored
- * already, or why it cannot be done now.
- */
-int luo_files_restore(u64 token, struct file **file)
-{
-	struct luo_resource *res = xa_load(&luo_by_token, token);
-	struct file *restored;
-	int err;
-
-	if (!res || res->state == LUO_RES_PRESERVED)
-		return -ENOENT;
-	if (res->state == LUO_RES_RESTORED)
-		return -EINVAL;
-
-	if (!res->file) {
-		err = res->handler->ops->restore(res, &restored);
-		if (err) {
-			pr_warn("restore of token %llu failed (%d)\n", token,
-				err);
-			return err;
-		}
-		WRITE_ONCE(res->file, restored);
-	}
-	*file = get_file(res->file);
-	return 0;
-}
-
-/**
- * luo_files_restored - the file was given out
- * @token: which
- *
- * Context: state lock held since luo_files_restore().
- */
-void luo_files_restored(u64 token)
-{
-	struct luo_resource *res = xa_load(&luo_by_token, token);
-
-	WRITE_ONCE(res->state, LUO_RES_RESTORED);
-	luo_nr_unrestored--;
-	luo_device_changed(res);
-}
-
-static struct luo_resource *luo_files_incoming(struct luo_ser_file *ser)
-{
-	struct luo_resource *res;
-
-	res = luo_device_alloc(ser->token);
-	if (!res)
-		return NULL;
-	res->handler = luo_handler_named(ser->handler);
-	if (!res->handler) {
-		put_device(&res->dev);
-		return NULL;
-	}
-	res->state = LUO_RES_INCOMING;
-	res->ser = ser;
-	res->pid = ser->pid;
-	strscpy(res->comm, ser->comm);
-	strscpy(res->name, ser->name);
-	return res;
-}
-
-/**
- * luo_files_take - let a record that came be a resource here
- * @ser: the record, which must stay until luo_files_finish()
- *
- * What cannot even be listed is lost; what cannot be shown in the class can
- * still be restored.
- *
- * Context: state lock held.
- * Return: 0 or an error, which was reported.
- */
-int luo_files_take(struct luo_ser_file *ser)
-{
-	struct luo_resource *res = luo_files_incoming(ser);
-	int err;
-
-	luo_next_token = max(luo_next_token, ser->token + 1);
-	if (!res) {
-		pr_err("token %llu is lost: no memory, or no handler for '%.*s'\n",
-		       ser->token, LUO_COMPATIBLE_LEN, ser->handler);
-		return -ENOMEM;
-	}
-
-	err = xa_insert(&luo_by_token, res->token, res, GFP_KERNEL);
-	if (err) {
-		pr_err("token %llu is lost (%d)\n", ser->token, err);
-		put_device(&res->dev);
-		return err;
-	}
-	list_add_tail(&res->node, &luo_incoming);
-	luo_nr_unrestored++;
-
-	err = luo_device_add(res);
-	if (err)
-		pr_warn("token %llu came over but has no device (%d)\n",
-			ser->token, err);
-	return 0;
-}
-
-/**
- * luo_files_discard - free the contents that a record stands for
- * @ser: a whole record of a handover that is refused
- */
-void luo_files_discard(struct luo_ser_file *ser)
-{
-	struct luo_resource *res = luo_files_incoming(ser);
-
-	if (!res)
-		return;
-	res->handler->ops->finish(res);
-	put_device(&res->dev);
-}
-
-/**
- * luo_files_finish - let go of all that came
- *
- * Context: state lock held.
- */
-void luo_files_finish(void)
-{
-	struct luo_resource *res, *tmp;
-
-	list_for_each_entry_safe(res, tmp, &luo_incoming, node) {
-		xa_erase(&luo_by_token, res->token);
-		list_del(&res->node);
-		luo_device_del(res);
-		res->handler->ops->finish(res);
-		luo_resource_drop(res);
-	}
-	luo_nr_unrestored = 0;
 }
 
 /**
@@ -413,12 +286,12 @@ unsigned long luo_files_outgoing(void)
 }
 
 /**
- * luo_files_unrestored - how many files came and were not given out yet
+ * luo_files_list - what would go with the next update
  *
- * Context: state lock held.
- * Return: their number.
+ * Context: state lock held while the list is used.
+ * Return: the list of resources, in the order of preservation.
  */
-unsigned long luo_files_unrestored(void)
+struct list_head *luo_files_list(void)
 {
-	return luo_nr_unrestored;
+	return &luo_outgoing;
 }

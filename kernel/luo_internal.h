@@ -9,23 +9,26 @@
 #include <linux/kho/abi/kexec_handover.h>
 #include <linux/list.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/types.h>
 
 #include "liveupdate.h"
+#include "luo.h"
 
 /*
  * The name of everything that crosses the kexec. It changes whenever a byte
  * of the structures below changes its meaning; nothing else is ever read.
  */
-#define LUO_COMPATIBLE		"luo-ko-v1"
+#define LUO_COMPATIBLE		"luo-ko-v2"
 
 /* "LUO" belongs to mainline: the new kernel would panic on reading ours. */
 #define LUO_KHO_SUBTREE		"liveupdate-v2"
 
-#define LUO_COMPATIBLE_LEN	32
 #define LUO_RELEASE_LEN		65
 #define LUO_NAME_LEN		256
-#define LUO_SER_DATA_LEN	192
+
+/* So many subsystems can take part; their records lie in the root itself. */
+#define LUO_MAX_SUBSYSTEMS	64
 
 /* The last word written by a good freeze: "luo done". */
 #define LUO_SER_MARK		0x6c756f20646f6e65ULL
@@ -51,14 +54,26 @@ struct luo_ser_times {
 };
 
 /**
+ * struct luo_ser_subsystem - one subsystem on its way
+ * @name: its name
+ * @data: the number that it hands over
+ */
+struct luo_ser_subsystem {
+	char name[LUO_COMPATIBLE_LEN];
+	u64 data;
+};
+
+/**
  * struct luo_ser_root - the one blob that the KHO tree points to
  * @compatible: LUO_COMPATIBLE
  * @mark: LUO_SER_MARK once the handover is complete
  * @consumed: written by the new kernel: what came was taken over
  * @nr_files: number of records in @files
  * @files: vmalloc area with an array of struct luo_ser_file
+ * @nr_subsystems: number of records in @subsystems
  * @times: when what happened
  * @release: release of the kernel that hands over
+ * @subsystems: those that take part, in the order in which they were called
  */
 struct luo_ser_root {
 	char compatible[LUO_COMPATIBLE_LEN];
@@ -66,8 +81,10 @@ struct luo_ser_root {
 	u64 consumed;
 	u64 nr_files;
 	struct kho_vmalloc files;
+	u64 nr_subsystems;
 	struct luo_ser_times times;
 	char release[LUO_RELEASE_LEN];
+	struct luo_ser_subsystem subsystems[LUO_MAX_SUBSYSTEMS];
 };
 
 /**
@@ -87,53 +104,31 @@ struct luo_ser_file {
 	u32 ready;
 	char comm[TASK_COMM_LEN];
 	char name[LUO_NAME_LEN];
-	u8 data[LUO_SER_DATA_LEN] __aligned(8);
+	u8 data[LUO_FILE_RECORD_LEN] __aligned(8);
 };
 
 static_assert(sizeof(struct luo_ser_file) == 512);
 static_assert(sizeof(struct luo_ser_root) <= PAGE_SIZE);
 
-struct luo_resource;
-
 /**
- * struct luo_file_ops - what a handler does for its kind of file
- * @can_preserve: is this file mine?
- * @name: write the file's name into a buffer of LUO_NAME_LEN
- * @bytes: size of the file now
- * @prepare: pin the contents and write the record; on failure everything is
- *	undone by @cancel, which is called then too
- * @freeze: bring the record up to date; part of the blackout
- * @cancel: undo @prepare and @freeze, cannot fail
- * @restore: make a file of the record; a failure that consumed nothing can
- *	be tried again
- * @finish: throw away what was not restored, cannot fail
- *
- * All are called under the state lock, except @bytes, which must not sleep
- * on anything that waits for the lock.
+ * struct luo_node - a device of the class liveupdate, embedded in what it shows
+ * @dev: the device; its type has the attributes, the variables of its events
+ *	and the release of the memory around it
+ * @added: it is in the class
  */
-struct luo_file_ops {
-	bool (*can_preserve)(struct file *file);
-	void (*name)(struct file *file, char *name);
-	u64 (*bytes)(struct luo_resource *res);
-	int (*prepare)(struct luo_resource *res);
-	int (*freeze)(struct luo_resource *res);
-	void (*cancel)(struct luo_resource *res);
-	int (*restore)(struct luo_resource *res, struct file **file);
-	void (*finish)(struct luo_resource *res);
+struct luo_node {
+	struct device dev;
+	bool added;
 };
 
 /**
- * struct luo_file_handler - a kind of file that can be preserved
- * @compatible: version of its record
- * @kind: the word shown to users
- * @owner: module to pin while a file of this kind is preserved
- * @ops: its operations
+ * struct luo_step - how one call of a participant went
+ * @ns: how long it took, in nanoseconds; 0: has not been called
+ * @result: what it returned
  */
-struct luo_file_handler {
-	const char *compatible;
-	const char *kind;
-	struct module *owner;
-	const struct luo_file_ops *ops;
+struct luo_step {
+	u64 ns;
+	int result;
 };
 
 /**
@@ -149,44 +144,59 @@ enum luo_resource_state {
 };
 
 /**
- * struct luo_resource - a preserved or incoming descriptor
- * @dev: its device in the class, which also owns this memory
- * @has_dev: @dev was added
- * @node: in the list of outgoing or of incoming resources
- * @token: its token
- * @handler: the kind
- * @file: reference held by us; incoming: NULL until it is restored
+ * struct luo_resource - a preserved or incoming file
+ * @node: its device in the class, which also owns this memory
+ * @lf: what its handler sees of it
+ * @handler: the kind; NULL if it came and its handler is not loaded
+ * @list: in the list of outgoing or of incoming resources
  * @ser: its record, between prepare and cancel, or until finish
- * @priv: the handler's
  * @state: see enum luo_resource_state
+ * @result: what its handler said last to prepare or freeze
  * @pid: who preserved it
  * @comm: name of that process
  * @name: name of the file
  */
 struct luo_resource {
-	struct device dev;
-	bool has_dev;
-	struct list_head node;
-	u64 token;
-	const struct luo_file_handler *handler;
-	struct file *file;
+	struct luo_node node;
+	struct luo_file lf;
+	struct luo_file_handler *handler;
+	struct list_head list;
 	struct luo_ser_file *ser;
-	void *priv;
 	enum luo_resource_state state;
+	int result;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	char name[LUO_NAME_LEN];
 };
 
+/* What is counted since the module was loaded. */
+enum luo_count {
+	LUO_COUNT_PRESERVE,
+	LUO_COUNT_UNPRESERVE,
+	LUO_COUNT_PREPARE,
+	LUO_COUNT_PREPARE_REFUSED,
+	LUO_COUNT_FREEZE,
+	LUO_COUNT_FREEZE_REFUSED,
+	LUO_COUNT_CANCEL,
+	LUO_COUNT_RESTORE,
+	LUO_COUNT_RESTORE_FAILED,
+	LUO_COUNT_FINISH,
+	LUO_COUNT_KEXEC_REFUSED,
+	LUO_COUNTS,
+};
+
 /* luo_core.c */
 extern struct luo_ser_times luo_times;
 extern char luo_from_release[LUO_RELEASE_LEN];
+extern unsigned long luo_counts[LUO_COUNTS];
 
 u64 luo_cycles(void);
 enum liveupdate_state luo_state_get(void);
 const char *luo_state_name(enum liveupdate_state state);
 int luo_state_lock(void);
+void luo_state_lock_always(void);
 void luo_state_unlock(void);
+bool luo_state_open(void);
 int luo_prepare(void);
 int luo_freeze(void);
 int luo_cancel(void);
@@ -200,6 +210,8 @@ void luo_reboot_exit(void);
 /* luo_ioctl.c */
 int luo_ioctl_init(void);
 void luo_ioctl_exit(void);
+void luo_ioctl_moved(enum liveupdate_state from, enum liveupdate_state to,
+		     u64 seq);
 
 /* luo_sysfs.c */
 int luo_sysfs_init(void);
@@ -210,10 +222,27 @@ bool luo_sysfs_device_taken(void);
 /* luo_devices.c */
 int luo_devices_init(void);
 void luo_devices_exit(void);
-struct luo_resource *luo_device_alloc(u64 token);
-int luo_device_add(struct luo_resource *res);
-void luo_device_changed(struct luo_resource *res);
-void luo_device_del(struct luo_resource *res);
+void luo_node_init(struct luo_node *node, const struct device_type *type);
+int luo_node_add(struct luo_node *node);
+void luo_node_changed(struct luo_node *node);
+void luo_node_del(struct luo_node *node);
+ssize_t luo_emit_escaped(char *buf, const char *name);
+
+static inline struct luo_node *to_luo_node(const struct device *dev)
+{
+	return container_of(dev, struct luo_node, dev);
+}
+
+/* luo_resource.c */
+struct luo_resource *luo_resource_alloc(u64 token);
+void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages);
+void luo_resource_drop(struct luo_resource *res);
+
+/* luo_handlers.c */
+int luo_handler_register_locked(struct luo_file_handler *handler);
+struct luo_file_handler *luo_handler_get_for(struct file *file);
+struct luo_file_handler *luo_handler_get_named(const char *compatible);
+void luo_handler_put(struct luo_file_handler *handler);
 
 /* luo_files.c */
 int luo_files_preserve(struct file *file, u64 *token);
@@ -221,25 +250,52 @@ int luo_files_unpreserve(u64 token);
 int luo_files_prepare(void);
 int luo_files_freeze(void);
 void luo_files_cancel(void);
-int luo_files_restore(u64 token, struct file **file);
-void luo_files_restored(u64 token);
-int luo_files_take(struct luo_ser_file *ser);
-void luo_files_discard(struct luo_ser_file *ser);
-void luo_files_finish(void);
 unsigned long luo_files_outgoing(void);
-unsigned long luo_files_unrestored(void);
+struct list_head *luo_files_list(void);
+struct luo_resource *luo_token_find(u64 token);
+int luo_token_insert(struct luo_resource *res);
+void luo_token_erase(u64 token);
+
+/* luo_incoming.c */
+int luo_incoming_take(struct luo_ser_file *ser);
+void luo_incoming_discard(struct luo_ser_file *ser);
+void luo_incoming_adopt(struct luo_file_handler *handler);
+int luo_incoming_restore(u64 token, struct file **file);
+void luo_incoming_restored(u64 token);
+void luo_incoming_finish(void);
+unsigned long luo_incoming_unrestored(void);
+
+/* luo_subsystems.c */
+int luo_subsystem_register_locked(struct luo_subsystem *sub);
+int luo_subsystems_prepare(void);
+int luo_subsystems_freeze(void);
+void luo_subsystems_cancel(void);
+void luo_subsystems_take(const struct luo_ser_subsystem *ser);
+void luo_subsystems_finish(void);
+void luo_subsystems_show(struct seq_file *m);
+void luo_subsystems_exit(void);
 
 /* luo_memfd.c, luo_memfd_restore.c */
-extern const struct luo_file_handler luo_memfd_handler;
+extern struct luo_file_handler luo_memfd_handler;
 
 /* luo_kho.c */
 int luo_kho_begin(unsigned long nr_files);
 struct luo_ser_file *luo_kho_record(unsigned long i);
+void luo_kho_subsystem(const char *name, u64 data);
 void luo_kho_commit(void);
 void luo_kho_stamp_jump(void);
 void luo_kho_abort(void);
 bool luo_kho_peek(void);
 bool luo_kho_take(void);
 void luo_kho_finish(void);
+
+/* luo_debugfs.c */
+#ifdef CONFIG_LUO_DEBUGFS
+void luo_debugfs_init(void);
+void luo_debugfs_exit(void);
+#else
+static inline void luo_debugfs_init(void) { }
+static inline void luo_debugfs_exit(void) { }
+#endif
 
 #endif /* _LUO_INTERNAL_H */

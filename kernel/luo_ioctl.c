@@ -6,7 +6,8 @@
  * open, and closing it changes nothing. What a call may do is decided by the
  * state and by the caller's capability at that moment, not by who opened the
  * device: an inherited descriptor gives no right to act. Reading the state
- * needs an open descriptor only.
+ * needs an open descriptor only, and opening for reading only needs no
+ * capability, so that a group can be let in to watch.
  *
  * Answers are copied to the caller while the state lock is held. A caller
  * that cannot take its answer has then changed nothing that others saw.
@@ -25,7 +26,8 @@
 
 static int luo_open(struct inode *inode, struct file *filp)
 {
-	if (!capable(CAP_SYS_ADMIN))
+	/* Who can only read can only ask: the mode of the node decides. */
+	if ((filp->f_mode & FMODE_WRITE) && !capable(CAP_SYS_ADMIN))
 		return -EACCES;
 	/* Reserved for a future exclusive owner. */
 	if (filp->f_flags & O_EXCL)
@@ -48,8 +50,7 @@ static int luo_ioctl_preserve(struct liveupdate_fd __user *uarg)
 	if (err)
 		return err;
 
-	if (luo_state_get() != LIVEUPDATE_STATE_NORMAL &&
-	    luo_state_get() != LIVEUPDATE_STATE_UPDATED) {
+	if (!luo_state_open()) {
 		err = -EBUSY;
 		goto out_unlock;
 	}
@@ -83,8 +84,7 @@ static int luo_ioctl_unpreserve(__u64 __user *uarg)
 	if (err)
 		return err;
 
-	if (luo_state_get() != LIVEUPDATE_STATE_NORMAL &&
-	    luo_state_get() != LIVEUPDATE_STATE_UPDATED)
+	if (!luo_state_open())
 		err = -EBUSY;
 	else
 		err = luo_files_unpreserve(token);
@@ -118,7 +118,7 @@ static int luo_ioctl_restore(struct liveupdate_fd __user *uarg)
 		goto out_unlock;
 	}
 
-	err = luo_files_restore(arg.token, &file);
+	err = luo_incoming_restore(arg.token, &file);
 	if (err)
 		goto out_fd;
 
@@ -129,7 +129,7 @@ static int luo_ioctl_restore(struct liveupdate_fd __user *uarg)
 		goto out_file;
 	}
 
-	luo_files_restored(arg.token);
+	luo_incoming_restored(arg.token);
 	fd_install(fd, file);
 	luo_state_unlock();
 	return 0;
@@ -208,6 +208,27 @@ static struct miscdevice luo_misc = {
 	.fops = &luo_fops,
 	.mode = 0600,
 };
+
+/**
+ * luo_ioctl_moved - tell who listens to the device's events of a move
+ * @from: the state before
+ * @to: the state now
+ * @seq: number of this move since the module was loaded
+ *
+ * Whoever misses an event because memory ran out still finds the state in
+ * sysfs, whose poll(2) needs none.
+ */
+void luo_ioctl_moved(enum liveupdate_state from, enum liveupdate_state to,
+		     u64 seq)
+{
+	char now[32], was[32], number[32];
+	char *envp[4] = { now, was, number, };
+
+	snprintf(now, sizeof(now), "LUO_STATE=%s", luo_state_name(to));
+	snprintf(was, sizeof(was), "LUO_PREVIOUS=%s", luo_state_name(from));
+	snprintf(number, sizeof(number), "LUO_SEQ=%llu", seq);
+	kobject_uevent_env(&luo_misc.this_device->kobj, KOBJ_CHANGE, envp);
+}
 
 /**
  * luo_ioctl_init - make the device appear

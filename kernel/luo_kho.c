@@ -102,6 +102,21 @@ struct luo_ser_file *luo_kho_record(unsigned long i)
 }
 
 /**
+ * luo_kho_subsystem - record what a subsystem hands over
+ * @name: its name
+ * @data: the number
+ *
+ * There are never more of them than fit.
+ */
+void luo_kho_subsystem(const char *name, u64 data)
+{
+	struct luo_ser_subsystem *ser = &luo_out->subsystems[luo_out->nr_subsystems++];
+
+	strscpy(ser->name, name);
+	ser->data = data;
+}
+
+/**
  * luo_kho_commit - declare the handover complete
  */
 void luo_kho_commit(void)
@@ -178,6 +193,7 @@ bool luo_kho_peek(void)
 		return false;
 	}
 	if (size != sizeof(*root) ||
+	    root->nr_subsystems > LUO_MAX_SUBSYSTEMS ||
 	    root->nr_files > (u64)root->files.total_pages * PAGE_SIZE /
 			     sizeof(struct luo_ser_file)) {
 		pr_err("handover refused: its sizes contradict each other\n");
@@ -199,7 +215,7 @@ static void luo_kho_discard_half(void)
 	for (i = 0; i < luo_in->nr_files; i++) {
 		if (!luo_in_files[i].ready)
 			continue;
-		luo_files_discard(&luo_in_files[i]);
+		luo_incoming_discard(&luo_in_files[i]);
 		freed++;
 	}
 	luo_kho_finish();
@@ -240,10 +256,12 @@ bool luo_kho_take(void)
 	luo_in->times.arrived = luo_times.arrived;
 
 	for (i = 0; i < luo_in->nr_files; i++)
-		luo_files_take(&luo_in_files[i]);
+		luo_incoming_take(&luo_in_files[i]);
+	for (i = 0; i < luo_in->nr_subsystems; i++)
+		luo_subsystems_take(&luo_in->subsystems[i]);
 
-	pr_info("took over %llu resources from %s\n", luo_in->nr_files,
-		luo_from_release);
+	pr_info("took over %llu files and %llu subsystems from %s\n",
+		luo_in->nr_files, luo_in->nr_subsystems, luo_from_release);
 	return true;
 }
 

@@ -74,10 +74,10 @@ static bool luo_memfd_can_preserve(struct file *file)
 			      LUO_MEMFD_PREFIX);
 }
 
-static void luo_memfd_name(struct file *file, char *name)
+static void luo_memfd_name(struct file *file, char *name, size_t len)
 {
 	strscpy(name, file->f_path.dentry->d_name.name +
-		strlen(LUO_MEMFD_PREFIX), LUO_NAME_LEN);
+		strlen(LUO_MEMFD_PREFIX), len);
 }
 
 /* Index of the last page that belongs to the file; the size is not 0. */
@@ -86,8 +86,13 @@ static pgoff_t luo_memfd_last(struct inode *inode)
 	return (i_size_read(inode) - 1) >> PAGE_SHIFT;
 }
 
-/* How many pages the file has, those in swap included. */
-static unsigned long luo_memfd_present(struct inode *inode)
+/**
+ * luo_memfd_present - how many pages a memfd has
+ * @inode: the file
+ *
+ * Return: their number, those in swap included.
+ */
+unsigned long luo_memfd_present(struct inode *inode)
 {
 	struct shmem_inode_info *info = SHMEM_I(inode);
 	unsigned long nr;
@@ -239,10 +244,10 @@ static int luo_memfd_keep(struct folio *folio)
 	return 0;
 }
 
-static void luo_memfd_unpin(struct luo_resource *res, int l)
+static void luo_memfd_unpin(struct luo_file *lf, int l)
 {
-	struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
-	struct luo_memfd *m = res->priv;
+	struct luo_memfd_list *list = &luo_memfd_ser(lf)->lists[l];
+	struct luo_memfd *m = lf->private;
 
 	while (list->nr) {
 		struct folio *folio = pfn_folio(m->folios[l][--list->nr].pfn);
@@ -255,7 +260,7 @@ static void luo_memfd_unpin(struct luo_resource *res, int l)
 	}
 	if (m->kept[l])
 		kho_unpreserve_vmalloc(&list->area);
-	if (m->folios[l] != luo_memfd_ser(res)->few)
+	if (m->folios[l] != luo_memfd_ser(lf)->few)
 		vfree(m->folios[l]);
 
 	m->kept[l] = false;
@@ -264,10 +269,10 @@ static void luo_memfd_unpin(struct luo_resource *res, int l)
 }
 
 /* An array for @max folios that the new kernel will find. */
-static int luo_memfd_array(struct luo_resource *res, int l, unsigned long max)
+static int luo_memfd_array(struct luo_file *lf, int l, unsigned long max)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(res);
-	struct luo_memfd *m = res->priv;
+	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
+	struct luo_memfd *m = lf->private;
 	int err;
 
 	if (!l && max <= LUO_MEMFD_FEW) {
@@ -295,11 +300,11 @@ static int luo_memfd_array(struct luo_resource *res, int l, unsigned long max)
  * Pin what is there and not known yet, and put it on list @l. Processes write
  * meanwhile; more than @spare new folios and the list is too small (-E2BIG).
  */
-static int luo_memfd_pin(struct luo_resource *res, int l, unsigned long spare)
+static int luo_memfd_pin(struct luo_file *lf, int l, unsigned long spare)
 {
-	struct luo_memfd_list *list = &luo_memfd_ser(res)->lists[l];
-	struct luo_memfd *m = res->priv;
-	struct luo_memfd_walk w = { .inode = file_inode(res->file) };
+	struct luo_memfd_list *list = &luo_memfd_ser(lf)->lists[l];
+	struct luo_memfd *m = lf->private;
+	struct luo_memfd_walk w = { .inode = file_inode(lf->file) };
 	struct luo_memfd_folio *out;
 	unsigned long max, nr;
 	pgoff_t start;
@@ -312,20 +317,20 @@ static int luo_memfd_pin(struct luo_resource *res, int l, unsigned long spare)
 	max = luo_memfd_count(w.inode);
 	if (l) {
 		w.known = m->folios[0];
-		w.nr_known = luo_memfd_ser(res)->lists[0].nr;
+		w.nr_known = luo_memfd_ser(lf)->lists[0].nr;
 		max -= min_t(u64, max, w.nr_known);
 	}
 	max += spare;
 	if (!max)
 		return 0;
 
-	err = luo_memfd_array(res, l, max);
+	err = luo_memfd_array(lf, l, max);
 	if (err)
 		return err;
 	out = m->folios[l];
 
 	while ((nr = luo_memfd_next_run(&w, &start))) {
-		n = luo_memfd_pin_run(res->file, start, nr);
+		n = luo_memfd_pin_run(lf->file, start, nr);
 		if (n < 0)
 			return n;
 
@@ -364,16 +369,16 @@ static void luo_memfd_describe(struct file *file, struct luo_memfd_ser *ser)
 	ser->f_flags = file->f_flags & (O_APPEND | O_NONBLOCK);
 }
 
-static int luo_memfd_prepare(struct luo_resource *res)
+static int luo_memfd_prepare(struct luo_file *lf)
 {
-	struct inode *inode = file_inode(res->file);
+	struct inode *inode = file_inode(lf->file);
 	struct luo_memfd *m;
 	int err;
 
 	m = kzalloc_obj(*m, GFP_KERNEL);
 	if (!m)
 		return -ENOMEM;
-	res->priv = m;
+	lf->private = m;
 
 	/*
 	 * Whoever truncates or punches now has finished when the lock is
@@ -384,46 +389,46 @@ static int luo_memfd_prepare(struct luo_resource *res)
 	shmem_freeze(inode, true);
 	inode_unlock(inode);
 
-	luo_memfd_describe(res->file, luo_memfd_ser(res));
+	luo_memfd_describe(lf->file, luo_memfd_ser(lf));
 	/* Folios too new for the list are new to the freeze as well. */
-	err = luo_memfd_pin(res, 0, 0);
+	err = luo_memfd_pin(lf, 0, 0);
 	if (err && err != -E2BIG)
 		return err;
 
 	m->tail = luo_memfd_has_tail(inode);
-	luo_memfd_ser(res)->nr_pages = m->nr_pages;
+	luo_memfd_ser(lf)->nr_pages = m->nr_pages;
 	return 0;
 }
 
-static int luo_memfd_freeze(struct luo_resource *res)
+static int luo_memfd_freeze(struct luo_file *lf)
 {
-	struct luo_memfd *m = res->priv;
+	struct luo_memfd *m = lf->private;
 	unsigned long spare = LUO_MEMFD_SPARE;
 	int tries, err;
 
-	luo_memfd_describe(res->file, luo_memfd_ser(res));
+	luo_memfd_describe(lf->file, luo_memfd_ser(lf));
 
 	/* Pinned pages cannot go, so the same number means the same pages. */
-	if (!m->tail && luo_memfd_present(file_inode(res->file)) == m->nr_pages)
+	if (!m->tail && luo_memfd_present(file_inode(lf->file)) == m->nr_pages)
 		return 0;
 
 	for (tries = 0; tries < LUO_MEMFD_TRIES; tries++) {
-		err = luo_memfd_pin(res, 1, spare);
+		err = luo_memfd_pin(lf, 1, spare);
 		if (err != -E2BIG)
 			break;
-		luo_memfd_unpin(res, 1);
+		luo_memfd_unpin(lf, 1);
 		spare *= 4;
 	}
 	if (err)
 		return err;
-	luo_memfd_ser(res)->nr_pages = m->nr_pages;
+	luo_memfd_ser(lf)->nr_pages = m->nr_pages;
 	return 0;
 }
 
-static void luo_memfd_cancel(struct luo_resource *res)
+static void luo_memfd_cancel(struct luo_file *lf)
 {
-	struct inode *inode = file_inode(res->file);
-	struct luo_memfd *m = res->priv;
+	struct inode *inode = file_inode(lf->file);
+	struct luo_memfd *m = lf->private;
 	int l;
 
 	/* PREPARE did not get far enough to do anything. */
@@ -431,20 +436,20 @@ static void luo_memfd_cancel(struct luo_resource *res)
 		return;
 
 	for (l = LUO_MEMFD_LISTS - 1; l >= 0; l--)
-		luo_memfd_unpin(res, l);
+		luo_memfd_unpin(lf, l);
 
 	inode_lock(inode);
 	shmem_freeze(inode, false);
 	inode_unlock(inode);
 
-	res->priv = NULL;
+	lf->private = NULL;
 	kfree(m);
 }
 
 static const struct luo_file_ops luo_memfd_ops = {
 	.can_preserve = luo_memfd_can_preserve,
 	.name = luo_memfd_name,
-	.bytes = luo_memfd_bytes,
+	.size = luo_memfd_size,
 	.prepare = luo_memfd_prepare,
 	.freeze = luo_memfd_freeze,
 	.cancel = luo_memfd_cancel,
@@ -452,7 +457,7 @@ static const struct luo_file_ops luo_memfd_ops = {
 	.finish = luo_memfd_finish,
 };
 
-const struct luo_file_handler luo_memfd_handler = {
+struct luo_file_handler luo_memfd_handler = {
 	.compatible = LUO_MEMFD_COMPATIBLE,
 	.kind = "memfd",
 	.owner = THIS_MODULE,

@@ -70,16 +70,19 @@ struct luo_memfd_ser {
 	struct luo_memfd_folio few[LUO_MEMFD_FEW];
 };
 
-static_assert(sizeof(struct luo_memfd_ser) <= LUO_SER_DATA_LEN);
+static_assert(sizeof(struct luo_memfd_ser) <= LUO_FILE_RECORD_LEN);
+
+/* luo_memfd.c */
+unsigned long luo_memfd_present(struct inode *inode);
 
 /* luo_memfd_restore.c */
-u64 luo_memfd_bytes(struct luo_resource *res);
-int luo_memfd_restore(struct luo_resource *res, struct file **filep);
-void luo_memfd_finish(struct luo_resource *res);
+void luo_memfd_size(struct luo_file *lf, u64 *bytes, u64 *pages);
+int luo_memfd_restore(struct luo_file *lf, struct file **filep);
+void luo_memfd_finish(struct luo_file *lf);
 
-static inline struct luo_memfd_ser *luo_memfd_ser(struct luo_resource *res)
+static inline struct luo_memfd_ser *luo_memfd_ser(struct luo_file *lf)
 {
-	return (struct luo_memfd_ser *)res->ser->data;
+	return lf->record;
 }
 
 #endif /* _LUO_MEMFD_H */

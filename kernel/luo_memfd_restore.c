@@ -54,18 +54,22 @@ struct luo_memfd_in {
 };
 
 /**
- * luo_memfd_bytes - size of a memfd, wherever it is in its life
- * @res: the resource
- *
- * Return: its size in bytes.
+ * luo_memfd_size - size of a memfd, wherever it is in its life
+ * @lf: the file
+ * @bytes: where its size goes
+ * @pages: where the number of its pages goes
  */
-u64 luo_memfd_bytes(struct luo_resource *res)
+void luo_memfd_size(struct luo_file *lf, u64 *bytes, u64 *pages)
 {
-	struct file *file = READ_ONCE(res->file);
+	struct file *file = READ_ONCE(lf->file);
 
-	if (file)
-		return i_size_read(file_inode(file));
-	return luo_memfd_ser(res)->size;
+	if (file) {
+		*bytes = i_size_read(file_inode(file));
+		*pages = luo_memfd_present(file_inode(file));
+	} else {
+		*bytes = luo_memfd_ser(lf)->size;
+		*pages = luo_memfd_ser(lf)->nr_pages;
+	}
 }
 
 #ifdef CONFIG_MEMCG
@@ -123,9 +127,9 @@ static bool luo_memcg_has_room(unsigned long pages)
 #endif
 
 /* Take the lists out of kexec handover; that works only once. */
-static int luo_memfd_lists(struct luo_resource *res, struct luo_memfd_in *in)
+static int luo_memfd_lists(struct luo_file *lf, struct luo_memfd_in *in)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(res);
+	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
 	void *room;
 	int l;
 
@@ -162,7 +166,7 @@ static int luo_memfd_lists(struct luo_resource *res, struct luo_memfd_in *in)
 		}
 		if (!in->folios[l]) {
 			pr_err("token %llu: its list of pages cannot be read, its contents are lost\n",
-			       res->token);
+			       lf->token);
 			in->broken = true;
 			return -EIO;
 		}
@@ -171,12 +175,12 @@ static int luo_memfd_lists(struct luo_resource *res, struct luo_memfd_in *in)
 	return 0;
 }
 
-static struct luo_memfd_folio *luo_memfd_current(struct luo_resource *res,
+static struct luo_memfd_folio *luo_memfd_current(struct luo_file *lf,
 						 struct luo_memfd_in *in)
 {
 	while (in->l < LUO_MEMFD_LISTS) {
 		if (in->folios[in->l] &&
-		    in->i < luo_memfd_ser(res)->lists[in->l].nr)
+		    in->i < luo_memfd_ser(lf)->lists[in->l].nr)
 			return &in->folios[in->l][in->i];
 		in->l++;
 		in->i = 0;
@@ -185,13 +189,13 @@ static struct luo_memfd_folio *luo_memfd_current(struct luo_resource *res,
 }
 
 /* A file of the size that will be charged for, which commits that much. */
-static struct file *luo_memfd_create(struct luo_resource *res)
+static struct file *luo_memfd_create(struct luo_file *lf)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(res);
+	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
 	struct file *file;
 	char *name;
 
-	name = kasprintf(GFP_KERNEL, LUO_MEMFD_PREFIX "%s", res->name);
+	name = kasprintf(GFP_KERNEL, LUO_MEMFD_PREFIX "%s", lf->name);
 	if (!name)
 		return ERR_PTR(-ENOMEM);
 
@@ -246,19 +250,19 @@ static int luo_memfd_add(struct file *file, struct folio *folio, pgoff_t index)
 	return 0;
 }
 
-static int luo_memfd_fill(struct luo_resource *res, struct luo_memfd_in *in)
+static int luo_memfd_fill(struct luo_file *lf, struct luo_memfd_in *in)
 {
 	struct luo_memfd_folio *f;
 	int err;
 
-	while ((f = luo_memfd_current(res, in))) {
+	while ((f = luo_memfd_current(lf, in))) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (!in->folio)
 			in->folio = kho_restore_folio(PFN_PHYS(f->pfn));
 		if (!in->folio) {
 			pr_err("token %llu: page %llu did not arrive, its contents are lost\n",
-			       res->token, f->index);
+			       lf->token, f->index);
 			in->broken = true;
 			return -EIO;
 		}
@@ -314,31 +318,31 @@ static void luo_memfd_dress(struct file *file, struct luo_memfd_ser *ser)
 }
 
 /* What is left over after a restore, or instead of one. */
-static void luo_memfd_free(struct luo_resource *res)
+static void luo_memfd_free(struct luo_file *lf)
 {
-	struct luo_memfd_in *in = res->priv;
+	struct luo_memfd_in *in = lf->private;
 	int l;
 
 	for (l = 0; l < LUO_MEMFD_LISTS; l++) {
-		if (in->folios[l] != luo_memfd_ser(res)->few)
+		if (in->folios[l] != luo_memfd_ser(lf)->few)
 			vfree(in->folios[l]);
 	}
-	res->priv = NULL;
+	lf->private = NULL;
 	kfree(in);
 }
 
 /**
  * luo_memfd_restore - make a memfd of what came
- * @res: the resource
+ * @lf: the file
  * @filep: where the file goes
  *
  * Return: 0; -ENOMEM if there is no room for it now; -EINTR if the caller is
  * being killed; -EIO if its contents did not arrive whole.
  */
-int luo_memfd_restore(struct luo_resource *res, struct file **filep)
+int luo_memfd_restore(struct luo_file *lf, struct file **filep)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(res);
-	struct luo_memfd_in *in = res->priv;
+	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
+	struct luo_memfd_in *in = lf->private;
 	struct file *file;
 	int err;
 
@@ -346,56 +350,56 @@ int luo_memfd_restore(struct luo_resource *res, struct file **filep)
 		in = kzalloc_obj(*in, GFP_KERNEL);
 		if (!in)
 			return -ENOMEM;
-		res->priv = in;
+		lf->private = in;
 	}
 
 	if (!in->file) {
 		if (!luo_memcg_has_room(ser->nr_pages))
 			return -ENOMEM;
-		file = luo_memfd_create(res);
+		file = luo_memfd_create(lf);
 		if (IS_ERR(file))
 			return PTR_ERR(file);
 		in->file = file;
 	}
 
-	err = luo_memfd_lists(res, in);
+	err = luo_memfd_lists(lf, in);
 	if (err)
 		return err;
-	err = luo_memfd_fill(res, in);
+	err = luo_memfd_fill(lf, in);
 	if (err)
 		return err;
 
 	luo_memfd_dress(in->file, ser);
 	*filep = in->file;
-	luo_memfd_free(res);
+	luo_memfd_free(lf);
 	return 0;
 }
 
 /**
  * luo_memfd_finish - free what was not restored
- * @res: the resource
+ * @lf: the file
  */
-void luo_memfd_finish(struct luo_resource *res)
+void luo_memfd_finish(struct luo_file *lf)
 {
-	struct luo_memfd_in *in = res->priv;
+	struct luo_memfd_in *in = lf->private;
 	struct luo_memfd_folio *f;
 	struct folio *folio;
 
 	/* Restored: the contents live and die with the file. */
-	if (res->file)
+	if (lf->file)
 		return;
 
 	if (!in) {
 		in = kzalloc_obj(*in, GFP_KERNEL);
 		if (!in)
 			goto lost;
-		res->priv = in;
+		lf->private = in;
 	}
 
-	if (luo_memfd_lists(res, in) && !in->broken)
+	if (luo_memfd_lists(lf, in) && !in->broken)
 		goto lost;
 
-	while ((f = luo_memfd_current(res, in))) {
+	while ((f = luo_memfd_current(lf, in))) {
 		folio = in->folio ?: kho_restore_folio(PFN_PHYS(f->pfn));
 		in->folio = NULL;
 		if (folio)
@@ -405,10 +409,10 @@ void luo_memfd_finish(struct luo_resource *res)
 	}
 	if (in->file)
 		fput(in->file);
-	luo_memfd_free(res);
+	luo_memfd_free(lf);
 	return;
 
 lost:
 	pr_err("token %llu: no memory to free its %llu pages, they stay in use until the next kexec\n",
-	       res->token, luo_memfd_ser(res)->nr_pages);
+	       lf->token, luo_memfd_ser(lf)->nr_pages);
 }

@@ -211,7 +211,8 @@ def _build_top(
         shutil.copy2(work / "initrd.img", tree / f"boot/initrd.img-{release}")
         extra = tree / f"lib/modules/{release}/extra"
         extra.mkdir(parents=True)
-        shutil.copy2(modules[n], extra / "luo.ko")
+        for module in modules[n].rglob("*.ko"):
+            shutil.copy2(module, extra)
     public = (keys / "id.pub").read_text()
     for home in ("root", "home/watcher"):
         dot_ssh = tree / home / ".ssh"

@@ -37,31 +37,36 @@ def kernels() -> dict[str, Kernel]:
 
 
 def modules(built: dict[str, Kernel]) -> dict[str, Path]:
-    """Return luo.ko for each kernel, built if it is not there. A warning is a failure."""
+    """Return a folder for each kernel with luo.ko and what else kernel/ has, built if need be.
+
+    A warning is a failure.
+    """
     kernel = cache.KERNEL
-    if not (kernel / "Kbuild").exists():
+    folders = [k.parent for k in sorted(kernel.rglob("Kbuild"))]
+    if kernel not in folders:
         raise cache.LabError("kernel/Kbuild is missing: there is no module to build")
-    files = sorted([*kernel.glob("*.[ch]"), kernel / "Kbuild"])
+    files = sorted(f for folder in folders for f in [*folder.glob("*.[ch]"), folder / "Kbuild"])
     files = [f for f in files if not f.name.endswith(".mod.c")]
-    parts = [p for f in files for p in (f.name, f)]
+    parts = [p for f in files for p in (str(f.relative_to(kernel)), f)]
     name = cache.key(*parts, *(str(k.build) for k in built.values()))
 
     def build(work: Path) -> None:
         for n, k in built.items():
             copy = work / n
-            copy.mkdir()
             for f in files:
-                shutil.copy2(f, copy)
+                target = copy / f.relative_to(kernel)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(f, target)
             text = cache.run(
                 ["make", "-C", k.build, f"M={copy}", "W=1", "modules", f"-j{_jobs()}"],
-                f"building luo.ko for {k.release}",
+                f"building the modules for {k.release}",
             )
             warnings = [line for line in text.splitlines() if "warning:" in line.lower()]
             if warnings:
-                raise cache.LabError("luo.ko builds with warnings:\n" + "\n".join(warnings))
+                raise cache.LabError("kernel/ builds with warnings:\n" + "\n".join(warnings))
 
     folder = cache.make("module", name, build)
-    return {n: folder / n / "luo.ko" for n in built}
+    return {n: folder / n for n in built}
 
 
 def _jobs() -> int:

@@ -44,7 +44,7 @@ from luo_tui.sources.clean import clean
 HOST_NAME = "demo-hv"
 RUNNING = "7.3.3-hv"
 TARGET = "7.3.4-hv"
-COMPATIBLE = "luo-ko-v1"
+COMPATIBLE = "luo-ko-v2"
 COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
 _STATE_FILE = "host.json"
 _GIB = 1 << 30

@@ -21,13 +21,13 @@ from luo_tui.window.checks import run_checks
 from luo_tui.window.walk import Level
 
 GOOD_IMAGE = KernelImage(
-    "/boot/vmlinuz-new", "new", 9, "/boot/initrd.img-new", "", True, "luo-ko-v1"
+    "/boot/vmlinuz-new", "new", 9, "/boot/initrd.img-new", "", True, "luo-ko-v2"
 )
 GOOD = Snapshot(
     Host("hv", "old", "b"),
     LuoState(State.NORMAL),
     {0: Resource(0, "memfd", ResourceState.PRESERVED)},
-    compatible="luo-ko-v1",
+    compatible="luo-ko-v2",
 )
 LINE = "console=ttyS0 kho=on"
 

@@ -41,13 +41,13 @@ def module(root: Path, release: str, compatible: str, suffix: str = "") -> None:
 @pytest.mark.parametrize("suffix", ["", ".xz"])
 def test_a_whole_kernel_tells_what_it_is(tmp_path: Path, suffix: str) -> None:
     image = install(tmp_path, "7.3.4-new")
-    module(tmp_path / "modules", "7.3.4-new", "luo-ko-v1", suffix)
+    module(tmp_path / "modules", "7.3.4-new", "luo-ko-v2", suffix)
     found = read_image(image, tmp_path / "modules")
     assert found.fault == ""
     assert found.release == "7.3.4-new"
     assert found.initrd == str(tmp_path / "initrd.img-7.3.4-new")
     assert found.kexec_handover is True
-    assert found.orchestrator == "luo-ko-v1"
+    assert found.orchestrator == "luo-ko-v2"
 
 
 def test_what_is_not_known_is_not_claimed(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "times").mkdir()
     for name, text in {
         "state": "updated\n",
-        "compatible": "luo-ko-v1\n",
+        "compatible": "luo-ko-v2\n",
         "from_release": "7.3.4-luo-old\n",
         "times/tsc_khz": "2600000\n",
         "times/jump": "18446744073709551615\n",
@@ -69,7 +69,7 @@ def test_everything_beside_the_state_is_read_with_it(folder: Path) -> None:
     assert sysfs.read_luo(folder) == LuoChanged(
         LuoState(State.UPDATED),
         Stamps(tsc_khz=2_600_000, jump=2**64 - 1),
-        "luo-ko-v1",
+        "luo-ko-v2",
         "7.3.4-luo-old",
     )
     (folder / "from_release").write_text("\n")

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/**
+ * DOC: Preserved files in the class
+ *
+ * One device "token<N>" for each preserved or incoming file.
+ */
+#define pr_fmt(fmt) "luo: " fmt
+
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "luo_internal.h"
+
+static const char * const luo_resource_states[] = {
+	[LUO_RES_PRESERVED] = "preserved",
+	[LUO_RES_INCOMING] = "incoming",
+	[LUO_RES_RESTORED] = "restored",
+};
+
+static struct luo_resource *to_resource(const struct device *dev)
+{
+	return container_of(to_luo_node(dev), struct luo_resource, node);
+}
+
+static const char *luo_resource_state(const struct luo_resource *res)
+{
+	return luo_resource_states[READ_ONCE(res->state)];
+}
+
+static const char *luo_resource_kind(const struct luo_resource *res)
+{
+	const struct luo_file_handler *handler = READ_ONCE(res->handler);
+
+	return handler ? handler->kind : "unknown";
+}
+
+/**
+ * luo_resource_size - how large it is
+ * @res: the resource
+ * @bytes: where the size of the file goes, in bytes
+ * @pages: where the number of its pages goes that hold memory
+ *
+ * Both are 0 as long as no handler knows them.
+ */
+void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages)
+{
+	const struct luo_file_handler *handler = READ_ONCE(res->handler);
+
+	*bytes = 0;
+	*pages = 0;
+	if (handler)
+		handler->ops->size(&res->lf, bytes, pages);
+}
+
+static ssize_t token_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", to_resource(dev)->lf.token);
+}
+static DEVICE_ATTR_RO(token);
+
+static ssize_t kind_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%s\n", luo_resource_kind(to_resource(dev)));
+}
+static DEVICE_ATTR_RO(kind);
+
+static ssize_t handler_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	struct luo_resource *res = to_resource(dev);
+	const struct luo_file_handler *handler = READ_ONCE(res->handler);
+
+	/* Without one it came, and the record says which it needs. */
+	return luo_emit_escaped(buf, handler ? handler->compatible :
+					       res->ser->handler);
+}
+static DEVICE_ATTR_RO(handler);
+
+static ssize_t bytes_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	u64 bytes, pages;
+
+	luo_resource_size(to_resource(dev), &bytes, &pages);
+	return sysfs_emit(buf, "%llu\n", bytes);
+}
+static DEVICE_ATTR_RO(bytes);
+
+static ssize_t pages_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	u64 bytes, pages;
+
+	luo_resource_size(to_resource(dev), &bytes, &pages);
+	return sysfs_emit(buf, "%llu\n", pages);
+}
+static DEVICE_ATTR_RO(pages);
+
+static ssize_t pid_show(struct device *dev, struct device_attribute *attr,
+			char *buf)
+{
+	return sysfs_emit(buf, "%d\n", to_resource(dev)->pid);
+}
+static DEVICE_ATTR_RO(pid);
+
+static ssize_t comm_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return luo_emit_escaped(buf, to_resource(dev)->comm);
+}
+static DEVICE_ATTR_RO(comm);
+
+static ssize_t name_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return luo_emit_escaped(buf, to_resource(dev)->name);
+}
+static DEVICE_ATTR_RO(name);
+
+static ssize_t state_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	return sysfs_emit(buf, "%s\n", luo_resource_state(to_resource(dev)));
+}
+static DEVICE_ATTR_RO(state);
+
+static ssize_t result_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(to_resource(dev)->result));
+}
+static DEVICE_ATTR_RO(result);
+
+static struct attribute *luo_resource_attrs[] = {
+	&dev_attr_token.attr,
+	&dev_attr_kind.attr,
+	&dev_attr_handler.attr,
+	&dev_attr_bytes.attr,
+	&dev_attr_pages.attr,
+	&dev_attr_pid.attr,
+	&dev_attr_comm.attr,
+	&dev_attr_name.attr,
+	&dev_attr_state.attr,
+	&dev_attr_result.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(luo_resource);
+
+static int luo_resource_uevent(const struct device *dev,
+			       struct kobj_uevent_env *env)
+{
+	struct luo_resource *res = to_resource(dev);
+	u64 bytes, pages;
+
+	luo_resource_size(res, &bytes, &pages);
+	return add_uevent_var(env, "LUO_TOKEN=%llu", res->lf.token) ?:
+	       add_uevent_var(env, "LUO_KIND=%s", luo_resource_kind(res)) ?:
+	       add_uevent_var(env, "LUO_BYTES=%llu", bytes) ?:
+	       add_uevent_var(env, "LUO_PAGES=%llu", pages) ?:
+	       add_uevent_var(env, "LUO_STATE=%s", luo_resource_state(res)) ?:
+	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result)) ?:
+	       add_uevent_var(env, "LUO_PID=%d", res->pid);
+}
+
+static void luo_resource_release(struct device *dev)
+{
+	kfree(to_resource(dev));
+}
+
+static const struct device_type luo_resource_type = {
+	.name = "file",
+	.groups = luo_resource_groups,
+	.uevent = luo_resource_uevent,
+	.release = luo_resource_release,
+};
+
+/**
+ * luo_resource_alloc - make a resource that has no device in the class yet
+ * @token: its token
+ *
+ * Return: the resource, to be given back by luo_resource_drop(), or NULL.
+ */
+struct luo_resource *luo_resource_alloc(u64 token)
+{
+	struct luo_resource *res;
+
+	res = kzalloc_obj(*res, GFP_KERNEL);
+	if (!res)
+		return NULL;
+
+	INIT_LIST_HEAD(&res->list);
+	res->lf.token = token;
+	res->lf.name = res->name;
+	luo_node_init(&res->node, &luo_resource_type);
+	if (dev_set_name(&res->node.dev, "token%llu", token)) {
+		put_device(&res->node.dev);
+		return NULL;
+	}
+	return res;
+}
+
+/**
+ * luo_resource_drop - take a resource out of the class and give it back
+ * @res: the resource, in no list any more
+ *
+ * Readers of the attributes are gone before the file and the handler go.
+ */
+void luo_resource_drop(struct luo_resource *res)
+{
+	struct luo_file_handler *handler = res->handler;
+	struct file *file = res->lf.file;
+
+	luo_node_del(&res->node);
+	if (file)
+		fput(file);
+	put_device(&res->node.dev);
+	if (handler)
+		luo_handler_put(handler);
+}
