@@ -34,10 +34,13 @@
 
 #include "luo_memfd.h"
 
-/* Folios are pinned in portions of this many pages. */
+/* Folios are pinned in portions of this many pages; a kill is seen in between. */
+#define LUO_MEMFD_PORTION	(1UL << (27 - PAGE_SHIFT))
+
+/* So often whoever goes through many folios gives way. */
 #define LUO_MEMFD_BATCH		512
 
-/* Room for folios that are written while FREEZE looks for new ones. */
+/* Room for folios that appear while they are looked for. */
 #define LUO_MEMFD_SPARE		1024
 
 /* Somebody's I/O on a page that must move first ends after some moments. */
@@ -57,9 +60,6 @@ struct luo_memfd {
 	bool kept[LUO_MEMFD_LISTS];
 	struct luo_memfd_folio *folios[LUO_MEMFD_LISTS];
 };
-
-/* The folios of one portion; the state lock makes one enough for all. */
-static struct folio *luo_memfd_batch[LUO_MEMFD_BATCH];
 
 static bool luo_memfd_can_preserve(struct file *file)
 {
@@ -114,39 +114,20 @@ static bool luo_memfd_has_tail(struct inode *inode)
 		       XA_PRESENT);
 }
 
-/* How many folios there may be: one for each page while they are in swap. */
-static unsigned long luo_memfd_count(struct inode *inode)
-{
-	XA_STATE(xas, &inode->i_mapping->i_pages, 0);
-	unsigned long nr = 0;
-	void *entry;
-
-	rcu_read_lock();
-	xas_for_each(&xas, entry, luo_memfd_last(inode)) {
-		if (xas_retry(&xas, entry))
-			continue;
-		nr += xa_is_value(entry) ? 1UL << xas_get_order(&xas) : 1;
-		if (need_resched()) {
-			xas_pause(&xas);
-			cond_resched_rcu();
-		}
-	}
-	rcu_read_unlock();
-	return nr;
-}
-
 /**
  * struct luo_memfd_walk - a walk over what must be pinned
  * @inode: the file
  * @from: where to go on
  * @known: folios to leave out, in the order of the file
  * @nr_known: their number
+ * @dense: there is no hole, nothing has to be looked for
  */
 struct luo_memfd_walk {
 	struct inode *inode;
 	pgoff_t from;
 	const struct luo_memfd_folio *known;
 	u64 nr_known;
+	bool dense;
 };
 
 /* The next run of pages that exist, in at most one portion; 0 at the end. */
@@ -160,6 +141,10 @@ static unsigned long luo_memfd_next_run(struct luo_memfd_walk *w,
 
 	if (w->from > last)
 		return 0;
+	if (w->dense) {
+		*start = w->from;
+		return min(last + 1 - w->from, LUO_MEMFD_PORTION);
+	}
 
 	rcu_read_lock();
 	xas_for_each(&xas, entry, last) {
@@ -188,11 +173,11 @@ static unsigned long luo_memfd_next_run(struct luo_memfd_walk *w,
 		else if (index != *start + nr)
 			break;
 		nr = min(round_down(index, pages) + pages, last + 1) - *start;
-		if (nr >= LUO_MEMFD_BATCH)
+		if (nr >= LUO_MEMFD_PORTION)
 			break;
 	}
 	rcu_read_unlock();
-	return min(nr, LUO_MEMFD_BATCH);
+	return min(nr, LUO_MEMFD_PORTION);
 }
 
 /*
@@ -200,7 +185,7 @@ static unsigned long luo_memfd_next_run(struct luo_memfd_walk *w,
  * be kept. That fails while somebody does I/O straight to one of them.
  */
 static long luo_memfd_pin_run(struct file *file, pgoff_t start,
-			      unsigned long nr)
+			      unsigned long nr, struct folio **folios)
 {
 	loff_t end = min_t(loff_t, ((loff_t)start + nr) << PAGE_SHIFT,
 			   i_size_read(file_inode(file))) - 1;
@@ -210,7 +195,7 @@ static long luo_memfd_pin_run(struct file *file, pgoff_t start,
 
 	for (tries = 0; tries < LUO_MEMFD_TRIES; tries++) {
 		n = memfd_pin_folios(file, (loff_t)start << PAGE_SHIFT, end,
-				     luo_memfd_batch, nr, &offset);
+				     folios, nr, &offset);
 		if (n != -ENOMEM && n != -EBUSY)
 			return n;
 		if (fatal_signal_pending(current))
@@ -297,62 +282,104 @@ static int luo_memfd_array(struct luo_file *lf, int l, unsigned long max)
 }
 
 /*
- * Pin what is there and not known yet, and put it on list @l. Processes write
- * meanwhile; more than @spare new folios and the list is too small (-E2BIG).
+ * Pin what is there and not known yet. Processes write meanwhile; if there
+ * are more than @max folios in the end it is -E2BIG. Either all are pinned or none.
  */
-static int luo_memfd_pin(struct luo_file *lf, int l, unsigned long spare)
+static long luo_memfd_collect(struct file *file, struct luo_memfd_walk *w,
+			      struct folio **folios, unsigned long max)
+{
+	unsigned long nr, got = 0;
+	pgoff_t start;
+	long n;
+
+	while ((nr = luo_memfd_next_run(w, &start))) {
+		/* What it finds are folios, of which there are fewer than pages. */
+		n = luo_memfd_pin_run(file, start, min(nr, max - got),
+				      folios + got);
+		if (n > 0) {
+			got += n;
+			w->from = folio_next_index(folios[got - 1]);
+			if (got < max || !luo_memfd_next_run(w, &start))
+				continue;
+			n = -E2BIG;
+		}
+		unpin_folios(folios, got);
+		return n ?: -EIO;
+	}
+	return got;
+}
+
+/* Room for all folios that are there and more, and the folios in it, pinned. */
+static long luo_memfd_collect_all(struct luo_file *lf, int l,
+				  struct folio ***folios)
+{
+	struct inode *inode = file_inode(lf->file);
+	struct luo_memfd *m = lf->private;
+	unsigned long max, spare = LUO_MEMFD_SPARE;
+	int tries;
+	long n;
+
+	for (tries = 0; tries < LUO_MEMFD_TRIES; tries++) {
+		struct luo_memfd_walk w = { .inode = inode };
+
+		max = luo_memfd_present(inode);
+		if (l) {
+			w.known = m->folios[0];
+			w.nr_known = luo_memfd_ser(lf)->lists[0].nr;
+			max -= min(max, m->nr_pages);
+		} else if (!luo_memfd_has_tail(inode)) {
+			w.dense = max > luo_memfd_last(inode);
+		}
+		max += spare;
+		spare *= 4;
+
+		*folios = kvmalloc_array(max, sizeof(**folios),
+					 GFP_KERNEL | __GFP_NOWARN);
+		if (!*folios)
+			return -ENOMEM;
+		n = luo_memfd_collect(lf->file, &w, *folios, max);
+		if (n >= 0)
+			return n;
+		kvfree(*folios);
+		if (n != -E2BIG)
+			return n;
+	}
+	return -EBUSY;
+}
+
+/* Pin what is new, hand it to kexec handover, and put it on list @l. */
+static int luo_memfd_pin(struct luo_file *lf, int l)
 {
 	struct luo_memfd_list *list = &luo_memfd_ser(lf)->lists[l];
 	struct luo_memfd *m = lf->private;
-	struct luo_memfd_walk w = { .inode = file_inode(lf->file) };
-	struct luo_memfd_folio *out;
-	unsigned long max, nr;
-	pgoff_t start;
+	struct folio **folios;
 	long n, i;
 	int err;
 
-	if (!i_size_read(w.inode))
+	if (!i_size_read(file_inode(lf->file)))
 		return 0;
 
-	max = luo_memfd_count(w.inode);
-	if (l) {
-		w.known = m->folios[0];
-		w.nr_known = luo_memfd_ser(lf)->lists[0].nr;
-		max -= min_t(u64, max, w.nr_known);
+	n = luo_memfd_collect_all(lf, l, &folios);
+	if (n < 0)
+		return n;
+
+	err = n ? luo_memfd_array(lf, l, n) : 0;
+	for (i = 0; !err && i < n; i++) {
+		err = luo_memfd_keep(folios[i]);
+		if (err)
+			break;
+		m->folios[l][i] = (struct luo_memfd_folio) {
+			.pfn = folio_pfn(folios[i]),
+			.index = folios[i]->index,
+		};
+		m->nr_pages += folio_nr_pages(folios[i]);
+		list->nr = i + 1;
+		if (!(i % LUO_MEMFD_BATCH))
+			cond_resched();
 	}
-	max += spare;
-	if (!max)
-		return 0;
-
-	err = luo_memfd_array(lf, l, max);
-	if (err)
-		return err;
-	out = m->folios[l];
-
-	while ((nr = luo_memfd_next_run(&w, &start))) {
-		n = luo_memfd_pin_run(lf->file, start, nr);
-		if (n < 0)
-			return n;
-
-		for (i = 0; i < n; i++) {
-			struct folio *folio = luo_memfd_batch[i];
-
-			err = list->nr < max ? luo_memfd_keep(folio) : -E2BIG;
-			if (err)
-				goto out_unpin;
-
-			out[list->nr++] = (struct luo_memfd_folio) {
-				.pfn = folio_pfn(folio),
-				.index = folio->index,
-			};
-			m->nr_pages += folio_nr_pages(folio);
-			w.from = folio_next_index(folio);
-		}
-	}
-	return 0;
-
-out_unpin:
-	unpin_folios(luo_memfd_batch + i, n - i);
+	/* Those on the list are cancel's to unpin. */
+	unpin_folios(folios + i, n - i);
+	kvfree(folios);
 	return err;
 }
 
@@ -390,9 +417,8 @@ static int luo_memfd_prepare(struct luo_file *lf)
 	inode_unlock(inode);
 
 	luo_memfd_describe(lf->file, luo_memfd_ser(lf));
-	/* Folios too new for the list are new to the freeze as well. */
-	err = luo_memfd_pin(lf, 0, 0);
-	if (err && err != -E2BIG)
+	err = luo_memfd_pin(lf, 0);
+	if (err)
 		return err;
 
 	m->tail = luo_memfd_has_tail(inode);
@@ -403,8 +429,7 @@ static int luo_memfd_prepare(struct luo_file *lf)
 static int luo_memfd_freeze(struct luo_file *lf)
 {
 	struct luo_memfd *m = lf->private;
-	unsigned long spare = LUO_MEMFD_SPARE;
-	int tries, err;
+	int err;
 
 	luo_memfd_describe(lf->file, luo_memfd_ser(lf));
 
@@ -412,13 +437,7 @@ static int luo_memfd_freeze(struct luo_file *lf)
 	if (!m->tail && luo_memfd_present(file_inode(lf->file)) == m->nr_pages)
 		return 0;
 
-	for (tries = 0; tries < LUO_MEMFD_TRIES; tries++) {
-		err = luo_memfd_pin(lf, 1, spare);
-		if (err != -E2BIG)
-			break;
-		luo_memfd_unpin(lf, 1);
-		spare *= 4;
-	}
+	err = luo_memfd_pin(lf, 1);
 	if (err)
 		return err;
 	luo_memfd_ser(lf)->nr_pages = m->nr_pages;
