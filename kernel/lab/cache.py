@@ -64,7 +64,7 @@ def make(kind: str, name: str, build: Callable[[Path], None]) -> Path:
     """
     folder = root() / f"{kind}-{name}"
     stamp = folder / _STAMP
-    with _locked(root() / f"{kind}.lock"):
+    with locked(kind):
         if not stamp.exists():
             if folder.exists():
                 say(f"clearing away what an interrupted build has left ({kind})")
@@ -85,17 +85,17 @@ def _forget(kind: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock, together with every command that is run meanwhile.
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock by name, together with every command that is run meanwhile.
 
     A builder that was killed leaves commands that still write into its folder;
     with them the lock ends only when the last of them has.
     """
-    with path.open("w") as file:
+    with (root() / f"{name}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another build to end ({path.stem})")
+            say(f"waiting for another build to end ({name})")
             fcntl.flock(file, fcntl.LOCK_EX)
         _locks.append(file.fileno())
         try:

@@ -2,8 +2,8 @@
 """Builds the guest's two read-only images and its initial RAM disk.
 
 The base holds Python, udev, ssh and the console's libraries, and changes with
-the package lists alone. The top holds what changes often: both kernels, luo.ko,
-the package itself, the keys; it takes a second.
+the package lists alone. The top holds what changes often: the kernels, their
+modules, the package itself, the keys; it takes a second.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import os
 import shutil
 import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cache
 import source
-from kernels import NAMES, Kernel
+from kernels import Kernel
 
 _SUITE = "bookworm"
 _PYTHON = "3.11"
@@ -46,7 +47,7 @@ class Images:
     initrd: Path
 
 
-def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
+def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
     """Return all images, built if they are not there."""
     dependencies = _dependencies()
     base = cache.make(
@@ -74,7 +75,7 @@ def images(built: dict[str, Kernel], modules: dict[str, Path]) -> Images:
             *(str(k.image) for k in built.values()),
             *(cache.LAB / f for f in _FILES),
             base.name,
-            cache.recipe(_build_top, _compile, _build_initrd, _squash),
+            cache.recipe(_build_top, _install, _compile, _build_initrd, _squash),
         ),
         lambda work: _build_top(work, base, keys, built, modules, package),
     )
@@ -184,8 +185,8 @@ def _build_top(
     work: Path,
     base: Path,
     keys: Path,
-    built: dict[str, Kernel],
-    modules: dict[str, Path],
+    built: Mapping[str, Kernel],
+    modules: Mapping[str, Path],
     package: list[Path],
 ) -> None:
     tree = work / "tree"
@@ -204,15 +205,12 @@ def _build_top(
     tsc = tree / "usr/bin/lab-tsc"
     cache.run(["gcc", "-static", "-O2", "-o", tsc, cache.LAB / "guest-tsc.c"], "compiling lab-tsc")
     _build_initrd(work)
-    for n in NAMES:
-        release = built[n].release
-        shutil.copy2(built[n].image, tree / f"boot/vmlinuz-{release}")
-        shutil.copy2(built[n].config, tree / f"boot/config-{release}")
+    for n, kernel in built.items():
+        release = kernel.release
+        shutil.copy2(kernel.image, tree / f"boot/vmlinuz-{release}")
+        shutil.copy2(kernel.config, tree / f"boot/config-{release}")
         shutil.copy2(work / "initrd.img", tree / f"boot/initrd.img-{release}")
-        extra = tree / f"lib/modules/{release}/extra"
-        extra.mkdir(parents=True)
-        for module in modules[n].rglob("*.ko"):
-            shutil.copy2(module, extra)
+        _install(modules[n], tree, release)
     public = (keys / "id.pub").read_text()
     for home in ("root", "home/watcher"):
         dot_ssh = tree / home / ".ssh"
@@ -222,6 +220,17 @@ def _build_top(
         dot_ssh.parent.chmod(0o700)
     _squash(tree, work / "top.img", level=1)
     shutil.rmtree(tree)
+
+
+def _install(modules: Path, tree: Path, release: str) -> None:
+    """Do what modules_install does; their dependencies are needed by modprobe."""
+    folder = tree / "lib/modules" / release
+    (folder / "extra").mkdir(parents=True)
+    for path in modules.rglob("*.ko"):
+        shutil.copy2(path, folder / "extra")
+    for name in ("modules.order", "modules.builtin"):
+        (folder / name).touch()
+    cache.run(["depmod", "-b", tree, release], "indexing the modules", env=_with_sbin())
 
 
 def _build_initrd(work: Path) -> None:

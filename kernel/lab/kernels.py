@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds two kernels of one source that differ in their release, and luo.ko for both."""
+"""Builds the lab's kernels, and the modules of kernel/ for each of them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cache
 import source
 
-NAMES = ("old", "new")
-_CONFIG = cache.LAB / "kernel.config"
 _UNUSED = ("Documentation", "drivers", "sound", "samples", "fs", "net", "tools/testing")
 
 
@@ -27,68 +26,115 @@ class Kernel:
     """Output folder, with all that external modules need."""
 
 
+@dataclass(frozen=True)
+class _Flavour:
+    """Kernels of one source and one configuration, which differ in their release."""
+
+    package: str
+    names: tuple[str, ...]
+    fragments: tuple[Path, ...]
+    """What the configuration has above allnoconfig; a later one outranks those before."""
+
+
+_BASE = cache.LAB / "kernel.config"
+_UPDATE = _Flavour("linux-source-7.3", ("old", "new"), (_BASE,))
+_PRIOR = _Flavour("linux-source-7.2", ("prior",), (_BASE,))
+_DEBUG = _Flavour("linux-source-7.3", ("debug",), (_BASE, cache.LAB / "debug.config"))
+
+
 def kernels() -> dict[str, Kernel]:
-    """Return both kernels, built if they are not there."""
-    wanted = source.version()
-    compiler = cache.run(["gcc", "-dumpfullversion"], "asking for the compiler's version")
-    name = cache.key(wanted, compiler, _CONFIG, cache.recipe(_build, _make))
-    folder = cache.make("kernels", name, lambda work: _build(work, wanted))
-    return {n: _kernel(folder / n) for n in NAMES}
+    """Return ``old`` and ``new``, between which the lab updates; built if they are not there."""
+    return _built("kernels", _UPDATE)
 
 
-def modules(built: dict[str, Kernel]) -> dict[str, Path]:
-    """Return a folder for each kernel with luo.ko and what else kernel/ has, built if need be.
+def prior() -> dict[str, Kernel]:
+    """Return ``prior``, of the kernel version before theirs; built if it is not there."""
+    return _built("prior", _PRIOR)
+
+
+def debug() -> dict[str, Kernel]:
+    """Return ``debug``, their source with the kernel's own checks; built if it is not there."""
+    return _built("debug", _DEBUG)
+
+
+def modules(built: Mapping[str, Kernel]) -> dict[str, Path]:
+    """Return for each kernel the folder with all modules of kernel/, built if it is not there.
 
     A warning is a failure.
     """
     kernel = cache.KERNEL
-    folders = [k.parent for k in sorted(kernel.rglob("Kbuild"))]
-    if kernel not in folders:
+    if not (kernel / "Kbuild").exists():
         raise cache.LabError("kernel/Kbuild is missing: there is no module to build")
-    files = sorted(f for folder in folders for f in [*folder.glob("*.[ch]"), folder / "Kbuild"])
-    files = [f for f in files if not f.name.endswith(".mod.c")]
+    files = [f for f in sorted(kernel.rglob("*")) if _is_source(f)]
     parts = [p for f in files for p in (str(f.relative_to(kernel)), f)]
-    name = cache.key(*parts, *(str(k.build) for k in built.values()))
-
-    def build(work: Path) -> None:
-        for n, k in built.items():
-            copy = work / n
-            for f in files:
-                target = copy / f.relative_to(kernel)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(f, target)
-            text = cache.run(
-                ["make", "-C", k.build, f"M={copy}", "W=1", "modules", f"-j{_jobs()}"],
-                f"building the modules for {k.release}",
-            )
-            warnings = [line for line in text.splitlines() if "warning:" in line.lower()]
-            if warnings:
-                raise cache.LabError("kernel/ builds with warnings:\n" + "\n".join(warnings))
-
-    folder = cache.make("module", name, build)
+    name = cache.key(*parts, *(str(k.build) for k in built.values()), cache.recipe(_modules))
+    folder = cache.make("module", name, lambda work: _modules(work, built, files))
     return {n: folder / n for n in built}
+
+
+def _is_source(path: Path) -> bool:
+    inside = path.relative_to(cache.KERNEL)
+    return (
+        inside.parts[0] != "lab"
+        and (path.suffix in (".c", ".h") or path.name in ("Kbuild", "Makefile"))
+        and not path.name.endswith(".mod.c")
+    )
+
+
+def _modules(work: Path, built: Mapping[str, Kernel], files: list[Path]) -> None:
+    for n, k in built.items():
+        copy = work / n
+        for f in files:
+            target = copy / f.relative_to(cache.KERNEL)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(f, target)
+        text = cache.run(
+            ["make", "-C", k.build, f"M={copy}", "W=1", "modules", f"-j{_jobs()}"],
+            f"building the modules for {k.release}",
+        )
+        warnings = [line for line in text.splitlines() if "warning:" in line.lower()]
+        if warnings:
+            raise cache.LabError("the modules build with warnings:\n" + "\n".join(warnings))
+
+
+def _built(kind: str, flavour: _Flavour) -> dict[str, Kernel]:
+    wanted = source.version(flavour.package)
+    compiler = cache.run(["gcc", "-dumpfullversion"], "asking for the compiler's version")
+    name = cache.key(
+        flavour.package,
+        wanted,
+        compiler,
+        *flavour.names,
+        *flavour.fragments,
+        cache.recipe(_build, _make),
+    )
+    folder = cache.make(kind, name, lambda work: _build(work, flavour, wanted))
+    return {n: _kernel(folder / n) for n in flavour.names}
 
 
 def _jobs() -> int:
     return os.cpu_count() or 1
 
 
-def _build(work: Path, wanted: str) -> None:
-    tree = source.unpack(wanted, work)
-    # Both are made in one folder, one after the other: in a copy the build's own
+def _build(work: Path, flavour: _Flavour, wanted: str) -> None:
+    tree = source.unpack(flavour.package, wanted, work)
+    # All are made in one folder, one after the other: in a copy the build's own
     # tools would be made anew, and then everything that they touch.
     folder = work / "build"
-    cache.say(f"building two kernels of {wanted}; about ten minutes of CPU time")
+    names = " and ".join(flavour.names)
+    cache.say(f"building {names} of {flavour.package} {wanted}; about ten minutes of CPU time")
+    fragment = work / "fragment"
+    fragment.write_text("".join(f.read_text() for f in flavour.fragments))
     _make(
         tree,
         folder,
-        "old",
+        flavour.names[0],
         "allnoconfig",
         what="configuring",
-        more=[f"KCONFIG_ALLCONFIG={_CONFIG}"],
+        more=[f"KCONFIG_ALLCONFIG={fragment}"],
     )
-    _assert_config(folder / ".config")
-    for name in NAMES:
+    _assert_config(folder / ".config", fragment)
+    for name in flavour.names:
         _make(tree, folder, name, "bzImage", "modules", what=f"building the {name} kernel")
         copy = work / name
         cache.run(["cp", "-a", folder, copy], "copying the build")
@@ -126,13 +172,19 @@ def _make(
     )  # fmt: skip
 
 
-def _assert_config(config: Path) -> None:
+def _assert_config(config: Path, fragment: Path) -> None:
     """Kconfig drops silently what it can't grant; say which."""
-    got = set(config.read_text().splitlines())
-    wanted = [w for w in _CONFIG.read_text().splitlines() if w.startswith("CONFIG_")]
-    missing = [w for w in wanted if w not in got and not w.endswith("=n")]
+    got = _options(config)
+    wanted = _options(fragment)
+    missing = [f"{name}={value}" for name, value in wanted.items() if got.get(name, "n") != value]
     if missing:
         raise cache.LabError("this source does not grant: " + ", ".join(missing))
+
+
+def _options(config: Path) -> dict[str, str]:
+    lines = config.read_text().splitlines()
+    pairs = (line.partition("=") for line in lines if line.startswith("CONFIG_"))
+    return {name: value for name, _, value in pairs}
 
 
 def _kernel(folder: Path) -> Kernel:

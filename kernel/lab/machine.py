@@ -40,10 +40,13 @@ class Built:
     images: guest.Images
 
 
-def build() -> Built:
-    """Build what is not in the cache; seconds if everything is."""
-    both = kernels.kernels()
-    return Built(both, guest.images(both, kernels.modules(both)))
+def build(*, prior: bool = False) -> Built:
+    """Build what is not in the cache; seconds if everything is.
+
+    With ``prior`` the machine has that kernel too.
+    """
+    built = {**kernels.kernels(), **(kernels.prior() if prior else {})}
+    return Built(built, guest.images(built, kernels.modules(built)))
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Machine:
     built: Built | None = None
     memory: int = 1024
     """MiB."""
+    qemu: Sequence[str] = ()
+    """More of QEMU's arguments, which outrank those before them: ``-device edu``, ``-smp 2``."""
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +101,7 @@ class Machine:
     def boot(
         self, *, kernel: str = "old", extra: str = "", fresh: bool = True, wait: float = 60
     ) -> None:
-        """Start it on kernel ``old`` or ``new`` and wait for ssh.
+        """Start it on a kernel that it was built with and wait for ssh.
 
         ``extra`` is appended to the kernel's command line and so outranks what
         stands before it. ``fresh`` makes a new disk. Where /dev/liveupdate should
@@ -151,7 +156,7 @@ class Machine:
             "-serial", "chardev:s0",
             "-chardev", f"socket,id=s1,path={s1},server=on,wait=off", "-serial", "chardev:s1",
             "-monitor", f"unix:{self.monitor},server=on,wait=off",
-            "-pidfile", self.folder / "pid", "-daemonize",
+            "-pidfile", self.folder / "pid", "-daemonize", *self.qemu,
         ]  # fmt: skip
         with (self.folder / "qemu.log").open("wb") as log:
             try:

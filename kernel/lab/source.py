@@ -15,7 +15,6 @@ from pathlib import Path
 import cache
 
 SUITE = "trixie-backports"
-PACKAGE = "linux-source-7.3"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FRESH = 12 * 3600
 
@@ -36,18 +35,23 @@ def mirror() -> str:
     )
 
 
-def version() -> str:
-    """Return the version that the mirror has today; the last known one if it can't be asked."""
+def version(package: str) -> str:
+    """Return its version on the mirror today; the last known one if the mirror can't be asked."""
+    with cache.locked("apt"):
+        return _version(package)
+
+
+def _version(package: str) -> str:
     folder = _private()
-    known = folder / "version"
+    known = folder / f"version-{package}"
     if known.exists() and time.time() - known.stat().st_mtime < _FRESH:
         return known.read_text()
     try:
         _apt(folder, "apt-get", "-q", "update", what="reading the mirror's package lists")
-        text = _apt(folder, "apt-cache", "policy", PACKAGE, what=f"looking for {PACKAGE}")
+        text = _apt(folder, "apt-cache", "policy", package, what=f"looking for {package}")
         found = [w.split()[1] for w in text.splitlines() if w.strip().startswith("Candidate:")]
         if not found or found[0] == "(none)":
-            raise cache.LabError(f"{SUITE} has no {PACKAGE} on this mirror")
+            raise cache.LabError(f"{SUITE} has no {package} on this mirror")
     except cache.LabError as error:
         if known.exists():
             cache.say(f"{error}\nlab: going on with {known.read_text()}, built before")
@@ -57,27 +61,27 @@ def version() -> str:
     return found[0]
 
 
-def unpack(wanted: str, folder: Path) -> Path:
-    """Download version ``wanted`` and unpack it into ``folder``; return the tree."""
+def unpack(package: str, wanted: str, folder: Path) -> Path:
+    """Download its version ``wanted`` and unpack it into ``folder``; return the tree."""
     private = _private()
-    cache.say(f"downloading {PACKAGE} {wanted}")
+    cache.say(f"downloading {package} {wanted}")
     try:
         _apt(
             private,
             "apt-get",
             "-q",
             "download",
-            f"{PACKAGE}={wanted}",
-            what=f"downloading {PACKAGE} {wanted} (check the network, then repeat)",
+            f"{package}={wanted}",
+            what=f"downloading {package} {wanted} (check the network, then repeat)",
             cwd=folder,
         )
     except cache.LabError:
         # The mirror may have another release by now: ask it when this is repeated.
-        (private / "version").unlink(missing_ok=True)
+        (private / f"version-{package}").unlink(missing_ok=True)
         raise
-    (package,) = folder.glob("*.deb")
-    cache.run(["dpkg-deb", "-x", package, folder / "package"], "unpacking the package")
-    package.unlink()
+    (downloaded,) = folder.glob("*.deb")
+    cache.run(["dpkg-deb", "-x", downloaded, folder / "package"], "unpacking the package")
+    downloaded.unlink()
     (archive,) = (folder / "package/usr/src").glob("linux-source-*.tar.xz")
     tree = folder / "src"
     tree.mkdir()
