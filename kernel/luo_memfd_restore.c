@@ -33,6 +33,14 @@
 
 #include "luo_memfd.h"
 
+/*
+ * The page cache adds a folio to the list of anonymous or of file memory by
+ * its swapbacked flag, and shmem sets that before. A kernel with DEBUG_VM
+ * refuses to add such a folio from here. There it is set after, and the folios
+ * take the way over the unevictable list, where the flag does not matter.
+ */
+#define LUO_MEMFD_SWAPBACKED_LATE	IS_ENABLED(CONFIG_DEBUG_VM)
+
 /**
  * struct luo_memfd_in - a memfd that is being restored
  * @file: the new file, not given out yet
@@ -207,21 +215,22 @@ static struct file *luo_memfd_create(struct luo_file *lf)
 
 	file->f_mode |= FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
 	file->f_flags |= O_LARGEFILE;
-	/* Until all are in and accounted, reclaim must not look at them. */
-	mapping_set_unevictable(file->f_mapping);
+	/* Until they are shmem's, reclaim must not look at them. */
+	if (LUO_MEMFD_SWAPBACKED_LATE)
+		mapping_set_unevictable(file->f_mapping);
 	return file;
 }
 
 static int luo_memfd_add(struct file *file, struct folio *folio, pgoff_t index)
 {
-	struct inode *inode = file_inode(file);
-	struct shmem_inode_info *info = SHMEM_I(inode);
 	struct address_space *mapping = file->f_mapping;
 	long nr = folio_nr_pages(folio);
 	int err;
 
 	if (folio_test_large(folio))
 		folio_set_large_rmappable(folio);
+	if (!LUO_MEMFD_SWAPBACKED_LATE)
+		folio_set_swapbacked(folio);
 
 	/* Reclaim may help, the OOM killer must not. */
 	err = filemap_add_folio(mapping, folio, index,
@@ -231,17 +240,13 @@ static int luo_memfd_add(struct file *file, struct folio *folio, pgoff_t index)
 		return err;
 
 	/* It came in as a page of a file system, and becomes one of shmem. */
-	folio_set_swapbacked(folio);
+	if (LUO_MEMFD_SWAPBACKED_LATE)
+		folio_set_swapbacked(folio);
 	lruvec_stat_mod_folio(folio, NR_SHMEM, nr);
 	if (folio_test_pmd_mappable(folio)) {
 		lruvec_stat_mod_folio(folio, NR_FILE_THPS, -nr);
 		lruvec_stat_mod_folio(folio, NR_SHMEM_THPS, nr);
 	}
-
-	spin_lock(&info->lock);
-	info->alloced += nr;
-	spin_unlock(&info->lock);
-	inode_add_bytes(inode, nr << PAGE_SHIFT);
 
 	folio_mark_uptodate(folio);
 	folio_mark_dirty(folio);
@@ -250,31 +255,50 @@ static int luo_memfd_add(struct file *file, struct folio *folio, pgoff_t index)
 	return 0;
 }
 
+/* Tell the file of pages that are in its cache now. */
+static void luo_memfd_account(struct file *file, long pages)
+{
+	struct inode *inode = file_inode(file);
+	struct shmem_inode_info *info = SHMEM_I(inode);
+
+	spin_lock(&info->lock);
+	info->alloced += pages;
+	spin_unlock(&info->lock);
+	inode_add_bytes(inode, (loff_t)pages << PAGE_SHIFT);
+}
+
 static int luo_memfd_fill(struct luo_file *lf, struct luo_memfd_in *in)
 {
 	struct luo_memfd_folio *f;
-	int err;
+	long pages, done = 0;
+	int err = 0;
 
 	while ((f = luo_memfd_current(lf, in))) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
 		if (!in->folio)
 			in->folio = kho_restore_folio(PFN_PHYS(f->pfn));
 		if (!in->folio) {
 			pr_err("token %llu: page %llu did not arrive, its contents are lost\n",
 			       lf->token, f->index);
 			in->broken = true;
-			return -EIO;
+			err = -EIO;
+			break;
 		}
 
+		pages = folio_nr_pages(in->folio);
 		err = luo_memfd_add(in->file, in->folio, f->index);
 		if (err)
-			return err;
+			break;
+		done += pages;
 		in->folio = NULL;
 		in->i++;
 		cond_resched();
 	}
-	return 0;
+	luo_memfd_account(in->file, done);
+	return err;
 }
 
 /* Pages that went to the unevictable list go where they belong. */
@@ -301,7 +325,8 @@ static void luo_memfd_dress(struct file *file, struct luo_memfd_ser *ser)
 	/* From here on each page that goes gives back what it had committed. */
 	info->flags |= SHMEM_F_NORESERVE;
 	i_size_write(inode, ser->size);
-	luo_memfd_make_evictable(file->f_mapping);
+	if (LUO_MEMFD_SWAPBACKED_LATE)
+		luo_memfd_make_evictable(file->f_mapping);
 
 	inode->i_mode = ser->mode;
 	inode->i_uid = make_kuid(&init_user_ns, ser->uid);

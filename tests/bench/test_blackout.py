@@ -31,10 +31,10 @@ def reboot_call(machine: Any) -> int:
 def bare(machine: Any, update: bytes) -> list[int]:
     machine.put(update, "/tmp/update", mode="755")
     before = machine.boot_id()
-    machine.ssh(f"/tmp/update v2-save {MIB}", timeout=120)
+    machine.ssh(f"/tmp/update v2-save pages {MIB}", timeout=120)
     machine.wait_ready(before, 120)
     machine.put(update, "/tmp/update", mode="755")
-    loaded = numbers(machine.must("/tmp/update v2-load", timeout=120))
+    loaded = numbers(machine.must("/tmp/update v2-load pages", timeout=120))
     return [
         reboot_call(machine), first_line(machine), loaded["restored_at"], loaded["normal_at"],
     ]  # fmt: skip

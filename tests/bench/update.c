@@ -3,12 +3,13 @@
  * A live update with nothing around it: what the console is measured against.
  *
  *   update tsc                print the time stamp counter
- *   update v2-save MIB         LUO v2: memfd, preserve, prepare, load, freeze, kexec
- *   update v2-load             LUO v2: restore, verify, finish
- *   update main-save MIB       mainline: session, preserve, load, kexec
- *   update main-load           mainline: retrieve, verify, finish
+ *   update v2-save KIND MIB    LUO v2: memfd, preserve, prepare, load, freeze, kexec
+ *   update v2-load KIND         LUO v2: restore, verify, finish
+ *   update main-save KIND MIB  mainline: session, preserve, load, kexec
+ *   update main-load KIND       mainline: retrieve, verify, finish
  *
- * "save" prints what it measured before it jumps; the line "jump TSC" is the
+ * KIND is "pages" (4 KiB each), "huge" (transparent huge pages) or "sparse"
+ * (sixteen pages, the rest are holes). "save" prints what it measured before it jumps; the line "jump TSC" is the
  * last one, and is written to /var/lib/luo-tui/jump as well. Times are in TSC
  * ticks, which run on through the kexec.
  */
@@ -90,11 +91,16 @@ static uint64_t word(uint64_t i)
 	return (i + 1) * 0x9E3779B97F4A7C15ull;
 }
 
+static size_t step_of(const char *kind, size_t bytes)
+{
+	return strcmp(kind, "sparse") ? 4096 : bytes / 16;
+}
+
 /* One word in each page is enough to prove the page, and keeps TCG out of the figures. */
-static int filled(size_t bytes)
+static int filled(const char *kind, size_t bytes)
 {
 	int fd = memfd_create("bench", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	size_t page;
+	size_t step = step_of(kind, bytes), i;
 	uint64_t *at;
 
 	if (fd < 0 || ftruncate(fd, bytes))
@@ -102,22 +108,24 @@ static int filled(size_t bytes)
 	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED)
 		die("mmap");
-	for (page = 0; page < bytes / 4096; page++)
-		at[page * 512] = word(page);
+	if (!strcmp(kind, "huge") && madvise(at, bytes, MADV_HUGEPAGE))
+		die("huge pages");
+	for (i = 0; i < bytes; i += step)
+		at[i / 8] = word(i);
 	munmap(at, bytes);
 	return fd;
 }
 
-static void verify(int fd)
+static void verify(const char *kind, int fd)
 {
-	size_t bytes = lseek(fd, 0, SEEK_END), page;
+	size_t bytes = lseek(fd, 0, SEEK_END), step = step_of(kind, bytes), i;
 	uint64_t *at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
 
 	if (at == MAP_FAILED)
 		die("mmap of the restored file");
-	for (page = 0; page < bytes / 4096; page++) {
-		if (at[page * 512] != word(page)) {
-			fprintf(stderr, "update: page %zu differs\n", page);
+	for (i = 0; i < bytes; i += step) {
+		if (at[i / 8] != word(i)) {
+			fprintf(stderr, "update: byte %zu differs\n", i);
 			exit(2);
 		}
 	}
@@ -197,9 +205,9 @@ static int device(void)
 	return fd;
 }
 
-static void v2_save(size_t bytes)
+static void v2_save(const char *kind, size_t bytes)
 {
-	struct v2_fd arg = { .fd = filled(bytes) };
+	struct v2_fd arg = { .fd = filled(kind, bytes) };
 	int dev = device();
 	uint64_t begin;
 
@@ -220,7 +228,7 @@ static void v2_save(size_t bytes)
 	jump();
 }
 
-static void v2_load(void)
+static void v2_load(const char *kind)
 {
 	struct v2_fd arg = { .fd = -1, .token = read_number(TOKEN_FILE) };
 	int dev = device();
@@ -231,7 +239,7 @@ static void v2_load(void)
 		die("restore");
 	say("restore", tsc() - begin);
 	say("restored_at", tsc());
-	verify(arg.fd);
+	verify(kind, arg.fd);
 	begin = tsc();
 	if (ioctl(dev, V2_FINISH))
 		die("finish");
@@ -248,9 +256,9 @@ static int session(int dev, unsigned long command)
 	return arg.fd;
 }
 
-static void main_save(size_t bytes)
+static void main_save(const char *kind, size_t bytes)
 {
-	struct session_fd arg = { .size = sizeof(arg), .fd = filled(bytes), .token = 1 };
+	struct session_fd arg = { .size = sizeof(arg), .fd = filled(kind, bytes), .token = 1 };
 	int s = session(device(), MAIN_CREATE);
 	uint64_t begin = tsc();
 
@@ -261,7 +269,7 @@ static void main_save(size_t bytes)
 	jump();
 }
 
-static void main_load(void)
+static void main_load(const char *kind)
 {
 	struct session_fd arg = { .size = sizeof(arg), .fd = -1, .token = 1 };
 	struct session_finish end = { .size = sizeof(end) };
@@ -272,7 +280,7 @@ static void main_load(void)
 		die("retrieve");
 	say("restore", tsc() - begin);
 	say("restored_at", tsc());
-	verify(arg.fd);
+	verify(kind, arg.fd);
 	begin = tsc();
 	if (ioctl(s, MAIN_FINISH, &end))
 		die("finish");
@@ -283,20 +291,21 @@ static void main_load(void)
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
-	size_t bytes = argc > 2 ? strtoul(argv[2], NULL, 10) << 20 : 0;
+	const char *kind = argc > 2 ? argv[2] : "";
+	size_t bytes = argc > 3 ? strtoul(argv[3], NULL, 10) << 20 : 0;
 
 	if (!strcmp(what, "tsc"))
 		say("tsc", tsc());
 	else if (!strcmp(what, "v2-save") && bytes)
-		v2_save(bytes);
-	else if (!strcmp(what, "v2-load"))
-		v2_load();
+		v2_save(kind, bytes);
+	else if (!strcmp(what, "v2-load") && *kind)
+		v2_load(kind);
 	else if (!strcmp(what, "main-save") && bytes)
-		main_save(bytes);
-	else if (!strcmp(what, "main-load"))
-		main_load();
+		main_save(kind, bytes);
+	else if (!strcmp(what, "main-load") && *kind)
+		main_load(kind);
 	else {
-		fprintf(stderr, "usage: update tsc | v2-save MIB | v2-load | main-save MIB | main-load\n");
+		fprintf(stderr, "usage: update tsc | v2-save KIND MIB | v2-load KIND | main-save KIND MIB | main-load KIND\n");
 		return 1;
 	}
 	return 0;

@@ -150,9 +150,13 @@ class Agent:
             "file": lambda: os.open("/tmp/contract", os.O_RDWR | os.O_CREAT),
             "folder": lambda: os.open("/", os.O_RDONLY | os.O_DIRECTORY),
             "eventfd": lambda: os.eventfd(0),
+            "hugetlb": lambda: os.memfd_create("h", os.MFD_CLOEXEC | os.MFD_HUGETLB),
             "socket": lambda: socket.socket().detach(),
         }
         return self._mine(makers[kind]())
+
+    def open(self, path: str) -> int:
+        return self._mine(os.open(path, os.O_RDWR | os.O_CLOEXEC))
 
     def write(self, fd: int, at: int, text: str) -> None:
         os.pwrite(fd, text.encode(), at)

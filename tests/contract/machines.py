@@ -116,6 +116,14 @@ class LabMachine:
         self._machine.wait_ready(before, 90)
         self.restart_agent()
 
+    def shell(self, command: str) -> str:
+        """Run a line in the guest's shell, as root; it has to succeed."""
+        return str(self._machine.must(command))
+
+    def log(self) -> str:
+        """Return all that the kernels have printed since the machine was switched on."""
+        return str(self._machine.log())
+
     def _boots(self) -> int:
         return int(self._machine.log().count("lab: ready"))
 
