@@ -138,6 +138,17 @@ bool luo_state_open(void)
 }
 
 /**
+ * luo_state_leaving - is a kexec on its way?
+ *
+ * Context: any.
+ * Return: true once it has passed its last veto.
+ */
+bool luo_state_leaving(void)
+{
+	return READ_ONCE(luo_leaving);
+}
+
+/**
  * luo_state_unlock - end a call that acts
  */
 void luo_state_unlock(void)
@@ -334,7 +345,7 @@ int luo_leave(void)
 	if (err)
 		luo_counts[LUO_COUNT_KEXEC_REFUSED]++;
 	else
-		luo_leaving = true;
+		WRITE_ONCE(luo_leaving, true);
 out:
 	mutex_unlock(&luo_lock);
 	return err;
@@ -383,6 +394,9 @@ static int __init luo_init(void)
 		WRITE_ONCE(luo_state, LIVEUPDATE_STATE_NORMAL);
 		luo_sysfs_notify();
 	}
+	err = luo_pci_init();
+	if (err)
+		pr_err("no PCI device can take part (%d)\n", err);
 	mutex_unlock(&luo_lock);
 
 	luo_debugfs_init();

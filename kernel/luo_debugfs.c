@@ -92,6 +92,18 @@ static int participants_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(participants);
 
+static int pci_show(struct seq_file *m, void *v)
+{
+	int err = luo_state_lock();
+
+	if (err)
+		return err;
+	luo_pci_show(m);
+	luo_state_unlock();
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pci);
+
 static int counters_show(struct seq_file *m, void *v)
 {
 	int i;
@@ -113,6 +125,7 @@ void luo_debugfs_init(void)
 			    &handover_fops);
 	debugfs_create_file("participants", 0400, luo_debugfs, NULL,
 			    &participants_fops);
+	debugfs_create_file("pci", 0400, luo_debugfs, NULL, &pci_fops);
 	debugfs_create_file("counters", 0400, luo_debugfs, NULL,
 			    &counters_fops);
 }

@@ -197,6 +197,7 @@ int luo_state_lock(void);
 void luo_state_lock_always(void);
 void luo_state_unlock(void);
 bool luo_state_open(void);
+bool luo_state_leaving(void);
 int luo_prepare(void);
 int luo_freeze(void);
 int luo_cancel(void);
@@ -267,6 +268,7 @@ unsigned long luo_incoming_unrestored(void);
 
 /* luo_subsystems.c */
 int luo_subsystem_register_locked(struct luo_subsystem *sub);
+int luo_subsystem_data_locked(struct luo_subsystem *sub, u64 *data);
 int luo_subsystems_prepare(void);
 int luo_subsystems_freeze(void);
 void luo_subsystems_cancel(void);
@@ -274,6 +276,15 @@ void luo_subsystems_take(const struct luo_ser_subsystem *ser);
 void luo_subsystems_finish(void);
 void luo_subsystems_show(struct seq_file *m);
 void luo_subsystems_exit(void);
+
+/* luo_pci.c, luo_pci_node.c */
+#ifdef CONFIG_PCI
+int luo_pci_init(void);
+void luo_pci_show(struct seq_file *m);
+#else
+static inline int luo_pci_init(void) { return 0; }
+static inline void luo_pci_show(struct seq_file *m) { }
+#endif
 
 /* luo_memfd.c, luo_memfd_restore.c */
 extern struct luo_file_handler luo_memfd_handler;

@@ -329,6 +329,22 @@ void luo_unregister_subsystem(struct luo_subsystem *sub)
 EXPORT_SYMBOL_GPL(luo_unregister_subsystem);
 
 /**
+ * luo_subsystem_data_locked - luo_subsystem_data() from within luo.ko
+ * @sub: a registered subsystem
+ * @data: where the number goes
+ *
+ * Context: state lock held.
+ * Return: as luo_subsystem_data().
+ */
+int luo_subsystem_data_locked(struct luo_subsystem *sub, u64 *data)
+{
+	if (!sub->participant->incoming)
+		return -ENOENT;
+	*data = sub->participant->came;
+	return 0;
+}
+
+/**
  * luo_subsystem_data - what the old kernel handed over to a subsystem
  * @sub: a registered subsystem
  * @data: where the number goes
@@ -338,14 +354,10 @@ EXPORT_SYMBOL_GPL(luo_unregister_subsystem);
  */
 int luo_subsystem_data(struct luo_subsystem *sub, u64 *data)
 {
-	struct luo_participant *p = sub->participant;
-	int err = -ENOENT;
+	int err;
 
 	luo_state_lock_always();
-	if (p->incoming) {
-		*data = p->came;
-		err = 0;
-	}
+	err = luo_subsystem_data_locked(sub, data);
 	luo_state_unlock();
 	return err;
 }

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files about PCI devices share with each other.
+ */
+#ifndef _LUO_PCI_INTERNAL_H
+#define _LUO_PCI_INTERNAL_H
+
+#include <linux/pci.h>
+
+#include "luo_internal.h"
+#include "luo_pci.h"
+
+/* Changes with the meaning of any byte of the structures below. */
+#define LUO_PCI_SUBSYSTEM	"pci-v1"
+
+/*
+ * Frozen after, and finished before, subsystems of an ordinary order: what
+ * their memory holds may be the work of a device.
+ */
+#define LUO_PCI_ORDER		1000
+
+#define LUO_PCI_DRIVER_LEN	32
+
+/**
+ * struct luo_ser_pci_device - one device on its way
+ * @compatible: version of @data
+ * @driver: name of its driver
+ * @data: the driver's number
+ * @domain: PCI domain
+ * @vendor: what sits in the slot, as its configuration space says
+ * @device: the same
+ * @sub_vendor: the same
+ * @sub_device: the same
+ * @class_revision: the same
+ * @slot: bus, device and function
+ * @command: command register when it was left running
+ * @bars: the base addresses to which it answers
+ * @kept: not 0 once its driver has left it running, the last thing it does
+ */
+struct luo_ser_pci_device {
+	char compatible[LUO_COMPATIBLE_LEN];
+	char driver[LUO_PCI_DRIVER_LEN];
+	u64 data;
+	u32 domain;
+	u16 vendor;
+	u16 device;
+	u16 sub_vendor;
+	u16 sub_device;
+	u32 class_revision;
+	u16 slot;
+	u16 command;
+	u32 bars[PCI_STD_NUM_BARS];
+	u32 kept;
+};
+
+/**
+ * struct luo_ser_pci - what the subsystem's number points to
+ * @nr: number of devices
+ * @devices: their records
+ */
+struct luo_ser_pci {
+	u64 nr;
+	struct luo_ser_pci_device devices[];
+};
+
+/* The calls of a driver. */
+enum luo_pci_step {
+	LUO_PCI_PREPARE,
+	LUO_PCI_FREEZE,
+	LUO_PCI_CANCEL,
+	LUO_PCI_FINISH,
+	LUO_PCI_STEPS,
+};
+
+/**
+ * struct luo_pci_device - a device whose driver takes part, or that came
+ * @node: its device in the class, which also owns this memory
+ * @list: in the list of all
+ * @domain: PCI domain
+ * @slot: bus, device and function
+ * @pdev: the device, as long as its driver is registered; NULL otherwise
+ * @ops: what that driver does
+ * @refused: why it cannot take part; NULL if it can
+ * @ser: its record, between prepare and cancel
+ * @frozen: freeze was called after prepare
+ * @came: its record, from arrival to finish
+ * @lost: why what came cannot be used; NULL if it can
+ * @claimed: the driver has taken over what came
+ * @result: what the driver said last to prepare or freeze
+ * @steps: how each call went
+ * @driver: name of its driver, printable
+ */
+struct luo_pci_device {
+	struct luo_node node;
+	struct list_head list;
+	u32 domain;
+	u16 slot;
+	struct pci_dev *pdev;
+	const struct luo_pci_ops *ops;
+	const char *refused;
+	struct luo_ser_pci_device *ser;
+	bool frozen;
+	struct luo_ser_pci_device *came;
+	const char *lost;
+	bool claimed;
+	int result;
+	struct luo_step steps[LUO_PCI_STEPS];
+	char driver[LUO_PCI_DRIVER_LEN];
+};
+
+/* luo_pci.c */
+extern struct list_head luo_pci_devices;
+
+const char *luo_pci_unfit(struct pci_dev *pdev);
+struct luo_pci_device *luo_pci_find(struct pci_dev *pdev);
+void luo_pci_read(struct pci_dev *pdev, struct luo_ser_pci_device *ser);
+void luo_pci_step_done(struct luo_pci_device *dev, enum luo_pci_step step,
+		       ktime_t began, int err);
+
+/* luo_pci_incoming.c */
+void luo_pci_take(u64 data);
+void luo_pci_finish(struct luo_subsystem *sub, u64 data);
+
+/* luo_pci_node.c */
+struct luo_pci_device *luo_pci_node_new(u32 domain, u16 slot,
+					const char *driver);
+void luo_pci_node_driver(struct luo_pci_device *dev, const char *driver);
+void luo_pci_node_free(struct luo_pci_device *dev);
+
+#endif /* _LUO_PCI_INTERNAL_H */

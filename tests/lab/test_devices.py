@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: MIT
+"""A PCI device goes on running while the kernel is exchanged, or it is said why not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from cache import LabError
+from machine import Built, Machine
+
+PREPARE, FREEZE, CANCEL, FINISH = 4, 5, 6, 7
+SLOT = "0000:00:10.0"
+EDU = ("-device", "edu,id=edu,addr=0x10,dma_mask=0xffffffff")
+COPY_SECONDS = 0.1
+"""QEMU's edu takes this long for any copy."""
+BUFFER = 2048
+COMMAND, BAR0 = 0x04, 0x10
+MASTER = 0x4
+
+_JUMP = """
+import sys
+from luo_tui.uapi import kexec
+release, more = sys.argv[1], sys.argv[2]
+line = open("/proc/cmdline").read().strip().replace(" luo.noload", "") + more
+kexec.load(f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}", line)
+kexec.reboot()
+"""
+
+
+class Edu:
+    """The device in one machine, through its driver's attributes and the class."""
+
+    def __init__(self, machine: Machine, slot: str = SLOT) -> None:
+        self.machine = machine
+        self.slot = slot
+        self.device = f"/sys/bus/pci/devices/{slot}"
+        self.node = f"/sys/class/liveupdate/pci-{slot}"
+
+    def load(self, parameters: str = "") -> None:
+        self.machine.must(f"insmod /lib/modules/$(uname -r)/extra/luo_edu.ko {parameters}")
+
+    def read(self, name: str) -> str:
+        return self.machine.must(f"cat {self.device}/edu/{name}").strip()
+
+    def write(self, name: str, value: object) -> None:
+        self.machine.must(f"echo {value} >{self.device}/edu/{name}")
+
+    def refuses(self, name: str, value: object) -> str:
+        done = self.machine.ssh(f"echo {value} >{self.device}/edu/{name}")
+        assert done.returncode != 0
+        return done.stderr
+
+    def copy(self, direction: str) -> None:
+        before = int(self.read("interrupts"))
+        self.write("dma", direction)
+        self.machine.must(f"until grep -q idle {self.device}/edu/dma; do sleep 0.02; done")
+        assert int(self.read("interrupts")) == before + 1
+
+    @property
+    def buffer(self) -> bytes:
+        return self.machine.get(f"{self.device}/edu/buffer")
+
+    @buffer.setter
+    def buffer(self, content: bytes) -> None:
+        self.machine.must(f"cat >{self.device}/edu/buffer", stdin=content)
+
+    def fill(self) -> bytes:
+        """Put random bytes into the device, and zeros into memory."""
+        content = os.urandom(BUFFER)
+        self.buffer = content
+        self.copy("to-device")
+        self.buffer = bytes(BUFFER)
+        return content
+
+    def listed(self, name: str = "state") -> str:
+        """Return what the class says of it; nothing if it is not there."""
+        return self.machine.ssh(f"cat {self.node}/{name}").stdout.strip()
+
+    def config(self, offset: int) -> int:
+        raw = self.machine.get(f"{self.device}/config")
+        return int.from_bytes(raw[offset : offset + 4], "little")
+
+    def set_config(self, offset: int, value: int, size: int = 4) -> None:
+        path = f"{self.device}/config"
+        self.machine.must(
+            f"dd of={path} bs=1 seek={offset} conv=notrunc 2>/dev/null",
+            stdin=value.to_bytes(size, "little"),
+        )
+
+    def in_debugfs(self) -> str:
+        lines = self.machine.must("cat /sys/kernel/debug/luo/pci").splitlines()
+        return next((line for line in lines if line.startswith(self.slot)), "")
+
+
+Boot = Callable[..., Edu]
+
+
+def state(machine: Machine) -> str:
+    return machine.must("cat /sys/kernel/liveupdate/state").strip()
+
+
+def move(machine: Machine, event: int) -> None:
+    code = f"import fcntl; fcntl.ioctl(open('/dev/liveupdate', 'rb+', 0), 0xBA00 + {event})"
+    machine.must(f'python3 -c "{code}"')
+
+
+def jump(machine: Machine, kernel: str, more: str = "") -> None:
+    """Kexec in whatever state it is, and wait for the new kernel."""
+    assert machine.built is not None
+    release = machine.built.kernels[kernel].release
+    before = machine.boot_id()
+    machine.put(_JUMP.encode(), "/root/jump.py")
+    with contextlib.suppress(LabError):
+        done = machine.ssh(f"python3 /root/jump.py {release} '{more}'", timeout=20)
+        assert "Error" not in done.stderr, done.stderr
+    machine.wait_ready(before, 90)
+    assert machine.must("uname -r").strip() == release
+
+
+@pytest.fixture
+def boot(cold: Machine) -> Iterator[Boot]:
+    """Boot a machine with an edu device, and load its driver."""
+
+    def start(
+        qemu: tuple[str, ...] = EDU, extra: str = "", slot: str = SLOT, parameters: str = ""
+    ) -> Edu:
+        cold.qemu = qemu
+        cold.boot(extra=extra)
+        edu = Edu(cold, slot)
+        edu.load(parameters)
+        return edu
+
+    yield start
+    if cold.running():
+        log = cold.must("dmesg")
+        assert "WARNING:" not in log, log
+        assert "BUG:" not in log, log
+
+
+def test_a_device_works_on_through_two_updates(boot: Boot) -> None:
+    """Its registers stay, and a copy begun in one kernel lands in the next."""
+    edu = boot()
+    machine = edu.machine
+    assert edu.listed() == "registered"
+    for number, kernel in ((5, "new"), (10, "old")):
+        edu.write("liveness", 0x1234 + number)
+        edu.write("factorial", number)
+        kept = edu.read("liveness"), edu.read("factorial")
+        content = edu.fill()
+        edu.write("dma_at_shutdown", 1)
+
+        move(machine, PREPARE)
+        assert edu.listed() == "prepared"
+        # Until it is frozen it is used as ever.
+        edu.copy("to-device")
+        edu.copy("from-device")
+        edu.buffer = content
+        edu.copy("to-device")
+        edu.buffer = bytes(BUFFER)
+        jump(machine, kernel)
+
+        # Nobody has touched it yet: it runs, and no address has changed.
+        assert state(machine) == "updated"
+        assert edu.listed() == "incoming"
+        assert edu.listed("driver_name") == "luo_edu"
+        assert edu.config(COMMAND) & MASTER
+        assert f"{SLOT}: luo: came over alive" in machine.must("dmesg")
+        edu.load()
+        assert edu.read("alive") == "1"
+        assert edu.listed() == "claimed"
+        assert (edu.read("liveness"), edu.read("factorial")) == kept
+        assert edu.read("dma") == "idle"
+        assert edu.buffer == content
+        # The copy took longer than what was left of the old kernel.
+        times = "/sys/kernel/liveupdate/times"
+        khz, left = (int(machine.must(f"cat {times}/{n}")) for n in ("tsc_khz", "jump"))
+        assert 0 < left - int(edu.read("dma_begun")) < COPY_SECONDS * khz * 1000
+        # And its interrupt, which came when nobody listened, was found.
+        assert edu.read("interrupts") == "1"
+
+        move(machine, FINISH)
+        assert edu.listed() == "registered"
+        assert (edu.read("liveness"), edu.read("factorial")) == kept
+        assert edu.buffer == content
+
+
+def test_a_cancelled_update_gives_the_device_back(boot: Boot) -> None:
+    edu = boot()
+    machine = edu.machine
+    for moves in ((PREPARE,), (PREPARE, FREEZE)):
+        content = edu.fill()
+        for event in moves:
+            move(machine, event)
+        if FREEZE in moves:
+            assert edu.listed() == "frozen"
+            assert "busy" in edu.refuses("factorial", 4)
+            assert "busy" in edu.refuses("dma", "from-device")
+        move(machine, CANCEL)
+        assert edu.listed() == "registered"
+        edu.write("factorial", 4)
+        assert edu.read("factorial") == "24"
+        edu.copy("from-device")
+        assert edu.buffer == content
+    # Nothing was handed over, so a kexec resets it.
+    jump(machine, "new")
+    assert edu.listed() == ""
+    assert not edu.config(COMMAND) & MASTER
+    edu.load()
+    assert edu.read("alive") == "0"
+    assert edu.read("factorial") == "1"
+    edu.copy("from-device")
+
+
+def test_a_device_that_takes_no_part_is_reset_as_ever(boot: Boot) -> None:
+    edu = boot(parameters="participate=0")
+    machine = edu.machine
+    assert edu.listed() == ""
+    assert edu.in_debugfs().endswith("driver=luo_edu state=reset")
+    edu.write("liveness", 0x55)
+    edu.write("factorial", 5)
+    edu.fill()
+    edu.write("dma_at_shutdown", 1)
+    move(machine, PREPARE)
+    jump(machine, "new")
+    assert state(machine) == "updated"
+    assert edu.listed() == ""
+    assert not edu.config(COMMAND) & MASTER
+    edu.load()
+    assert edu.listed() == "registered"
+    assert edu.read("alive") == "0"
+    assert edu.read("liveness") == "0xffffffff"
+    assert edu.read("factorial") == "1"
+    assert edu.buffer == bytes(BUFFER)
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("echo {slot} >{device}/driver/unbind", "lets go while an update is under way"),
+        ("echo 1 >{device}/remove", "lets go while an update is under way"),
+    ],
+    ids=["unbound", "removed"],
+)
+def test_an_update_ends_with_the_device_it_counts_on(boot: Boot, way: str, said: str) -> None:
+    edu = boot()
+    machine = edu.machine
+    for event in (PREPARE, FREEZE):
+        move(machine, event)
+        if event == FREEZE:
+            machine.must(way.format(slot=SLOT, device=edu.device))
+    assert state(machine) == "normal"
+    assert edu.listed() == ""
+    assert said in machine.must("dmesg")
+    # It comes back, and takes part again.
+    machine.must("echo 1 >/sys/bus/pci/rescan")
+    machine.ssh(f"echo {SLOT} >/sys/bus/pci/drivers/luo_edu/bind")
+    assert edu.listed() == "registered"
+    content = edu.fill()
+    move(machine, PREPARE)
+    assert "in use" in machine.ssh("rmmod luo_edu").stderr
+    jump(machine, "new")
+    edu.load()
+    assert edu.read("alive") == "1"
+    edu.copy("from-device")
+    assert edu.buffer == content
+    # The driver may go before the update is finished.
+    machine.must("rmmod luo_edu")
+    assert edu.listed() == "claimed"
+    assert not edu.config(COMMAND) & MASTER
+    edu.load()
+    assert edu.read("alive") == "0"
+    move(machine, FINISH)
+    assert edu.listed() == "registered"
+
+
+def test_a_device_that_nobody_claims_is_stopped_at_finish(boot: Boot) -> None:
+    edu = boot()
+    machine = edu.machine
+    move(machine, PREPARE)
+    jump(machine, "new")
+    assert edu.listed() == "incoming"
+    assert edu.config(COMMAND) & MASTER
+    move(machine, FINISH)
+    assert edu.listed() == ""
+    assert not edu.config(COMMAND) & MASTER
+    assert "no driver has claimed it, its DMA is stopped" in machine.must("dmesg")
+    edu.load()
+    assert edu.read("alive") == "0"
+    edu.copy("to-device")
+
+
+def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None:
+    """Each lies in wait before luo.ko is loaded in the new kernel."""
+    edu = boot()
+    machine = edu.machine
+
+    def addresses() -> None:
+        edu.set_config(BAR0, edu.config(BAR0) + (1 << 20))
+
+    def mastering() -> None:
+        edu.set_config(COMMAND, edu.config(COMMAND) & 0xFFFF & ~MASTER, 2)
+
+    def gone() -> None:
+        machine.must(f"echo 1 >{edu.device}/remove")
+
+    for kernel, change, reason in (
+        ("new", addresses, "its addresses have changed"),
+        ("old", mastering, "it was switched off on the way"),
+        ("new", gone, "it is gone"),
+    ):
+        edu.write("factorial", 6)
+        move(machine, PREPARE)
+        jump(machine, kernel, " luo.noload")
+        was = edu.config(BAR0)
+        change()
+        machine.must("insmod /lib/modules/$(uname -r)/extra/luo.ko")
+        assert state(machine) == "updated"
+        assert edu.listed() == "lost"
+        assert edu.listed("reason") == reason
+        assert f"pci-{SLOT}: lost on the way: {reason}" in machine.must("dmesg")
+        if change is gone:
+            machine.must("echo 1 >/sys/bus/pci/rescan")
+        edu.set_config(BAR0, was)
+        edu.load()
+        assert edu.read("alive") == "0"
+        assert edu.read("factorial") == "1"
+        assert edu.listed() == "lost"
+        move(machine, FINISH)
+        assert edu.listed() == "registered"
+        edu.copy("to-device")
+
+
+BEHIND = (
+    "-device", "pci-bridge,id=bridge,chassis_nr=1,addr=0x10",
+    "-device", "edu,bus=bridge,addr=1,dma_mask=0xffffffff",
+)  # fmt: skip
+IOMMU = ("-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu", *EDU)
+
+
+@pytest.mark.parametrize(
+    ("qemu", "extra", "slot", "reason"),
+    [
+        (BEHIND, "", "0000:01:01.0", "it is behind a bridge"),
+        (IOMMU, "intel_iommu=on", SLOT, "an IOMMU translates its addresses"),
+    ],
+    ids=["bridge", "iommu"],
+)
+def test_a_device_that_cannot_is_refused_by_name(
+    boot: Boot, qemu: tuple[str, ...], extra: str, slot: str, reason: str
+) -> None:
+    edu = boot(qemu, extra, slot)
+    machine = edu.machine
+    assert edu.listed() == "refused"
+    assert edu.listed("reason") == reason
+    assert int(edu.listed("result")) == -errno.EOPNOTSUPP
+    assert f"luo_edu {slot}: luo: takes no part in live updates: {reason}" in machine.must("dmesg")
+    assert edu.in_debugfs().endswith(f"driver=luo_edu state=refused ({reason})")
+    # It works as ever, and hinders no update.
+    edu.write("factorial", 5)
+    edu.copy("to-device")
+    move(machine, PREPARE)
+    assert edu.listed() == "refused"
+    jump(machine, "new")
+    assert state(machine) == "updated"
+    assert edu.listed() == ""
+    edu.load()
+    assert edu.listed() == "refused"
+    assert edu.read("alive") == "0"
+    assert edu.read("factorial") == "1"
+    move(machine, FINISH)
+    machine.must("rmmod luo_edu")
+    assert edu.listed() == ""
+
+
+def test_an_iommu_that_passes_through_is_no_obstacle(boot: Boot, built: Built) -> None:
+    edu = boot(IOMMU, "intel_iommu=on iommu=pt")
+    machine = edu.machine
+    assert edu.listed() == "registered"
+    content = edu.fill()
+    edu.write("dma_at_shutdown", 1)
+    move(machine, PREPARE)
+    jump(machine, "new")
+    edu.load()
+    assert edu.read("alive") == "1"
+    assert edu.buffer == content
