@@ -12,6 +12,7 @@ import shlex
 import sys
 
 import cache
+import kernels
 from machine import Machine, all_running, build
 
 
@@ -31,11 +32,15 @@ def _run(args: argparse.Namespace) -> int:
     machine = Machine(args.name)
     match args.command:
         case "build":
-            built = build()
-            for name, kernel in built.kernels.items():
+            built = dict(build(prior=args.all).kernels)
+            if args.debug or args.all:
+                built |= kernels.debug()
+                kernels.modules(kernels.debug())
+            for name, kernel in built.items():
                 print(f"{name}: {kernel.release}")
         case "run":
-            machine.memory = args.memory
+            machine.memory, machine.qemu = args.memory, shlex.split(args.qemu)
+            machine.built = build(prior=args.kernel == "prior")
             machine.boot(kernel=args.kernel, extra=args.append, fresh=not args.keep_disk)
             print(f"{args.name} runs (pid {machine.running()}, ssh on 127.0.0.1:{machine.port})")
             print(f"go on with: python3 kernel/lab --name {args.name} console | ssh | stop")
@@ -76,10 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 kernel/lab", description=__doc__)
     parser.add_argument("--name", default="lab", help="which machine (%(default)s)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build what is not in the cache")
+    make = commands.add_parser("build", help="build what is not in the cache")
+    make.add_argument("--debug", action="store_true", help="the debug kernel too")
+    make.add_argument("--all", action="store_true", help="all kernels")
     run = commands.add_parser("run", help="start the machine")
-    run.add_argument("--kernel", choices=["old", "new"], default="old")
+    run.add_argument("--kernel", choices=["old", "new", "prior"], default="old")
     run.add_argument("--append", default="", help="more of the kernel's command line")
+    run.add_argument("--qemu", default="", metavar="TEXT", help="more of QEMU's arguments")
     run.add_argument("--memory", type=int, default=1024, metavar="MIB")
     run.add_argument("--keep-disk", action="store_true")
     commands.add_parser("status", help="which machines run")

@@ -75,7 +75,7 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *(str(k.image) for k in built.values()),
             *(cache.LAB / f for f in _FILES),
             base.name,
-            cache.recipe(_build_top, _install, _compile, _build_initrd, _squash),
+            cache.recipe(_build_top, _install, _compile, _build_initrd, pack, _squash),
         ),
         lambda work: _build_top(work, base, keys, built, modules, package),
     )
@@ -238,13 +238,18 @@ def _build_initrd(work: Path) -> None:
     (tree / "bin").mkdir(parents=True)
     shutil.copy2(shutil.which("busybox") or "/bin/busybox", tree / "bin/busybox")
     _write(tree / "init", (cache.LAB / "guest-initrd").read_text(), 0o755)
-    cache.run(
-        ["sh", "-c", "cd initrd && find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -10"
-         " >../initrd.img"],
-        "packing the initial RAM disk",
-        cwd=work,
-    )  # fmt: skip
+    pack(tree, work / "initrd.img")
     shutil.rmtree(tree)
+
+
+def pack(tree: Path, image: Path) -> None:
+    """Make an initial RAM disk of what lies in ``tree``; all in it is root's."""
+    cache.run(
+        ["sh", "-c", 'find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -f -10 -o "$0"',
+         image.absolute()],
+        "packing an initial RAM disk",
+        cwd=tree,
+    )  # fmt: skip
 
 
 def _squash(tree: Path, image: Path, *, level: int) -> None:

@@ -29,6 +29,7 @@ COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
 HOST_NAME = "lab-hv"
 _DISK = 64 << 20
 _ASK = 10.0
+_PORT = "@PORT@"
 _READY = re.compile(r"lab: ready: \S+ boot ([0-9a-f-]{36})")
 
 
@@ -122,48 +123,74 @@ class Machine:
                 "making the machine's disk",
                 env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
             )
-        for path in (*self.serial, self.monitor, self.folder / "pid", self.folder / "ttyS0.log"):
-            path.unlink(missing_ok=True)
-        for _ in range(5):
-            (self.folder / "port").write_text(str(_free_port()))
-            if self._start(built, kernel, extra):
-                break
-        else:
-            raise cache.LabError("QEMU could not be started:\n" + self._qemu_said())
+        self._launch(
+            "-kernel", built.kernels[kernel].image, "-initrd", built.images.initrd,
+            "-append", f"{COMMAND_LINE} {extra}".strip(),
+            "-drive", f"file={built.images.base},format=raw,if=virtio,readonly=on,file.locking=off",
+            "-drive", f"file={built.images.top},format=raw,if=virtio,readonly=on,file.locking=off",
+            "-drive", f"file={disk},format=raw,if=virtio",
+            "-device", "virtio-rng-pci",
+            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{_PORT}-:22",
+            "-device", "virtio-net-pci,netdev=net",
+            "-no-shutdown",
+        )  # fmt: skip
         self.wait_ready("", wait)
         faults = [line for line in self.log().splitlines() if line.startswith("lab: FAULT")]
         if faults:
             raise cache.LabError(f"{faults[0]}\n(the machine {self.name} goes on, to look into)")
 
-    def _start(self, built: Built, kernel: str, extra: str) -> bool:
+    def run_static(
+        self, kernel: kernels.Kernel, initrd: Path, *, append: str = "", wait: float = 600
+    ) -> str:
+        """Run a kernel on an initial RAM disk alone; return everything that it printed.
+
+        There is no disk, no network and no ssh, only /init in ``initrd`` (see
+        ``images.pack``). It ends by switching off; after ``wait`` seconds it is ended.
+        """
+        if self.running():
+            raise cache.LabError(f"the machine {self.name} runs already")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self._launch(
+            "-kernel", kernel.image, "-initrd", initrd,
+            "-append", f"{COMMAND_LINE} {append}".strip(), "-no-reboot",
+        )  # fmt: skip
+        end = time.monotonic() + wait
+        while self.running() and time.monotonic() < end:
+            time.sleep(0.1)
+        self.stop()
+        return self.log()
+
+    def _launch(self, *what: str | Path) -> None:
+        """Start QEMU in the background with ``what``, in which @PORT@ is a free one."""
+        for path in (*self.serial, self.monitor, self.folder / "pid", self.folder / "ttyS0.log"):
+            path.unlink(missing_ok=True)
+        for _ in range(5):
+            port = str(_free_port())
+            (self.folder / "port").write_text(port)
+            if self._start([str(w).replace(_PORT, port) for w in what]):
+                return
+        raise cache.LabError("QEMU could not be started:\n" + self._qemu_said())
+
+    def _start(self, what: Sequence[str]) -> bool:
         s0, s1 = self.serial
-        images = built.images
         command = [
             "qemu-system-x86_64", "-name", f"luo-lab-{self.name}",
-            "-nodefaults", "-no-user-config", "-display", "none", "-no-shutdown",
+            "-nodefaults", "-no-user-config", "-display", "none",
             "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1",
-            "-m", f"{self.memory}M",
-            "-kernel", built.kernels[kernel].image, "-initrd", images.initrd,
-            "-append", f"{COMMAND_LINE} {extra}".strip(),
-            "-drive", f"file={images.base},format=raw,if=virtio,readonly=on,file.locking=off",
-            "-drive", f"file={images.top},format=raw,if=virtio,readonly=on,file.locking=off",
-            "-drive", f"file={self.folder / 'disk'},format=raw,if=virtio",
-            "-device", "virtio-rng-pci",
-            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
-            "-device", "virtio-net-pci,netdev=net",
+            "-m", f"{self.memory}M", *what,
             "-chardev", f"socket,id=s0,path={s0},server=on,wait=off,"
                         f"logfile={self.folder / 'ttyS0.log'}",
             "-serial", "chardev:s0",
             "-chardev", f"socket,id=s1,path={s1},server=on,wait=off", "-serial", "chardev:s1",
             "-monitor", f"unix:{self.monitor},server=on,wait=off",
-            "-pidfile", self.folder / "pid", "-daemonize", *self.qemu,
+            "-pidfile", str(self.folder / "pid"), "-daemonize", *self.qemu,
         ]  # fmt: skip
         with (self.folder / "qemu.log").open("wb") as log:
             try:
                 done = subprocess.run(
-                    [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    check=False,
-                )  # fmt: skip
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+                )
             except FileNotFoundError as error:
                 raise cache.LabError(
                     "QEMU is missing. As root: apt-get install qemu-system-x86"

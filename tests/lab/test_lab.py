@@ -175,7 +175,7 @@ def test_a_failed_download_says_so(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import cache, source\n"
-        "try: source.version()\n"
+        "try: source.version('linux-source-7.3')\n"
         "except cache.LabError as error: print(error); sys.exit(7)\n"
     )
     done = subprocess.run(
