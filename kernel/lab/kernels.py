@@ -38,7 +38,7 @@ class _Flavour:
 
 _BASE = cache.LAB / "kernel.config"
 _UPDATE = _Flavour("linux-source-7.3", ("old", "new"), (_BASE,))
-_PRIOR = _Flavour("linux-source-7.2", ("prior",), (_BASE,))
+_PRIOR = _Flavour("linux-source-7.2", ("prior",), (_BASE, cache.LAB / "prior.config"))
 _DEBUG = _Flavour("linux-source-7.3", ("debug",), (_BASE, cache.LAB / "debug.config"))
 
 

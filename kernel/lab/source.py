@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Gets the kernel's source through apt, whose signatures are checked.
+"""Gets kernels' packages through apt, whose signatures are checked.
 
-apt runs with a private configuration beside the host's own: its lists and
-archives lie in the cache, its one source is the backports suite on the mirror
-that the host uses already. No host is named here.
+apt runs with private configurations beside the host's own, one for each suite:
+lists and archives lie in the cache, and the one source is the mirror that the
+host uses already. No host is named here. Nothing is installed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cache
 
-SUITE = "trixie-backports"
+_SUITE = "trixie-backports"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FRESH = 12 * 3600
 
@@ -35,14 +35,14 @@ def mirror() -> str:
     )
 
 
-def version(package: str) -> str:
+def version(package: str, suite: str = _SUITE) -> str:
     """Return its version on the mirror today; the last known one if the mirror can't be asked."""
     with cache.locked("apt"):
-        return _version(package)
+        return _version(package, suite)
 
 
-def _version(package: str) -> str:
-    folder = _private()
+def _version(package: str, suite: str) -> str:
+    folder = _private(suite)
     known = folder / f"version-{package}"
     if known.exists() and time.time() - known.stat().st_mtime < _FRESH:
         return known.read_text()
@@ -51,7 +51,7 @@ def _version(package: str) -> str:
         text = _apt(folder, "apt-cache", "policy", package, what=f"looking for {package}")
         found = [w.split()[1] for w in text.splitlines() if w.strip().startswith("Candidate:")]
         if not found or found[0] == "(none)":
-            raise cache.LabError(f"{SUITE} has no {package} on this mirror")
+            raise cache.LabError(f"{suite} has no {package} on this mirror")
     except cache.LabError as error:
         if known.exists():
             cache.say(f"{error}\nlab: going on with {known.read_text()}, built before")
@@ -61,9 +61,25 @@ def _version(package: str) -> str:
     return found[0]
 
 
-def unpack(package: str, wanted: str, folder: Path) -> Path:
-    """Download its version ``wanted`` and unpack it into ``folder``; return the tree."""
-    private = _private()
+def needs(package: str, wanted: str, suite: str) -> list[str]:
+    """Return the packages that version ``wanted`` depends on; no alternatives of one another."""
+    text = _apt(
+        _private(suite),
+        "apt-cache",
+        "show",
+        "--no-all-versions",
+        f"{package}={wanted}",
+        what=f"looking into {package}",
+    )
+    lines = [line for line in text.splitlines() if line.startswith("Depends: ")]
+    words = lines[0].removeprefix("Depends: ").split(",") if lines else []
+    return [word.split()[0] for word in words]
+
+
+def download(package: str, wanted: str, folder: Path, suite: str = _SUITE) -> Path:
+    """Download its version ``wanted`` into ``folder``; return the file."""
+    private = _private(suite)
+    before = set(folder.glob("*.deb"))
     cache.say(f"downloading {package} {wanted}")
     try:
         _apt(
@@ -77,9 +93,16 @@ def unpack(package: str, wanted: str, folder: Path) -> Path:
         )
     except cache.LabError:
         # The mirror may have another release by now: ask it when this is repeated.
-        (private / f"version-{package}").unlink(missing_ok=True)
+        for known in private.glob("version-*"):
+            known.unlink(missing_ok=True)
         raise
-    (downloaded,) = folder.glob("*.deb")
+    (downloaded,) = set(folder.glob("*.deb")) - before
+    return downloaded
+
+
+def unpack(package: str, wanted: str, folder: Path) -> Path:
+    """Download its version ``wanted`` and unpack it into ``folder``; return the tree."""
+    downloaded = download(package, wanted, folder)
     cache.run(["dpkg-deb", "-x", downloaded, folder / "package"], "unpacking the package")
     downloaded.unlink()
     (archive,) = (folder / "package/usr/src").glob("linux-source-*.tar.xz")
@@ -94,11 +117,11 @@ def unpack(package: str, wanted: str, folder: Path) -> Path:
     return tree
 
 
-def _private() -> Path:
-    folder = cache.root() / "apt"
+def _private(suite: str) -> Path:
+    folder = cache.root() / "apt" / suite
     for part in ("lists/partial", "archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
     (folder / "apt.conf").write_text(
         f'Dir::State::lists "{folder}/lists";\n'
         f'Dir::Cache "{folder}";\n'
