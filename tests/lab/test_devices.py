@@ -20,6 +20,8 @@ COPY_SECONDS = 0.1
 BUFFER = 2048
 COMMAND, BAR0 = 0x04, 0x10
 MASTER = 0x4
+ELSEWHERE = 0xD0000000
+"""An address where the machine has nothing."""
 
 _JUMP = """
 import sys
@@ -261,7 +263,7 @@ def test_an_update_ends_with_the_device_it_counts_on(boot: Boot, way: str, said:
     assert edu.listed() == "registered"
     content = edu.fill()
     move(machine, PREPARE)
-    assert "in use" in machine.ssh("rmmod luo_edu").stderr
+    assert machine.ssh("rmmod luo_edu").returncode != 0
     jump(machine, "new")
     edu.load()
     assert edu.read("alive") == "1"
@@ -299,7 +301,7 @@ def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None
     machine = edu.machine
 
     def addresses() -> None:
-        edu.set_config(BAR0, edu.config(BAR0) + (1 << 20))
+        edu.set_config(BAR0, ELSEWHERE)
 
     def mastering() -> None:
         edu.set_config(COMMAND, edu.config(COMMAND) & 0xFFFF & ~MASTER, 2)
@@ -324,7 +326,8 @@ def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None
         assert f"pci-{SLOT}: lost on the way: {reason}" in machine.must("dmesg")
         if change is gone:
             machine.must("echo 1 >/sys/bus/pci/rescan")
-        edu.set_config(BAR0, was)
+        if change is addresses:
+            edu.set_config(BAR0, was)
         edu.load()
         assert edu.read("alive") == "0"
         assert edu.read("factorial") == "1"
