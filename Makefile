@@ -41,7 +41,7 @@ types: $(VENV)/ready-dev
 
 test: packages
 	@$(MAKE) -s --no-print-directory lint types
-	$(PY) kernel/lab build
+	$(PY) kernel/lab build --all
 	$(PY) tests/run.py --lab unit console contract lab bench
 
 lab: packages

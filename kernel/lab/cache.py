@@ -21,6 +21,7 @@ KERNEL = LAB.parent
 CHECKOUT = KERNEL.parent
 _STAMP = ".complete"
 _KEEP = 6
+_KEEP_SMALL = {"module": 24}
 _PR_SET_PDEATHSIG = 1
 _locks: list[int] = []
 _libc = ctypes.CDLL(None)
@@ -79,7 +80,9 @@ def make(kind: str, name: str, build: Callable[[Path], None]) -> Path:
 def _forget(kind: str) -> None:
     """Throw away what has not been asked for longest; a few stay, for other checkouts."""
     stamps = list(root().glob(f"{kind}-*/{_STAMP}"))
-    for stamp in sorted(stamps, key=lambda s: s.stat().st_mtime, reverse=True)[_KEEP:]:
+    for stamp in sorted(stamps, key=lambda s: s.stat().st_mtime, reverse=True)[
+        _KEEP_SMALL.get(kind, _KEEP) :
+    ]:
         stamp.unlink()
         shutil.rmtree(stamp.parent)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Mapping
@@ -67,9 +68,11 @@ def modules(built: Mapping[str, Kernel]) -> dict[str, Path]:
         raise cache.LabError("kernel/Kbuild is missing: there is no module to build")
     files = [f for f in sorted(kernel.rglob("*")) if _is_source(f)]
     parts = [p for f in files for p in (str(f.relative_to(kernel)), f)]
-    name = cache.key(*parts, *(str(k.build) for k in built.values()), cache.recipe(_modules))
-    folder = cache.make("module", name, lambda work: _modules(work, built, files))
-    return {n: folder / n for n in built}
+    made = {}
+    for n, k in built.items():
+        name = cache.key(*parts, str(k.build), cache.recipe(_modules))
+        made[n] = cache.make("module", name, functools.partial(_modules, kernel=k, files=files))
+    return made
 
 
 def _is_source(path: Path) -> bool:
@@ -81,20 +84,18 @@ def _is_source(path: Path) -> bool:
     )
 
 
-def _modules(work: Path, built: Mapping[str, Kernel], files: list[Path]) -> None:
-    for n, k in built.items():
-        copy = work / n
-        for f in files:
-            target = copy / f.relative_to(cache.KERNEL)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(f, target)
-        text = cache.run(
-            ["make", "-C", k.build, f"M={copy}", "W=1", "modules", f"-j{_jobs()}"],
-            f"building the modules for {k.release}",
-        )
-        warnings = [line for line in text.splitlines() if "warning:" in line.lower()]
-        if warnings:
-            raise cache.LabError("the modules build with warnings:\n" + "\n".join(warnings))
+def _modules(work: Path, kernel: Kernel, files: list[Path]) -> None:
+    for f in files:
+        target = work / f.relative_to(cache.KERNEL)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(f, target)
+    text = cache.run(
+        ["make", "-C", kernel.build, f"M={work}", "W=1", "modules", f"-j{_jobs()}"],
+        f"building the modules for {kernel.release}",
+    )
+    warnings = [line for line in text.splitlines() if "warning:" in line.lower()]
+    if warnings:
+        raise cache.LabError("the modules build with warnings:\n" + "\n".join(warnings))
 
 
 def _built(kind: str, flavour: _Flavour) -> dict[str, Kernel]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The DKMS package on Debian's own kernels, which have no handover: it builds, and says so."""
+"""The DKMS package: the whole module, or one that says that the kernel has no handover."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import images
 import pytest
 import stock
 from kernels import Kernel
-from machine import Machine
+from machine import Built, Machine
 
 KERNEL = Path(__file__).parents[2] / "kernel"
 # Those of the release that runs here: its compiler is the one they were built with.
 DEBIAN = platform.freedesktop_os_release()["VERSION_CODENAME"]
+ENVIRONMENT = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
 _INIT = """#!/bin/busybox sh
 /bin/busybox mkdir /proc
@@ -35,14 +36,8 @@ def test_a_stock_kernel_gets_a_module_that_refuses(suite: str, tmp_path: Path) -
     kernel = stock.stock(suite)
     assert "CONFIG_KEXEC_HANDOVER=y" not in kernel.config.read_text().splitlines()
     module = dkms_build(kernel, tmp_path)
-    about = subprocess.run(
-        ["modinfo", "-F", "vermagic", module],
-        env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert about.stdout.split()[0] == kernel.release
+    assert modinfo(module, "vermagic").split()[0] == kernel.release
+    assert modinfo(module, "luo_compatible") == ""
 
     log = load(kernel, module, tmp_path)
     assert f"Linux version {kernel.release}" in log
@@ -50,6 +45,25 @@ def test_a_stock_kernel_gets_a_module_that_refuses(suite: str, tmp_path: Path) -
     assert "insmod: can't insert '/luo.ko': Operation not supported" in log
     assert f"insmod: exit {errno.EOPNOTSUPP}\n0\n" in log.replace("\r", "")
     assert "Call Trace" not in log
+
+
+def test_a_kernel_with_handover_gets_the_whole_module(built: Built, tmp_path: Path) -> None:
+    kernel = built.kernels["new"]
+    module = dkms_build(kernel, tmp_path)
+    assert modinfo(module, "vermagic").split()[0] == kernel.release
+    assert modinfo(module, "luo_compatible").startswith("luo-")
+
+
+def modinfo(module: Path, field: str) -> str:
+    """Return one line of what the module's file says about itself."""
+    done = subprocess.run(
+        ["modinfo", "-F", field, module],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 def dkms_build(kernel: Kernel, folder: Path) -> Path:
@@ -62,7 +76,7 @@ def dkms_build(kernel: Kernel, folder: Path) -> Path:
         command += [f"--{name}", folder / name]
     done = subprocess.run(
         [str(c) for c in command],
-        env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
