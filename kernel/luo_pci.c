@@ -34,6 +34,7 @@
 #include <linux/kexec_handover.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/pm_runtime.h>
 #include <linux/string.h>
 
 #include "luo_pci_internal.h"
@@ -299,6 +300,8 @@ static int luo_pci_prepare_one(struct luo_pci_device *dev)
 	luo_pci_out->nr++;
 	strscpy(ser->compatible, dev->ops->compatible);
 	strscpy(ser->driver, dev->driver);
+	/* Awake from here to cancel or jump: shutdown would wake it anyway. */
+	pm_runtime_get_sync(&dev->pdev->dev);
 	luo_pci_read(dev->pdev, ser);
 
 	memset(dev->steps, 0, sizeof(dev->steps));
@@ -377,6 +380,7 @@ static void luo_pci_cancel(struct luo_subsystem *sub, u64 data)
 			dev->ops->cancel(dev->pdev, dev->ser->data);
 		WRITE_ONCE(dev->ser, NULL);
 		luo_pci_step_done(dev, LUO_PCI_CANCEL, began, 0);
+		pm_runtime_put(&dev->pdev->dev);
 		module_put(dev->pdev->dev.driver->owner);
 	}
 	kho_unpreserve_free(luo_pci_out);

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -123,6 +125,27 @@ def jump(machine: Machine, kernel: str, more: str = "") -> None:
     assert machine.must("uname -r").strip() == release
 
 
+def plug(machine: Machine, command: str) -> None:
+    """Tell QEMU to take a device away or to bring one, as a hand would."""
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(str(machine.monitor))
+        monitor.settimeout(10)
+        prompt = b"(qemu) "
+        said = b""
+        monitor.sendall(command.encode() + b"\n")
+        while said.count(prompt) < 2:
+            said += monitor.recv(4096)
+    assert b"Error" not in said, said
+
+
+def eventually(machine: Machine, test: str) -> None:
+    """Wait until a shell test holds."""
+    end = time.monotonic() + 20
+    while machine.ssh(f"test {test}").returncode:
+        assert time.monotonic() < end, test
+        time.sleep(0.2)
+
+
 @pytest.fixture
 def boot(cold: Machine) -> Iterator[Boot]:
     """Boot a machine with an edu device, and load its driver."""
@@ -143,9 +166,10 @@ def boot(cold: Machine) -> Iterator[Boot]:
         assert "BUG:" not in log, log
 
 
-def test_a_device_works_on_through_two_updates(boot: Boot) -> None:
+@pytest.mark.parametrize("extra", ["", "pci=nomsi"], ids=["messages", "line"])
+def test_a_device_works_on_through_two_updates(boot: Boot, extra: str) -> None:
     """Its registers stay, and a copy begun in one kernel lands in the next."""
-    edu = boot()
+    edu = boot(extra=extra)
     machine = edu.machine
     assert edu.listed() == "registered"
     for number, kernel in ((5, "new"), (10, "old")):
@@ -197,6 +221,12 @@ def test_a_cancelled_update_gives_the_device_back(boot: Boot) -> None:
         content = edu.fill()
         for event in moves:
             move(machine, event)
+        machine.must("udevadm settle")
+        told = machine.must(f"udevadm info -q property -p {edu.node}").splitlines()
+        assert "LUO_KIND=pci" in told
+        assert f"LUO_NAME={SLOT}" in told
+        assert f"LUO_STATE={'frozen' if FREEZE in moves else 'prepared'}" in told
+        assert "LUO_DRIVER=luo_edu" in told
         if FREEZE in moves:
             assert edu.listed() == "frozen"
             assert "busy" in edu.refuses("factorial", 4)
@@ -239,25 +269,27 @@ def test_a_device_that_takes_no_part_is_reset_as_ever(boot: Boot) -> None:
     assert edu.buffer == bytes(BUFFER)
 
 
-@pytest.mark.parametrize(
-    ("way", "said"),
-    [
-        ("echo {slot} >{device}/driver/unbind", "lets go while an update is under way"),
-        ("echo 1 >{device}/remove", "lets go while an update is under way"),
-    ],
-    ids=["unbound", "removed"],
-)
-def test_an_update_ends_with_the_device_it_counts_on(boot: Boot, way: str, said: str) -> None:
+@pytest.mark.parametrize("way", ["unbound", "removed", "pulled out"])
+def test_an_update_ends_with_the_device_it_counts_on(boot: Boot, way: str) -> None:
     edu = boot()
     machine = edu.machine
-    for event in (PREPARE, FREEZE):
-        move(machine, event)
-        if event == FREEZE:
-            machine.must(way.format(slot=SLOT, device=edu.device))
+    move(machine, PREPARE)
+    if way == "unbound":
+        machine.must(f"echo {SLOT} >{edu.device}/driver/unbind")
+    elif way == "removed":
+        move(machine, FREEZE)
+        machine.must(f"echo 1 >{edu.device}/remove")
+    else:
+        plug(machine, "device_del edu")
+        eventually(machine, f"! -e {edu.device}")
     assert state(machine) == "normal"
     assert edu.listed() == ""
-    assert said in machine.must("dmesg")
+    said = machine.must("dmesg")
+    assert f"{SLOT}: luo: its driver lets go while an update is under way" in said
     # It comes back, and takes part again.
+    if way == "pulled out":
+        plug(machine, "device_add " + EDU[1])
+        eventually(machine, f"-e {edu.node}")
     machine.must("echo 1 >/sys/bus/pci/rescan")
     machine.ssh(f"echo {SLOT} >/sys/bus/pci/drivers/luo_edu/bind")
     assert edu.listed() == "registered"
@@ -335,6 +367,36 @@ def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None
         move(machine, FINISH)
         assert edu.listed() == "registered"
         edu.copy("to-device")
+
+
+def test_another_device_in_its_place_is_not_taken_for_it(boot: Boot) -> None:
+    edu = boot()
+    machine = edu.machine
+    move(machine, PREPARE)
+    # One that comes now takes part from the next update on.
+    plug(machine, "device_add edu,id=late,addr=0x11,dma_mask=0xffffffff")
+    late = Edu(machine, "0000:00:11.0")
+    eventually(machine, f"-e {late.node}")
+    assert (edu.listed(), late.listed()) == ("prepared", "registered")
+    jump(machine, "new", " luo.noload")
+
+    plug(machine, "device_del edu")
+    eventually(machine, f"! -e {edu.device}")
+    plug(machine, "device_add virtio-rng-pci,id=other,addr=0x10")
+    eventually(machine, f"-e {edu.device}")
+    machine.must("insmod /lib/modules/$(uname -r)/extra/luo.ko")
+    assert edu.listed() == "lost"
+    assert edu.listed("reason") == "another device is in its place"
+    assert late.listed() == ""
+    edu.load()
+    assert late.read("alive") == "0"
+    assert late.listed() == "registered"
+    was = edu.config(COMMAND)
+    move(machine, FINISH)
+    # What sits there now has a driver, and loses nothing.
+    assert edu.listed() == ""
+    assert edu.config(COMMAND) == was
+    assert was & MASTER
 
 
 BEHIND = (
