@@ -8,6 +8,7 @@ for the simulated orchestrator the very same class is called in process.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -133,10 +134,102 @@ class Agent:
 
     # Files.
 
-    def memfd(self, name: str, size: int = 0) -> int:
-        fd = self._mine(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+    def memfd(self, name: str, size: int = 0, flags: int = 0) -> int:
+        flags |= os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        fd = self._mine(os.memfd_create(name, flags))
         os.ftruncate(fd, size)
         return fd
+
+    def huge(self, name: str, size: int) -> int:
+        """Make a file of huge pages with a byte in each; ``size`` is a multiple of 2 MiB."""
+        fd = self.memfd(name, size)
+        with mmap.mmap(fd, size) as memory:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+            for at in range(0, size, 2 << 20):
+                memory[at] = 7
+        return fd
+
+    def huge_pages(self) -> int:
+        """Return how many KiB of shared memory are huge pages, on the whole machine."""
+        return _meminfo()["ShmemHugePages"]
+
+    def data(self, fd: int) -> list[tuple[int, int]]:
+        """Return the runs of a file that are no holes, as (begin, end)."""
+        runs, at = [], 0
+        while True:
+            try:
+                begin = os.lseek(fd, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                os.lseek(fd, 0, os.SEEK_SET)
+                return runs
+            at = os.lseek(fd, begin, os.SEEK_HOLE)
+            runs.append((begin, at))
+
+    def punch(self, fd: int, at: int, size: int) -> None:
+        self._fallocate(fd, 3, at, size)
+
+    def allocate(self, fd: int, at: int, size: int) -> None:
+        """Reserve pages without writing them."""
+        self._fallocate(fd, 1, at, size)
+
+    def _fallocate(self, fd: int, mode: int, at: int, size: int) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.fallocate(fd, mode, ctypes.c_long(at), ctypes.c_long(size)):
+            raise OSError(ctypes.get_errno(), "fallocate")
+
+    def many(self, number: int) -> list[int]:
+        """Preserve that many files of a page each, with their number in it; first and last token.
+
+        Only the kernel holds them afterwards.
+        """
+        tokens = []
+        for i in range(number):
+            fd = os.memfd_create(f"n{i}", os.MFD_CLOEXEC)
+            os.write(fd, i.to_bytes(8, "little"))
+            tokens.append(self._orchestrator.preserve(fd))
+            os.close(fd)
+        return [tokens[0], tokens[-1]]
+
+    def restore_many(self, first: int, number: int) -> int:
+        """Restore as many from this token on; return how many have their number in them."""
+        right = 0
+        for i in range(number):
+            fd = self._orchestrator.restore(first + i)
+            right += os.pread(fd, 8, 0) == i.to_bytes(8, "little")
+            os.close(fd)
+        return right
+
+    def restore_in_group(self, token: int, limit: int) -> int:
+        """Restore in a memory cgroup of ``limit`` bytes; return the errno, 0 for none."""
+        group = Path("/sys/fs/cgroup/small")
+        group.mkdir(exist_ok=True)
+        Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
+        (group / "memory.max").write_text(str(limit))
+        child = os.fork()
+        if child == 0:
+            code = 0
+            try:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+                self._orchestrator.restore(token)
+            except OSError as error:
+                code = error.errno or 255
+            finally:
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        group.rmdir()
+        return code
+
+    def push_out(self, fd: int) -> int:
+        """Push a file's pages out to swap; return how many KiB are there now."""
+        size = os.fstat(fd).st_size
+        with mmap.mmap(fd, size) as memory:
+            # Only pages that are in the page table are looked at.
+            assert len(memory[::4096]) == size // 4096
+            memory.madvise(21)  # MADV_PAGEOUT
+        about = _meminfo()
+        return about["SwapTotal"] - about["SwapFree"]
 
     def other(self, kind: str) -> int:
         """Open something that is no memfd."""
@@ -210,10 +303,7 @@ class Agent:
     def free(self) -> int:
         """Return MemFree in KiB, with nothing left in the caches that could be dropped."""
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemFree:"):
-                return int(line.split()[1])
-        return 0
+        return _meminfo()["MemFree"]
 
     def evidence(self) -> dict[str, Any]:
         """What the choice of the orchestrator and KHO's debugfs tell."""
@@ -324,6 +414,12 @@ class Agent:
     def _mine(self, fd: int) -> int:
         self._fds.append(fd)
         return fd
+
+
+def _meminfo() -> dict[str, int]:
+    """Return the kernel's account of memory, in KiB where it says so."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines}
 
 
 def _plain(snapshot: Snapshot) -> dict[str, Any]:
