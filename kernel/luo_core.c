@@ -194,6 +194,7 @@ int luo_prepare(void)
 		.prepare_begin = luo_cycles(),
 	};
 
+	luo_subsystems_begin();
 	err = luo_kho_begin(luo_files_outgoing());
 	if (err) {
 		luo_counts[LUO_COUNT_PREPARE_REFUSED]++;

@@ -211,6 +211,9 @@ int luo_files_prepare(void)
 	unsigned long i = 0;
 	int err;
 
+	list_for_each_entry(res, &luo_outgoing, list)
+		WRITE_ONCE(res->result, 0);
+
 	list_for_each_entry(res, &luo_outgoing, list) {
 		ser = luo_kho_record(i++);
 		strscpy(ser->handler, res->handler->compatible);

@@ -269,6 +269,7 @@ unsigned long luo_incoming_unrestored(void);
 /* luo_subsystems.c */
 int luo_subsystem_register_locked(struct luo_subsystem *sub);
 int luo_subsystem_data_locked(struct luo_subsystem *sub, u64 *data);
+void luo_subsystems_begin(void);
 int luo_subsystems_prepare(void);
 int luo_subsystems_freeze(void);
 void luo_subsystems_cancel(void);

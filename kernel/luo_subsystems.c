@@ -392,6 +392,21 @@ static void luo_participant_cancel(struct luo_participant *p)
 }
 
 /**
+ * luo_subsystems_begin - forget how the last update went
+ *
+ * Context: state lock held.
+ */
+void luo_subsystems_begin(void)
+{
+	struct luo_participant *p;
+
+	list_for_each_entry(p, &luo_participants, list) {
+		memset(p->steps, 0, sizeof(p->steps));
+		WRITE_ONCE(p->result, 0);
+	}
+}
+
+/**
  * luo_subsystems_prepare - get all subsystems ready
  *
  * Context: state lock held, files are prepared.
@@ -409,7 +424,6 @@ int luo_subsystems_prepare(void)
 		if (!p->sub || !try_module_get(p->sub->owner))
 			continue;
 
-		memset(p->steps, 0, sizeof(p->steps));
 		p->data = 0;
 		WRITE_ONCE(p->called, true);
 		began = ktime_get();

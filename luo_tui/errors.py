@@ -145,8 +145,8 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         Exit.REFUSED,
     ),
     (Op.PREPARE, _errno.EBUSY): (
-        "a resource is busy: pages of it are under direct I/O or migration",
-        "Let the I/O end, then prepare again; the kernel's lines name the resource.",
+        "something that takes part is busy, such as a file with pages under direct I/O",
+        "Let it come to rest, then prepare again; the kernel's lines name it.",
         Exit.REFUSED,
     ),
     (Op.PREPARE, _EHWPOISON): (
@@ -177,7 +177,7 @@ _TABLE: dict[tuple[Op, int], _Row] = {
     ),
     (Op.PRESERVE, _errno.ENOENT): (
         "the kernel has no handler for this kind of file",
-        "luo.ko preserves memfds without huge pages of hugetlbfs. Nothing was preserved.",
+        "luo.ko preserves memfds, but not those of hugetlbfs. Nothing was preserved.",
         Exit.REFUSED,
     ),
     (Op.PRESERVE, _errno.EBUSY): (
@@ -224,6 +224,11 @@ _TABLE: dict[tuple[Op, int], _Row] = {
     (Op.RESTORE, _errno.ENOMEM): (
         "there is not enough memory, or too little of it is left in this memory cgroup",
         "Nothing was lost: raise the limit or restore from a larger cgroup, then try again.",
+        Exit.REFUSED,
+    ),
+    (Op.RESTORE, _errno.EOPNOTSUPP): (
+        "the module that handles this kind of file is not loaded",
+        "Nothing was lost: load the module that the resource's handler names, then try again.",
         Exit.REFUSED,
     ),
     (Op.RESTORE, _errno.EMFILE): (

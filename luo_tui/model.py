@@ -73,11 +73,47 @@ class Resource:
     pid: int = 0
     """Process that preserved it (it may be gone); 0 when the kernel does not say."""
     comm: str = ""
+    pages: int = 0
+    """Pages of memory that go along; holes do not count."""
+    handler: str = ""
+    """Version of the record that the kernel keeps of it."""
+    result: int = 0
+    """Errno with which it refused the latest prepare or freeze; 0 if it did not."""
 
     @property
     def label(self) -> str:
         """What an operator calls it: the name if it has one, else the kind; always the token."""
         return f"{self.name or self.kind} (token {self.token})"
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A subsystem or a device of the kernel that takes part in updates.
+
+    Source: the attributes of the class ``liveupdate`` (kernel/luo_subsystems.c,
+    kernel/luo_pci_node.c).
+    """
+
+    id: str
+    """Its name in the class."""
+    kind: str
+    """``subsystem`` or ``pci``."""
+    name: str
+    state: str
+    """The kernel's word for it."""
+    result: int = 0
+    """Errno with which it refused the latest prepare or freeze; 0 if it did not."""
+    driver: str = ""
+    reason: str = ""
+    """Why it cannot take part, where it cannot."""
+    prepare_ns: int = 0
+    freeze_ns: int = 0
+    """How long its latest calls took, in nanoseconds; 0: has not been called."""
+
+    @property
+    def label(self) -> str:
+        """What an operator calls it."""
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +194,7 @@ class Snapshot:
     host: Host
     luo: LuoState
     resources: Mapping[int, Resource] = field(default_factory=dict)
+    participants: Mapping[str, Participant] = field(default_factory=dict)
     kexec: KexecState = KexecState()
     stamps: Stamps = Stamps()
     compatible: str = ""
@@ -181,6 +218,12 @@ class Snapshot:
     def restored(self) -> tuple[Resource, ...]:
         """What came over and is back in the hands of a process."""
         return self._in(ResourceState.RESTORED)
+
+    def refused_with(self, code: int) -> tuple[str, ...]:
+        """Name whoever refused the latest prepare or freeze with this errno."""
+        found: list[Resource | Participant] = [*self.outgoing]
+        found += [p for _, p in sorted(self.participants.items())]
+        return tuple(f.label for f in found if code and f.result == code)
 
     def _in(self, state: ResourceState) -> tuple[Resource, ...]:
         return tuple(r for _, r in sorted(self.resources.items()) if r.state is state)
@@ -218,6 +261,27 @@ class ResourcesRead:
 
 
 @dataclass(frozen=True, slots=True)
+class ParticipantPut:
+    """A participant came, or is no longer what it was."""
+
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantGone:
+    """A participant went."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantsRead:
+    """All participants, enumerated anew: replaces what was known."""
+
+    participants: tuple[Participant, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KexecChanged:
     """An image was loaded for kexec, or unloaded."""
 
@@ -245,6 +309,9 @@ Change = (
     | ResourcePut
     | ResourceGone
     | ResourcesRead
+    | ParticipantPut
+    | ParticipantGone
+    | ParticipantsRead
     | KexecChanged
     | SourceFailed
     | SourceAlive
@@ -254,6 +321,7 @@ Change = (
 def fold(snapshot: Snapshot, changes: Iterable[Change]) -> Snapshot:
     """Return the picture after ``changes``; the very same object if nothing differs."""
     resources = dict(snapshot.resources)
+    participants = dict(snapshot.participants)
     health = dict(snapshot.health)
     luo = LuoChanged(snapshot.luo, snapshot.stamps, snapshot.compatible, snapshot.from_release)
     kexec = snapshot.kexec
@@ -267,6 +335,12 @@ def fold(snapshot: Snapshot, changes: Iterable[Change]) -> Snapshot:
                 resources.pop(token, None)
             case ResourcesRead(found):
                 resources = {r.token: r for r in found}
+            case ParticipantPut(participant):
+                participants[participant.id] = participant
+            case ParticipantGone(id_):
+                participants.pop(id_, None)
+            case ParticipantsRead(all_):
+                participants = {p.id: p for p in all_}
             case KexecChanged(state):
                 kexec = state
             case SourceFailed(name, fault, since):
@@ -282,6 +356,7 @@ def fold(snapshot: Snapshot, changes: Iterable[Change]) -> Snapshot:
         compatible=luo.compatible,
         from_release=luo.from_release,
         resources=resources,
+        participants=participants,
         kexec=kexec,
         health=health,
     )

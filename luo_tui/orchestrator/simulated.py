@@ -31,6 +31,8 @@ from luo_tui.model import (
     KexecState,
     LuoChanged,
     LuoState,
+    Participant,
+    ParticipantsRead,
     Resource,
     ResourcesRead,
     ResourceState,
@@ -48,6 +50,8 @@ COMPATIBLE = "luo-ko-v2"
 COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
 _STATE_FILE = "host.json"
 _GIB = 1 << 30
+_REFUSES = "subsystem-vfio-v1"
+"""Who refuses in the scenarios where somebody does."""
 
 SCENARIOS = {
     "default": "an update that goes well",
@@ -57,6 +61,12 @@ SCENARIOS = {
     "target-incompatible": "the target's luo.ko reads another format",
     "nothing-restored": "nobody restores anything after the kexec",
 }
+
+_PARTICIPANTS = (
+    Participant("subsystem-pci-v1", "subsystem", "pci-v1", "registered"),
+    Participant("pci-0000:3b:00.0", "pci", "0000:3b:00.0", "registered", driver="mlx5_core"),
+    Participant(_REFUSES, "subsystem", "vfio-v1", "registered"),
+)
 
 _GUESTS = (
     ("guest-web1", 8 * _GIB, 2101, "cloud-hyperviso"),
@@ -104,6 +114,7 @@ class SimulatedHost:
     """Release of the image loaded for kexec; empty when there is none."""
     jump: Callable[[SimulatedHost], None] | None = None
     """Called when the new boot has begun; whatever it does, the old boot does not go on."""
+    participants: dict[str, Participant] = field(default_factory=dict)
     _kept: dict[int, _Kept] = field(default_factory=dict)
     _listeners: list[int] = field(default_factory=list)
     _acting: threading.RLock = field(default_factory=threading.RLock)
@@ -120,6 +131,7 @@ class SimulatedHost:
             fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(fd, size)
             host._keep(_Kept(host.next_token, fd, name, pid, comm))
+        host.participants = {p.id: p for p in _PARTICIPANTS}
         host.jump = SimulatedHost.start_again
         return host
 
@@ -129,7 +141,9 @@ class SimulatedHost:
         raw = json.loads((folder / _STATE_FILE).read_text())
         kept = [_Kept(**{**k, "state": ResourceState(k["state"])}) for k in raw.pop("kept")]
         stamps = Stamps(**raw.pop("stamps"))
+        participants = [Participant(**p) for p in raw.pop("participants")]
         host = cls(folder, stamps=stamps, **{**raw, "state": State(raw["state"])})
+        host.participants = {p.id: p for p in participants}
         for k in kept:
             os.set_inheritable(k.fd, False)
             host._kept[k.token] = k
@@ -190,23 +204,45 @@ class SimulatedHost:
     def _prepare(self) -> None:
         self.stamps = Stamps(tsc_khz=_KHZ, prepare_begin=_tsc())
         time.sleep(self.delay)
-        if self.scenario == "prepare-refused":
+        refused = self.scenario == "prepare-refused"
+        self._called("prepared", refused, prepare_ns=int(self.delay * 1e9 / 3) + 1)
+        if refused:
             raise _error(errno.EIO)
         self.stamps = replace(self.stamps, prepare_end=_tsc())
 
     def _freeze(self) -> None:
         self.stamps = replace(self.stamps, freeze_begin=_tsc())
         time.sleep(self.delay / 4)
-        if self.scenario == "freeze-refused":
+        refused = self.scenario == "freeze-refused"
+        self._called("frozen", refused, freeze_ns=int(self.delay * 1e9 / 12) + 1)
+        if refused:
             self._enter(State.NORMAL)
             raise _error(errno.EIO)
         self.stamps = replace(self.stamps, freeze_end=_tsc())
 
     def _cancel(self) -> None:
         """Tokens and resources stay."""
+        self._called("registered", refused=False)
+
+    def _called(
+        self, state: str, refused: bool, prepare_ns: int | None = None, freeze_ns: int = 0
+    ) -> None:
+        """Let all participants have been called; after a refusal all are cancelled."""
+        for p in list(self.participants.values()):
+            guilty = refused and p.id == _REFUSES
+            self.participants[p.id] = replace(
+                p,
+                state="registered" if refused else state,
+                result=errno.EIO if guilty else 0,
+                prepare_ns=p.prepare_ns if prepare_ns is None else prepare_ns,
+                freeze_ns=freeze_ns,
+            )
+        if refused:
+            self._tell()
 
     def _finish(self) -> None:
         time.sleep(self.delay)
+        self._called("registered", refused=False)
         self._drop(lambda kept: kept.state is not ResourceState.PRESERVED)
 
     def _drop(self, which: Callable[[_Kept], bool]) -> None:
@@ -311,6 +347,7 @@ class SimulatedHost:
             for kept in self._kept.values():
                 if kept.comm in ("cloud-hyperviso", "vmmd"):
                     kept.state = ResourceState.RESTORED
+        self._called("incoming" if came else "registered", refused=False, prepare_ns=0, freeze_ns=0)
         self._enter(State.UPDATED if came else State.NORMAL)
 
     def start_again(self) -> None:
@@ -329,6 +366,7 @@ class SimulatedHost:
             "next_token": self.next_token,
             "stamps": asdict(self.stamps),
             "kept": kept,
+            "participants": [asdict(p) for p in self.participants.values()],
         }
         (self.folder / _STATE_FILE).write_text(json.dumps(state))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -388,7 +426,12 @@ class SimulatedSource:
 
     def enumerate(self) -> Sequence[Change]:
         """Read everything."""
-        return (self._host.luo(), ResourcesRead(self._host.resources()))
+        participants = tuple(self._host.participants.values())
+        return (
+            self._host.luo(),
+            ResourcesRead(self._host.resources()),
+            ParticipantsRead(participants),
+        )
 
     def drain(self) -> Sequence[Change] | None:
         """Take the news."""

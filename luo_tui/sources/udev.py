@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The class ``liveupdate``: one device for each preserved descriptor.
+"""The class ``liveupdate``: one device for each preserved file and for each participant.
 
 Events come by netlink: udev's where udevd runs, the kernel's own otherwise.
 Each carries what is needed but the names (kernel/luo_devices.c); those are
@@ -19,6 +19,10 @@ from typing import Any
 
 from luo_tui.model import (
     Change,
+    Participant,
+    ParticipantGone,
+    ParticipantPut,
+    ParticipantsRead,
     Resource,
     ResourceGone,
     ResourcePut,
@@ -35,29 +39,67 @@ _UDEVD = Path("/run/udev/control")
 
 def read_resources(folder: Path = CLASS) -> tuple[Resource, ...]:
     """Enumerate the class from sysfs alone; no class is no resources."""
-    try:
-        entries = [e for e in folder.iterdir() if e.name.startswith("token")]
-    except OSError:
-        return ()
-    found = (read_resource(entry) for entry in entries)
+    found = (read_resource(e) for e in _entries(folder) if e.name.startswith("token"))
     return tuple(r for r in found if r is not None)
+
+
+def read_participants(folder: Path = CLASS) -> tuple[Participant, ...]:
+    """Enumerate whatever of the class is no preserved file."""
+    found = (read_participant(e) for e in _entries(folder) if not e.name.startswith("token"))
+    return tuple(p for p in found if p is not None)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _text(folder: Path, name: str) -> str:
+    return clean((folder / name).read_text(errors="surrogateescape").removesuffix("\n"))
+
+
+def _may_lack(folder: Path, name: str, default: str = "") -> str:
+    """Read what not every kind of device has, and not every version of the module."""
+    try:
+        return _text(folder, name)
+    except FileNotFoundError:
+        return default
 
 
 def read_resource(folder: Path) -> Resource | None:
     """Read one device's attributes; None when it has gone or makes no sense."""
-
-    def text(name: str) -> str:
-        return clean((folder / name).read_text(errors="surrogateescape").removesuffix("\n"))
-
     try:
         return Resource(
-            token=int(text("token")),
-            kind=text("kind"),
-            state=ResourceState(text("state")),
-            name=text("name"),
-            bytes=int(text("bytes")),
-            pid=int(text("pid")),
-            comm=text("comm"),
+            token=int(_text(folder, "token")),
+            kind=_text(folder, "kind"),
+            state=ResourceState(_text(folder, "state")),
+            name=_text(folder, "name"),
+            bytes=int(_text(folder, "bytes")),
+            pid=int(_text(folder, "pid")),
+            comm=_text(folder, "comm"),
+            pages=int(_may_lack(folder, "pages", "0")),
+            handler=_may_lack(folder, "handler"),
+            result=-int(_may_lack(folder, "result", "0")),
+        )
+    except (OSError, ValueError):
+        return None
+
+
+def read_participant(folder: Path) -> Participant | None:
+    """Read one device's attributes; None when it has gone or makes no sense."""
+    try:
+        return Participant(
+            id=clean(folder.name),
+            kind=_text(folder, "kind"),
+            name=_text(folder, "name"),
+            state=_text(folder, "state"),
+            result=-int(_text(folder, "result")),
+            driver=_may_lack(folder, "driver_name"),
+            reason=_may_lack(folder, "reason"),
+            prepare_ns=int(_may_lack(folder, "prepare_ns", "0")),
+            freeze_ns=int(_may_lack(folder, "freeze_ns", "0")),
         )
     except (OSError, ValueError):
         return None
@@ -96,7 +138,10 @@ class ResourceSource:
 
     def enumerate(self) -> Sequence[Change]:
         """Read the class."""
-        return (ResourcesRead(read_resources(self._folder)),)
+        return (
+            ResourcesRead(read_resources(self._folder)),
+            ParticipantsRead(read_participants(self._folder)),
+        )
 
     def drain(self) -> Sequence[Change] | None:
         """Take all events that wait; None after an overrun, or when the module came or went."""
@@ -119,14 +164,26 @@ class ResourceSource:
             changes.extend(self._change(device))
 
     def _change(self, device: Any) -> Iterable[Change]:
+        if "LUO_TOKEN" not in device.properties:
+            return self._participant_change(device)
         try:
             token = int(device.properties["LUO_TOKEN"])
-        except (KeyError, ValueError):
+        except ValueError:
             return ()
         if device.action == "remove":
             return (ResourceGone(token),)
         resource = read_resource(self._folder / f"token{token}")
         return (ResourcePut(resource),) if resource is not None else ()
+
+    def _participant_change(self, device: Any) -> Iterable[Change]:
+        name = str(device.sys_name)
+        # The name becomes part of a path; the kernel's own have no such thing.
+        if "/" in name or name.startswith("."):
+            return ()
+        if device.action == "remove":
+            return (ParticipantGone(clean(name)),)
+        participant = read_participant(self._folder / name)
+        return (ParticipantPut(participant),) if participant is not None else ()
 
     def close(self) -> None:
         """Drop the monitor; its socket is closed with it."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -69,10 +70,29 @@ def machine(view: View) -> Iterator[Row]:
     story = view.facts.story
     what = f"{story.target}, " if view.ours and story is not None else ""
     yield Row(f"{what}{holder(view)}", "kexec image")
+    if view.snapshot.participants:
+        refused = any(p.result for p in view.snapshot.participants.values())
+        style = "$text-error" if refused else ""
+        yield Row(taking_part(view.snapshot), "takes part", style=style)
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
         phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
         yield Row(f"{milliseconds(dark.total)} in all. {phases}", "blackout")
+
+
+def taking_part(snapshot: Snapshot) -> str:
+    """Count who takes part besides the resources; name whoever refused or cannot."""
+    found = [p for _, p in sorted(snapshot.participants.items())]
+    parts = []
+    for kind, word in (("subsystem", "subsystems"), ("pci", "PCI devices")):
+        number = sum(p.kind == kind and p.state != "refused" for p in found)
+        if number:
+            parts.append(f"{number:,} {word if number > 1 else word.removesuffix('s')}")
+    parts += [
+        f"{p.label} REFUSED ({errno.errorcode.get(p.result, p.result)})" for p in found if p.result
+    ]
+    parts += [f"{p.label} cannot: {p.reason}" for p in found if p.state == "refused"]
+    return ", ".join(parts)
 
 
 def holder(view: View) -> str:

@@ -255,7 +255,7 @@ class Window:
 
     def _stayed(self, op: Op, error: OSError) -> ActFailed:
         """Undo after a jump that did not happen, and tell it."""
-        more: list[str] = []
+        more: list[str] = list(self._refusal(error))
         state = self._state()
         if state is State.FROZEN:
             try:
@@ -342,12 +342,18 @@ class Window:
         self._write("done", act=act, state=reached)
 
     def _fail(self, act: Act, error: OSError) -> NoReturn:
-        failure = ActFailed.of(_OPS[act], error, self._state())
+        failure = ActFailed.of(_OPS[act], error, self._state(), *self._refusal(error))
         try:
             self._write("failed", act=act, errno=error.errno, state=str(failure.state))
         except ActFailed as unwritten:
-            raise ActFailed(failure.explanation, failure.state, *unwritten.lines()) from error
+            more = (*failure.more, *unwritten.lines())
+            raise ActFailed(failure.explanation, failure.state, *more) from error
         raise failure from error
+
+    def _refusal(self, error: OSError) -> tuple[str, ...]:
+        """Name whoever refused, where the kernel tells."""
+        names = self._look().refused_with(error.errno or 0)
+        return (f"Refused by {', '.join(names)}.",) if names else ()
 
     def _unload_ours(self) -> tuple[str, ...]:
         try:

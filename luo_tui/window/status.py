@@ -40,6 +40,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "step": standing.step,
         "kexec": asdict(snapshot.kexec),
         "resources": [asdict(r) for _, r in sorted(snapshot.resources.items())],
+        "participants": [asdict(p) for _, p in sorted(snapshot.participants.items())],
         "preserved_bytes": sum(r.bytes for r in snapshot.outgoing),
         "blackout_ms": asdict(dark) if dark else None,
         "window": asdict(facts.story) if facts.story else None,
@@ -76,6 +77,19 @@ def status_text(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         yield (
             f"  {r.token:>6} {r.kind:8} {r.state:10} {size_text(r.bytes):>9}  {owner:22} {r.name}"
         )
+    yield from _participants(snapshot)
+
+
+def _participants(snapshot: Snapshot) -> Iterator[str]:
+    found = [p for _, p in sorted(snapshot.participants.items())]
+    yield f"participants {len(found)}"
+    for p in found:
+        more = [f"driver {p.driver}"] if p.driver else []
+        more += [f"prepare {p.prepare_ns / 1e6:.1f} ms"] if p.prepare_ns else []
+        more += [f"freeze {p.freeze_ns / 1e6:.1f} ms"] if p.freeze_ns else []
+        more += [f"REFUSED with errno {p.result}"] if p.result else []
+        more += [p.reason] if p.reason else []
+        yield f"  {p.label:32} {p.state:10} {', '.join(more)}".rstrip()
 
 
 def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Facts:

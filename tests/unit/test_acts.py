@@ -146,6 +146,7 @@ def test_a_refused_prepare_is_told_and_the_state_is_normal(tmp_path: Path) -> No
         console.prepare()
     assert failed.value.state is State.NORMAL
     assert console.events()[-1] == "failed"
+    assert "Refused by subsystem vfio-v1." in failed.value.lines()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_good_target_passes_everything() -> None:
         ("target KHO", Level.BLOCKER, {}, {"kexec_handover": False}, LINE),
         ("target KHO", Level.WARNING, {}, {"kexec_handover": None}, LINE),
         ("target LUO", Level.BLOCKER, {}, {"orchestrator": ""}, LINE),
-        ("target LUO", Level.BLOCKER, {}, {"orchestrator": "luo-ko-v2"}, LINE),
+        ("target LUO", Level.BLOCKER, {}, {"orchestrator": "luo-ko-v1"}, LINE),
         ("target LUO", Level.WARNING, {"compatible": ""}, {}, LINE),
         ("command line", Level.BLOCKER, {}, {}, "kho=on kho=off"),
         ("command line", Level.WARNING, {}, {}, "quiet"),

@@ -13,19 +13,27 @@ from typing import Any
 import pytest
 
 from luo_tui.model import (
+    Host,
     LuoChanged,
     LuoState,
+    Participant,
+    ParticipantGone,
+    ParticipantPut,
     Resource,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
     ResourceState,
+    Snapshot,
     Stamps,
     State,
+    fold,
 )
 from luo_tui.sources import sysfs
 from luo_tui.sources.clean import LIMIT, clean
-from luo_tui.sources.udev import ResourceSource, read_resource, read_resources
+from luo_tui.sources.udev import ResourceSource, read_participants, read_resource, read_resources
+
+BLANK = Snapshot(Host("hv", "7.3", "b"), LuoState(State.NORMAL))
 
 
 @pytest.mark.parametrize(
@@ -178,6 +186,47 @@ def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> Non
     assert read_resource(tmp_path / "token99") is None
 
 
+def participant(folder: Path, name: str, **changed: str) -> Path:
+    device = folder / name
+    device.mkdir(exist_ok=True)
+    kind, _, what = name.partition("-")
+    attributes = {"kind": kind, "name": what, "state": "registered", "result": "0"}
+    for attribute, text in {**attributes, **changed}.items():
+        (device / attribute).write_text(text + "\n")
+    return device
+
+
+def test_whatever_else_takes_part_is_read_too(tmp_path: Path) -> None:
+    assert read_participants(tmp_path / "none") == ()
+    put(tmp_path, 1)
+    participant(tmp_path, "subsystem-a", result="-12", prepare_ns="7000", freeze_ns="3")
+    participant(tmp_path, "pci-0000:00:04.0", driver_name="edu", state="refused", reason="bridge")
+    (participant(tmp_path, "subsystem-b") / "state").unlink()
+    participant(tmp_path, "subsystem-c", result="much")
+    assert sorted(read_participants(tmp_path), key=lambda p: p.id) == [
+        Participant("pci-0000:00:04.0", "pci", "0000:00:04.0", "refused", 0, "edu", "bridge"),
+        Participant("subsystem-a", "subsystem", "a", "registered", 12, "", "", 7000, 3),
+    ]
+    assert [r.token for r in read_resources(tmp_path)] == [1]
+
+
+def test_events_of_participants_become_changes(tmp_path: Path) -> None:
+    participant(tmp_path, "subsystem-a")
+    changes = source(
+        tmp_path,
+        event("change", name="subsystem-a"),
+        event("change", name="subsystem-gone"),
+        event("remove", name="subsystem-gone"),
+        event("add", name="../../etc"),
+        event("add", name=".."),
+    ).drain()
+    one = Participant("subsystem-a", "subsystem", "a", "registered")
+    assert changes == [ParticipantPut(one), ParticipantGone("subsystem-gone")]
+    picture = fold(BLANK, changes)
+    assert picture.participants == {"subsystem-a": one}
+    assert fold(picture, [ParticipantGone("subsystem-a")]).participants == {}
+
+
 class Monitor:
     """Stands in for pyudev's; an exception in the queue is raised."""
 
@@ -235,7 +284,7 @@ def test_an_overrun_asks_for_everything_anew(tmp_path: Path, overrun: OSError) -
     put(tmp_path, 1)
     made = source(tmp_path, event("remove", 1), overrun)
     assert made.drain() is None
-    (read,) = made.enumerate()
+    read, _ = made.enumerate()
     assert isinstance(read, ResourcesRead)
     assert [r.token for r in read.resources] == [1]
 
