@@ -2,16 +2,18 @@
 /*
  * A live update with nothing around it: what the console is measured against.
  *
- *   update tsc                print the time stamp counter
- *   update v2-save KIND MIB    LUO v2: memfd, preserve, prepare, load, freeze, kexec
+ *   update tsc                  print the time stamp counter
+ *   update v2-save KIND SIZE    LUO v2: memfd, preserve, prepare, load, freeze, kexec
  *   update v2-load KIND         LUO v2: restore, verify, finish
- *   update main-save KIND MIB  mainline: session, preserve, load, kexec
+ *   update main-save KIND SIZE  mainline: session, preserve, load, kexec
  *   update main-load KIND       mainline: retrieve, verify, finish
  *
  * KIND is "pages" (4 KiB each), "huge" (transparent huge pages) or "sparse"
- * (sixteen pages, the rest are holes). "save" prints what it measured before it jumps; the line "jump TSC" is the
- * last one, and is written to /var/lib/luo-tui/jump as well. Times are in TSC
- * ticks, which run on through the kexec.
+ * (sixteen pages, the rest are holes), SIZE in MiB; or it is "many", and SIZE
+ * the number of files of a page each (LUO v2 alone). "save" prints what it
+ * measured before it jumps; the line "jump TSC" is the last one, and is written
+ * to /var/lib/luo-tui/jump as well. Times are in TSC ticks, which run on
+ * through the kexec.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,8 +31,10 @@
 
 #define DEVICE "/dev/liveupdate"
 #define TOKEN_FILE "/var/lib/luo-tui/bench-token"
+#define NUMBER_FILE "/var/lib/luo-tui/bench-number"
 #define JUMP_FILE "/var/lib/luo-tui/jump"
 #define SESSION "bench"
+#define SETTLE 2
 
 struct v2_fd {
 	int32_t fd;
@@ -205,6 +209,35 @@ static int device(void)
 	return fd;
 }
 
+/* From here on it is the same for one file and for many. */
+static void v2_go(int dev)
+{
+	uint64_t begin;
+
+	/* Who listens to events of what was preserved has done so. */
+	sleep(SETTLE);
+	begin = tsc();
+	if (ioctl(dev, V2_PREPARE))
+		die("prepare");
+	say("prepare", tsc() - begin);
+	load_image();
+	begin = tsc();
+	if (ioctl(dev, V2_FREEZE))
+		die("freeze");
+	say("freeze", tsc() - begin);
+	jump();
+}
+
+static void v2_end(int dev)
+{
+	uint64_t begin = tsc();
+
+	if (ioctl(dev, V2_FINISH))
+		die("finish");
+	say("finish", tsc() - begin);
+	say("normal_at", tsc());
+}
+
 static void v2_save(const char *kind, size_t bytes)
 {
 	struct v2_fd arg = { .fd = filled(kind, bytes) };
@@ -215,17 +248,47 @@ static void v2_save(const char *kind, size_t bytes)
 	if (ioctl(dev, V2_PRESERVE, &arg))
 		die("preserve");
 	say("preserve", tsc() - begin);
-	begin = tsc();
-	if (ioctl(dev, V2_PREPARE))
-		die("prepare");
-	say("prepare", tsc() - begin);
 	write_number(TOKEN_FILE, arg.token);
-	load_image();
+	v2_go(dev);
+}
+
+/* Files that only the kernel holds. */
+static void v2_save_many(size_t number)
+{
+	uint64_t first = 0, begin = tsc();
+	int dev = device();
+	size_t i;
+
+	for (i = 0; i < number; i++) {
+		struct v2_fd arg = { .fd = filled("pages", 4096) };
+
+		if (ioctl(dev, V2_PRESERVE, &arg))
+			die("preserve");
+		close(arg.fd);
+		if (!i)
+			first = arg.token;
+	}
+	say("preserve", tsc() - begin);
+	write_number(TOKEN_FILE, first);
+	write_number(NUMBER_FILE, number);
+	v2_go(dev);
+}
+
+static void v2_load_many(void)
+{
+	uint64_t first = read_number(TOKEN_FILE), number = read_number(NUMBER_FILE), i, begin;
+	int dev = device();
+
 	begin = tsc();
-	if (ioctl(dev, V2_FREEZE))
-		die("freeze");
-	say("freeze", tsc() - begin);
-	jump();
+	for (i = 0; i < number; i++) {
+		struct v2_fd arg = { .fd = -1, .token = first + i };
+
+		if (ioctl(dev, V2_RESTORE, &arg))
+			die("restore");
+		close(arg.fd);
+	}
+	say("restore", tsc() - begin);
+	v2_end(dev);
 }
 
 static void v2_load(const char *kind)
@@ -240,11 +303,7 @@ static void v2_load(const char *kind)
 	say("restore", tsc() - begin);
 	say("restored_at", tsc());
 	verify(kind, arg.fd);
-	begin = tsc();
-	if (ioctl(dev, V2_FINISH))
-		die("finish");
-	say("finish", tsc() - begin);
-	say("normal_at", tsc());
+	v2_end(dev);
 }
 
 static int session(int dev, unsigned long command)
@@ -260,8 +319,10 @@ static void main_save(const char *kind, size_t bytes)
 {
 	struct session_fd arg = { .size = sizeof(arg), .fd = filled(kind, bytes), .token = 1 };
 	int s = session(device(), MAIN_CREATE);
-	uint64_t begin = tsc();
+	uint64_t begin;
 
+	sleep(SETTLE);
+	begin = tsc();
 	if (ioctl(s, MAIN_PRESERVE_FD, &arg))
 		die("preserve");
 	say("prepare", tsc() - begin);
@@ -292,10 +353,14 @@ int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
 	const char *kind = argc > 2 ? argv[2] : "";
-	size_t bytes = argc > 3 ? strtoul(argv[3], NULL, 10) << 20 : 0;
+	size_t number = argc > 3 ? strtoul(argv[3], NULL, 10) : 0, bytes = number << 20;
 
 	if (!strcmp(what, "tsc"))
 		say("tsc", tsc());
+	else if (!strcmp(what, "v2-save") && !strcmp(kind, "many") && number)
+		v2_save_many(number);
+	else if (!strcmp(what, "v2-load") && !strcmp(kind, "many"))
+		v2_load_many();
 	else if (!strcmp(what, "v2-save") && bytes)
 		v2_save(kind, bytes);
 	else if (!strcmp(what, "v2-load") && *kind)
@@ -305,7 +370,8 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "main-load") && *kind)
 		main_load(kind);
 	else {
-		fprintf(stderr, "usage: update tsc | v2-save KIND MIB | v2-load KIND | main-save KIND MIB | main-load KIND\n");
+		fprintf(stderr,
+			"usage: update tsc | v2-save KIND SIZE | v2-load KIND | main-save KIND SIZE | main-load KIND\n");
 		return 1;
 	}
 	return 0;
