@@ -20,6 +20,7 @@
  * dma_begun        cycle counter at the beginning of the latest copy
  * interrupts       how many came in this kernel
  * alive            1 if the device came over from another kernel
+ * refuses          "prepare" or "freeze": say EBUSY to that; "none"
  * ===============  ==========================================================
  *
  * Loaded with participate=0 it is a driver like any other, whose device is
@@ -84,6 +85,7 @@ struct edu_page {
  * @preserved: @page is preserved
  * @frozen: begin nothing new
  * @dma_at_shutdown: begin a copy as the last act of this kernel
+ * @refuses: the call to which to say no, in edu_calls
  * @interrupts: how many came
  */
 struct edu {
@@ -97,6 +99,7 @@ struct edu {
 	bool preserved;
 	bool frozen;
 	bool dma_at_shutdown;
+	int refuses;
 	unsigned long interrupts;
 };
 
@@ -302,6 +305,39 @@ static ssize_t alive_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(alive);
 
+enum {
+	EDU_NONE,
+	EDU_PREPARE,
+	EDU_FREEZE,
+};
+
+static const char * const edu_calls[] = {
+	[EDU_NONE] = "none",
+	[EDU_PREPARE] = "prepare",
+	[EDU_FREEZE] = "freeze",
+};
+
+static ssize_t refuses_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+
+	return sysfs_emit(buf, "%s\n", edu_calls[READ_ONCE(edu->refuses)]);
+}
+
+static ssize_t refuses_store(struct device *dev, struct device_attribute *attr,
+			     const char *buf, size_t len)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	int call = sysfs_match_string(edu_calls, buf);
+
+	if (call < 0)
+		return call;
+	WRITE_ONCE(edu->refuses, call);
+	return len;
+}
+static DEVICE_ATTR_RW(refuses);
+
 static ssize_t buffer_read(struct file *file, struct kobject *kobj,
 			   const struct bin_attribute *attr, char *buf,
 			   loff_t offset, size_t len)
@@ -336,6 +372,7 @@ static struct attribute *edu_attrs[] = {
 	&dev_attr_dma_begun.attr,
 	&dev_attr_interrupts.attr,
 	&dev_attr_alive.attr,
+	&dev_attr_refuses.attr,
 	NULL
 };
 
@@ -362,6 +399,8 @@ static int edu_prepare(struct pci_dev *pdev, u64 *data)
 	struct edu *edu = pci_get_drvdata(pdev);
 	int err;
 
+	if (READ_ONCE(edu->refuses) == EDU_PREPARE)
+		return -EBUSY;
 	err = kho_preserve_pages(virt_to_page(edu->page), 1);
 	if (err)
 		return err;
@@ -374,6 +413,8 @@ static int edu_freeze(struct pci_dev *pdev, u64 *data)
 {
 	struct edu *edu = pci_get_drvdata(pdev);
 
+	if (READ_ONCE(edu->refuses) == EDU_FREEZE)
+		return -EBUSY;
 	mutex_lock(&edu->lock);
 	edu->frozen = true;
 	mutex_unlock(&edu->lock);

@@ -107,22 +107,33 @@ def state(machine: Machine) -> str:
     return machine.must("cat /sys/kernel/liveupdate/state").strip()
 
 
-def move(machine: Machine, event: int) -> None:
+def try_move(machine: Machine, event: int) -> str:
+    """Move; return what was said if it was refused."""
     code = f"import fcntl; fcntl.ioctl(open('/dev/liveupdate', 'rb+', 0), 0xBA00 + {event})"
-    machine.must(f'python3 -c "{code}"')
+    return machine.ssh(f'python3 -c "{code}"').stderr
+
+
+def move(machine: Machine, event: int) -> None:
+    assert try_move(machine, event) == ""
+
+
+def leave(machine: Machine, kernel: str, more: str = "") -> str:
+    """Kexec in whatever state it is; return what was said if it did not happen."""
+    assert machine.built is not None
+    release = machine.built.kernels[kernel].release
+    machine.put(_JUMP.encode(), "/root/jump.py")
+    with contextlib.suppress(LabError):
+        done = machine.ssh(f"python3 /root/jump.py {release} '{more}'", timeout=20)
+        return done.stderr if "Error" in done.stderr else ""
+    return ""
 
 
 def jump(machine: Machine, kernel: str, more: str = "") -> None:
     """Kexec in whatever state it is, and wait for the new kernel."""
-    assert machine.built is not None
-    release = machine.built.kernels[kernel].release
     before = machine.boot_id()
-    machine.put(_JUMP.encode(), "/root/jump.py")
-    with contextlib.suppress(LabError):
-        done = machine.ssh(f"python3 /root/jump.py {release} '{more}'", timeout=20)
-        assert "Error" not in done.stderr, done.stderr
+    assert leave(machine, kernel, more) == ""
     machine.wait_ready(before, 90)
-    assert machine.must("uname -r").strip() == release
+    assert machine.must("uname -r").strip().endswith(f"-{kernel}")
 
 
 def plug(machine: Machine, command: str) -> None:
@@ -367,6 +378,46 @@ def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None
         move(machine, FINISH)
         assert edu.listed() == "registered"
         edu.copy("to-device")
+
+
+def test_one_that_refuses_stops_all_of_it(boot: Boot) -> None:
+    """And the next try takes both along."""
+    edu = boot((*EDU, "-device", "edu,addr=0x11,dma_mask=0xffffffff", "-smp", "2"))
+    machine = edu.machine
+    other = Edu(machine, "0000:00:11.0")
+    contents = edu.fill(), other.fill()
+    refused = f"[Errno {errno.EBUSY}]"
+
+    other.write("refuses", "prepare")
+    assert refused in try_move(machine, PREPARE)
+    assert other.listed("result") == str(-errno.EBUSY)
+    other.write("refuses", "freeze")
+    move(machine, PREPARE)
+    assert refused in leave(machine, "new")
+    assert state(machine) == "normal"
+    assert other.listed("result") == str(-errno.EBUSY)
+    said = machine.must("dmesg")
+    for call in ("prepare", "freeze"):
+        assert f"luo_edu {other.slot}: luo: {call} refused (-16) by driver luo_edu" in said
+    assert "left running" not in said
+    # Both go on as if nothing had been.
+    for each, content in zip((edu, other), contents, strict=True):
+        assert each.listed() == "registered"
+        each.write("factorial", 3)
+        each.copy("from-device")
+        assert each.buffer == content
+        each.buffer = bytes(BUFFER)
+
+    other.write("refuses", "none")
+    for each in (edu, other):
+        each.write("dma_at_shutdown", 1)
+    move(machine, PREPARE)
+    jump(machine, "new")
+    edu.load()
+    for each, content in zip((edu, other), contents, strict=True):
+        assert each.read("alive") == "1"
+        assert each.read("factorial") == "6"
+        assert each.buffer == content
 
 
 def test_another_device_in_its_place_is_not_taken_for_it(boot: Boot) -> None:
