@@ -17,6 +17,7 @@ import cache
 _SUITE = "trixie-backports"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FRESH = 12 * 3600
+_ASKED = "asked"
 
 
 def mirror() -> str:
@@ -43,11 +44,11 @@ def version(package: str, suite: str = _SUITE) -> str:
 
 def _version(package: str, suite: str) -> str:
     folder = _private(suite)
-    known = folder / f"version-{package}"
-    if known.exists() and time.time() - known.stat().st_mtime < _FRESH:
-        return known.read_text()
+    known, asked = folder / f"version-{package}", folder / _ASKED
     try:
-        _apt(folder, "apt-get", "-q", "update", what="reading the mirror's package lists")
+        if not asked.exists() or time.time() - asked.stat().st_mtime > _FRESH:
+            _apt(folder, "apt-get", "-q", "update", what="reading the mirror's package lists")
+            asked.touch()
         text = _apt(folder, "apt-cache", "policy", package, what=f"looking for {package}")
         found = [w.split()[1] for w in text.splitlines() if w.strip().startswith("Candidate:")]
         if not found or found[0] == "(none)":
@@ -93,8 +94,7 @@ def download(package: str, wanted: str, folder: Path, suite: str = _SUITE) -> Pa
         )
     except cache.LabError:
         # The mirror may have another release by now: ask it when this is repeated.
-        for known in private.glob("version-*"):
-            known.unlink(missing_ok=True)
+        (private / _ASKED).unlink(missing_ok=True)
         raise
     (downloaded,) = set(folder.glob("*.deb")) - before
     return downloaded

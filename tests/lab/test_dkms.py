@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import images
@@ -45,6 +46,12 @@ def test_a_stock_kernel_gets_a_module_that_refuses(suite: str, tmp_path: Path) -
     assert "insmod: can't insert '/luo.ko': Operation not supported" in log
     assert f"insmod: exit {errno.EOPNOTSUPP}\n0\n" in log.replace("\r", "")
     assert "Call Trace" not in log
+
+
+def test_the_package_has_the_version_of_the_console() -> None:
+    project = tomllib.loads((KERNEL.parent / "pyproject.toml").read_text())["project"]
+    lines = (KERNEL / "dkms.conf").read_text().splitlines()
+    assert f'PACKAGE_VERSION="{project["version"]}"' in lines
 
 
 def test_a_kernel_with_handover_gets_the_whole_module(built: Built, tmp_path: Path) -> None:
