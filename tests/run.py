@@ -3,8 +3,8 @@
 
     python tests/run.py [--lab] FOLDER...
 
-With --lab the tests that need the virtual machine run as well; ``contract`` and
-``lab`` then run side by side, a machine each. ``bench`` prints figures.
+With --lab the tests that need the virtual machine run as well, in two lanes side
+by side, a machine each. ``bench`` prints figures, when nothing else runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-SIDE_BY_SIDE = {"contract", "lab"}
+LANES = (("contract", "abuse"), ("lab",))
+"""Folders that take minutes in the virtual machine, in lanes of about the same length."""
 
 
 def run(folder: str, lab: bool) -> tuple[str, float, int, str]:
@@ -35,25 +36,30 @@ def run(folder: str, lab: bool) -> tuple[str, float, int, str]:
         return folder, time.monotonic() - began, done.returncode, out.read()
 
 
+def lane_of(folders: list[str], lab: bool) -> list[tuple[str, float, int, str]]:
+    """Run folders one after the other, and tell of each when it is through."""
+    results = []
+    for result in (run(folder, lab) for folder in folders):
+        folder, seconds, code, text = result
+        print(f"--- tests/{folder}: {seconds / 60:.1f} min, exit {code}\n{text}", flush=True)
+        results.append(result)
+    return results
+
+
 def main() -> int:
     """Run what was asked for; exit 1 if anything failed or nothing ran."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lab", action="store_true")
     parser.add_argument("folders", nargs="+")
     args = parser.parse_args()
-    together = [f for f in args.folders if args.lab and f in SIDE_BY_SIDE]
-    batches = [[f] for f in args.folders if f not in together and f != "bench"]
-    batches += [together] if together else []
-    # Figures are taken when nothing else runs.
-    batches += [["bench"]] if "bench" in args.folders else []
-    results = []
-    for batch in batches:
-        with ThreadPoolExecutor(len(batch)) as pool:
-            for result in pool.map(lambda f: run(f, args.lab), batch):
-                folder, seconds, code, text = result
-                print(f"--- tests/{folder}: {seconds / 60:.1f} min, exit {code}", flush=True)
-                print(text, flush=True)
-                results.append(result)
+    lanes = [[f for f in lane if f in args.folders] for lane in LANES] if args.lab else []
+    slow = {f for lane in lanes for f in lane}
+    first = [f for f in args.folders if f not in slow and f != "bench"]
+    results = lane_of(first, args.lab)
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        for done in pool.map(lambda lane: lane_of(lane, args.lab), lanes):
+            results += done
+    results += lane_of([f for f in args.folders if f == "bench"], args.lab)
     print("minutes by folder:")
     for folder, seconds, code, _ in results:
         print(f"  {folder:10} {seconds / 60:5.1f}  {'ok' if code == 0 else f'FAILED ({code})'}")
