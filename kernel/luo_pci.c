@@ -387,7 +387,7 @@ static void luo_pci_cancel(struct luo_subsystem *sub, u64 data)
 	luo_pci_out = NULL;
 }
 
-static const struct luo_subsystem_ops luo_pci_ops = {
+static const struct luo_subsystem_ops luo_pci_subsystem_ops = {
 	.prepare = luo_pci_prepare,
 	.freeze = luo_pci_freeze,
 	.cancel = luo_pci_cancel,
@@ -398,7 +398,7 @@ static struct luo_subsystem luo_pci_subsystem = {
 	.name = LUO_PCI_SUBSYSTEM,
 	.order = LUO_PCI_ORDER,
 	.owner = THIS_MODULE,
-	.ops = &luo_pci_ops,
+	.ops = &luo_pci_subsystem_ops,
 };
 
 /**

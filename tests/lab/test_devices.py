@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from cache import LabError
-from machine import Built, Machine
+from machine import Machine
 
 PREPARE, FREEZE, CANCEL, FINISH = 4, 5, 6, 7
 SLOT = "0000:00:10.0"
@@ -183,7 +183,8 @@ def test_a_device_works_on_through_two_updates(boot: Boot, extra: str) -> None:
     edu = boot(extra=extra)
     machine = edu.machine
     assert edu.listed() == "registered"
-    for number, kernel in ((5, "new"), (10, "old")):
+    in_flight = 0
+    for number, kernel in enumerate(("new", "old") * 3, start=5):
         edu.write("liveness", 0x1234 + number)
         edu.write("factorial", number)
         kept = edu.read("liveness"), edu.read("factorial")
@@ -212,17 +213,21 @@ def test_a_device_works_on_through_two_updates(boot: Boot, extra: str) -> None:
         assert (edu.read("liveness"), edu.read("factorial")) == kept
         assert edu.read("dma") == "idle"
         assert edu.buffer == content
-        # The copy took longer than what was left of the old kernel.
+        # Did the copy take longer than what was left of the old kernel?
         times = "/sys/kernel/liveupdate/times"
         khz, left = (int(machine.must(f"cat {times}/{n}")) for n in ("tsc_khz", "jump"))
-        assert 0 < left - int(edu.read("dma_begun")) < COPY_SECONDS * khz * 1000
-        # And its interrupt, which came when nobody listened, was found.
+        in_flight += 0 < left - int(edu.read("dma_begun")) < COPY_SECONDS * khz * 1000
+        # Its interrupt, which came when nobody listened, was found.
         assert edu.read("interrupts") == "1"
 
         move(machine, FINISH)
         assert edu.listed() == "registered"
         assert (edu.read("liveness"), edu.read("factorial")) == kept
         assert edu.buffer == content
+        # On a machine with much else to do the copy may win the race once.
+        if in_flight and kernel == "old":
+            break
+    assert in_flight
 
 
 def test_a_cancelled_update_gives_the_device_back(boot: Boot) -> None:
@@ -492,7 +497,7 @@ def test_a_device_that_cannot_is_refused_by_name(
     assert edu.listed() == ""
 
 
-def test_an_iommu_that_passes_through_is_no_obstacle(boot: Boot, built: Built) -> None:
+def test_an_iommu_that_passes_through_is_no_obstacle(boot: Boot) -> None:
     edu = boot(IOMMU, "intel_iommu=on iommu=pt")
     machine = edu.machine
     assert edu.listed() == "registered"
@@ -503,3 +508,14 @@ def test_an_iommu_that_passes_through_is_no_obstacle(boot: Boot, built: Built) -
     edu.load()
     assert edu.read("alive") == "1"
     assert edu.buffer == content
+    move(machine, FINISH)
+    # Unless it translates in the next kernel.
+    move(machine, PREPARE)
+    jump(machine, "old", " iommu=nopt")
+    assert edu.listed() == "lost"
+    assert edu.listed("reason") == "an IOMMU translates its addresses"
+    edu.load()
+    assert edu.read("alive") == "0"
+    edu.copy("to-device")
+    move(machine, FINISH)
+    assert edu.listed() == "refused"
