@@ -76,7 +76,7 @@ class Resource:
     pages: int = 0
     """Pages of memory that go along; holes do not count."""
     handler: str = ""
-    """Version of the record that the kernel keeps of it."""
+    """What it needs to be restored, where the module that handles it is not loaded."""
     result: int = 0
     """Errno with which it refused the latest prepare or freeze; 0 if it did not."""
 

@@ -71,19 +71,24 @@ def _may_lack(folder: Path, name: str, default: str = "") -> str:
 def read_resource(folder: Path) -> Resource | None:
     """Read one device's attributes; None when it has gone or makes no sense."""
     try:
+        # All but the names stands in one attribute; there may be tens of thousands.
+        lines = (folder / "uevent").read_text(errors="surrogateescape").splitlines()
+        about = {key: clean(value) for key, _, value in (line.partition("=") for line in lines)}
+        kind = about["LUO_KIND"]
         return Resource(
-            token=int(_text(folder, "token")),
-            kind=_text(folder, "kind"),
-            state=ResourceState(_text(folder, "state")),
+            token=int(about["LUO_TOKEN"]),
+            kind=kind,
+            state=ResourceState(about["LUO_STATE"]),
             name=_text(folder, "name"),
-            bytes=int(_text(folder, "bytes")),
-            pid=int(_text(folder, "pid")),
+            bytes=int(about["LUO_BYTES"]),
+            pid=int(about["LUO_PID"]),
             comm=_text(folder, "comm"),
-            pages=int(_may_lack(folder, "pages", "0")),
-            handler=_may_lack(folder, "handler"),
-            result=-int(_may_lack(folder, "result", "0")),
+            pages=int(about.get("LUO_PAGES", "0")),
+            # Of interest only where nobody is there to handle it.
+            handler=_may_lack(folder, "handler") if kind == "unknown" else "",
+            result=-int(about.get("LUO_RESULT", "0")),
         )
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError):
         return None
 
 

@@ -161,13 +161,19 @@ def put(folder: Path, token: int, **changed: str) -> Path:
         "token": str(token),
         "kind": "memfd",
         "bytes": "4096",
+        "pages": "1",
         "pid": "71",
+        "result": "0",
+        "state": "preserved",
         "comm": "qemu",
         "name": "guest",
-        "state": "preserved",
+        "handler": "memfd-v1",
     }
-    for name, text in {**attributes, **changed}.items():
-        (device / name).write_text(text + "\n")
+    attributes |= changed
+    for name in ("comm", "name", "handler"):
+        (device / name).write_text(attributes.pop(name) + "\n")
+    event = "".join(f"LUO_{name.upper()}={text}\n" for name, text in attributes.items())
+    (device / "uevent").write_text("DEVTYPE=file\n" + event)
     return device
 
 
@@ -175,13 +181,17 @@ def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> Non
     assert read_resources(tmp_path / "none") == ()
     put(tmp_path, 0)
     put(tmp_path, 7, state="incoming", name=" \x1b]0;x\x07 ", bytes="34359738368", pid="0")
+    put(tmp_path, 3, state="incoming", kind="unknown", handler="test-\x1b", result="-28", pages="0")
     (put(tmp_path, 8) / "comm").unlink()
     put(tmp_path, 9, state="molten")
     put(tmp_path, 10, bytes="many")
     (tmp_path / "other").mkdir()
     assert sorted(read_resources(tmp_path), key=lambda r: r.token) == [
-        Resource(0, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu"),
-        Resource(7, "memfd", ResourceState.INCOMING, " \\x1b]0;x\\x07 ", 32 << 30, 0, "qemu"),
+        Resource(0, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu", 1),
+        Resource(
+            3, "unknown", ResourceState.INCOMING, "guest", 4096, 71, "qemu", 0, "test-\\x1b", 28
+        ),
+        Resource(7, "memfd", ResourceState.INCOMING, " \\x1b]0;x\\x07 ", 32 << 30, 0, "qemu", 1),
     ]
     assert read_resource(tmp_path / "token99") is None
 
@@ -267,8 +277,8 @@ def test_events_become_changes(tmp_path: Path) -> None:
         event("bind", 1),
     ).drain()
     assert changes is not None
-    one = Resource(1, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu")
-    two = Resource(2, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu")
+    one = Resource(1, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu", 1)
+    two = Resource(2, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu", 1)
     assert list(changes) == [ResourcePut(one), ResourcePut(two), ResourceGone(3), ResourcePut(one)]
 
 
