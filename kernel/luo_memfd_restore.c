@@ -210,6 +210,9 @@ static struct file *luo_memfd_create(struct luo_file *lf)
 	file = shmem_file_setup(name, (loff_t)ser->nr_pages << PAGE_SHIFT,
 				EMPTY_VMA_FLAGS);
 	kfree(name);
+	/* That is what shmem says when there is no memory for an inode. */
+	if (file == ERR_PTR(-ENOSPC))
+		return ERR_PTR(-ENOMEM);
 	if (IS_ERR(file))
 		return file;
 
