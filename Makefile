@@ -4,6 +4,7 @@
 #   make test    everything, as root on a Debian machine: installs, builds the lab, tests
 #   make check   the part of the tests that takes seconds
 #   make lab     the console inside the lab, on a real kernel
+#   make soak    hours of abuse of the kernel module, each time with another seed
 #   make bench   the figures
 #   make screenshots  the pictures, from the program as it is
 
@@ -20,7 +21,7 @@ PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check lint types lab bench screenshots packages clean
+.PHONY: help demo test check lint types lab soak bench screenshots packages clean
 
 help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
@@ -42,11 +43,16 @@ types: $(VENV)/ready-dev
 test: packages
 	@$(MAKE) -s --no-print-directory lint types
 	$(PY) kernel/lab build --all
-	$(PY) tests/run.py --lab unit console contract lab bench
+	$(PY) tests/run.py --lab unit console contract lab abuse bench
 
 lab: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
 	@$(PY) kernel/lab console
+
+soak: packages
+	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
+	$(PY) kernel/lab build --debug
+	$(PY) -m pytest -q -s -p no:cacheprovider --soak tests/abuse
 
 bench: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
