@@ -2,7 +2,7 @@
 #
 #   make demo    the console on a simulated host; no root, no kernel
 #   make test    everything, as root on a Debian machine: installs, builds the lab, tests
-#   make check   the part of the tests that takes seconds
+#   make check   the part of the tests that takes minutes and needs no root
 #   make lab     the console inside the lab, on a real kernel
 #   make soak    hours of abuse of the kernel module, each time with another seed
 #   make bench   the figures
