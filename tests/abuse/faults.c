@@ -18,7 +18,7 @@
 #define INCOMING 90
 #define PAGES 6
 #define HOLE (40 * PAGE)
-#define NOISE 1200 /* KiB; what comes and goes by itself */
+#define NOISE 4096 /* KiB; what comes and goes by itself */
 #define RAIN 60
 #define WARM 50
 
@@ -318,8 +318,9 @@ static void rain(void)
 }
 
 /*
- * Pages that nobody would miss, and that kmemleak does not know: refuse so often
- * that one lost page each time is more than what comes and goes by itself.
+ * Pages that nobody would miss, and that kmemleak does not know: so many turns
+ * that a few lost pages in each are more than what comes and goes by itself; in a
+ * soak one page is.
  */
 static void count_pages(void)
 {
