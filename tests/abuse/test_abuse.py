@@ -20,7 +20,7 @@ from tests.abuse.guest import Run, Scenario
 # A kho_add_subtree() that cannot be shown in debugfs, and kmemleak where it is less exact.
 OUT_OF_MEMORY = r"WARNING: .*kho_add_subtree|kmemleak: Cannot allocate a scan area"
 SCENARIOS = (
-    Scenario("fuzz", rounds=2, count=50_000, soak=1_000_000, checks=25_000),
+    Scenario("fuzz", rounds=2, count=50_000, soak=1_000_000, checks=50_000),
     Scenario("faults", rounds=2, count=400, soak=20_000, checks=100, harmless=OUT_OF_MEMORY),
     Scenario("rounds", rounds=6, checks=50),
     Scenario("security", rounds=2, checks=100),
