@@ -35,6 +35,7 @@ _PACKAGES = (
 )
 _DROP = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache/apt")
 _FILES = ("guest-init", "guest-initrd", "guest-tsc.c")
+_VMM = sorted(p for p in (cache.LAB / "vmm").iterdir() if p.suffix in {".c", ".h", ".S"})
 _AGENT = cache.CHECKOUT / "tests/contract/agent.py"
 
 
@@ -74,6 +75,8 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *(str(m) for m in modules.values()),
             *(str(k.image) for k in built.values()),
             *(cache.LAB / f for f in _FILES),
+            *_VMM,
+            cache.LAB.parent / "liveupdate.h",
             base.name,
             cache.recipe(_build_top, _install, _compile, _build_initrd, pack, _squash),
         ),
@@ -204,6 +207,11 @@ def _build_top(
         shutil.copy2(_AGENT, tree / "usr/lib/luo-tui/agent.py")
     tsc = tree / "usr/bin/lab-tsc"
     cache.run(["gcc", "-static", "-O2", "-o", tsc, cache.LAB / "guest-tsc.c"], "compiling lab-tsc")
+    cache.run(
+        ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE",
+         "-o", tree / "usr/bin/lab-vmm", *(p for p in _VMM if p.suffix != ".h")],
+        "compiling lab-vmm",
+    )  # fmt: skip
     _build_initrd(work)
     for n, kernel in built.items():
         release = kernel.release
