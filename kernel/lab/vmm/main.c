@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +32,7 @@ static bool saved, by_freeze, ending;
 static int events = -1;
 static double blackout_ms;
 
-static double ms(uint64_t ticks)
+static double ms(__u64 ticks)
 {
 	return (double)ticks / vm.state.tsc_khz;
 }
@@ -77,7 +76,7 @@ static int save(void)
 	if (stopped[0])
 		return fail("%.400s", stopped);
 	if (saved)
-		return fail("the guest is saved already: tokens %" PRIu64 " and %" PRIu64,
+		return fail("the guest is saved already: tokens %llu and %llu",
 			    tokens.ram, tokens.state);
 	vm.state.paused = tsc();
 	if (vcpu_get(&vm, &vm.state) || preserve())
@@ -148,16 +147,30 @@ static int follow(void)
 	return state_write(vm.state_fd, &vm.state) || preserve() ? -1 : 0;
 }
 
-static int status(char *answer, size_t size)
+static int status(char *text, size_t size)
 {
-	volatile uint64_t *page = vm.page;
+	const __u64 *page = vm.page;
+	const struct {
+		const char *name;
+		double value;
+		int digits;
+	} figures[] = {
+		{ "count", page[G_COUNT], 0 },
+		{ "gap-ms", ms(page[G_GAP]), 1 },
+		{ "gap-at", page[G_GAP_AT], 0 },
+		{ "blackout-ms", blackout_ms, 1 },
+		{ "tsc-back", page[G_BACK], 0 },
+		{ "wrong-ram", page[G_WRONG_RAM], 0 },
+		{ "wrong-xmm", page[G_WRONG_XMM], 0 },
+		{ "interrupts", page[G_INTERRUPTS], 0 },
+	};
+	size_t used, i;
 
-	snprintf(answer, size, "%s count %" PRIu64 " gap-ms %.1f gap-at %" PRIu64
-		 " blackout-ms %.1f tsc-back %" PRIu64 " wrong-ram %" PRIu64
-		 " wrong-xmm %" PRIu64 " interrupts %" PRIu64 " said %s%s%s",
-		 stopped[0] ? "stopped" : saved ? "paused" : "running", page[G_COUNT],
-		 ms(page[G_GAP]), page[G_GAP_AT], blackout_ms, page[G_BACK],
-		 page[G_WRONG_RAM], page[G_WRONG_XMM], page[G_INTERRUPTS],
+	used = snprintf(text, size, "%s", stopped[0] ? "stopped" : saved ? "paused" : "running");
+	for (i = 0; i < ARRAY_SIZE(figures); i++)
+		used += snprintf(text + used, size - used, " %s %.*f", figures[i].name,
+				 figures[i].digits, figures[i].value);
+	snprintf(text + used, size - used, " said %s%s%s",
 		 vm.state.said[0] ? vm.state.said : "-", stopped[0] ? " why " : "", stopped);
 	return 0;
 }
@@ -175,14 +188,14 @@ static int answer(const char *request, char *text, size_t size)
 	if (!strcmp(request, "status"))
 		return status(text, size);
 	if (!strcmp(request, "sum")) {
-		snprintf(text, size, "%016" PRIx64, vm_sum(&vm));
+		snprintf(text, size, "%016llx", vm_sum(&vm));
 		return 0;
 	}
 	if (!strcmp(request, "save")) {
 		if (save())
 			return -1;
-		snprintf(text, size, "saved count %" PRIu64 " ram %" PRIu64 " state %" PRIu64
-			 " ms %.1f", vm.page[G_COUNT], tokens.ram, tokens.state,
+		snprintf(text, size, "saved count %llu ram %llu state %llu ms %.1f",
+			 vm.page[G_COUNT], tokens.ram, tokens.state,
 			 ms(vm.state.done - vm.state.paused));
 		return 0;
 	}
@@ -190,11 +203,16 @@ static int answer(const char *request, char *text, size_t size)
 		snprintf(text, size, "running");
 		return resume();
 	}
+	if (!strcmp(request, "reset")) {
+		vm.page[G_GAP] = 0;
+		snprintf(text, size, "the longest gap counts anew");
+		return 0;
+	}
 	if (!strcmp(request, "quit")) {
 		snprintf(text, size, "ended");
 		return quit();
 	}
-	return fail("unknown request; there are status, sum, save, resume, quit");
+	return fail("unknown request; there are status, sum, reset, save, resume, quit");
 }
 
 static int serve(void)
@@ -220,10 +238,10 @@ static int run(bool following)
 	return serve();
 }
 
-static uint64_t number_in(const char *path, const char *format)
+static __u64 number_in(const char *path, const char *format)
 {
 	FILE *file = fopen(path, "re");
-	uint64_t number = 0;
+	__u64 number = 0;
 
 	if (file && fscanf(file, format, &number) != 1)
 		number = 0;
@@ -233,26 +251,26 @@ static uint64_t number_in(const char *path, const char *format)
 }
 
 /* Where the time went, as far as the stamps are there: each phase ends where the next begins. */
-static void tell_blackout(uint64_t began)
+static void tell_blackout(__u64 began)
 {
-	uint64_t now = tsc(), last = vm.state.paused;
+	__u64 now = tsc(), last = vm.state.paused;
 	const struct {
 		const char *what;
-		uint64_t end;
+		__u64 end;
 	} phases[] = {
 		{ "pause and save", vm.state.done },
-		{ "until the jump", number_in("/sys/kernel/liveupdate/times/jump", "%" SCNu64) },
+		{ "until the jump", number_in("/sys/kernel/liveupdate/times/jump", "%llu") },
 		{ "jump to the first line of user space",
-		  number_in("/run/lab/first-line", "tsc %" SCNu64) },
+		  number_in("/run/lab/first-line", "tsc %llu") },
 		{ "until the restore", began },
 		{ "restore", now },
 	};
 	size_t i;
 
 	blackout_ms = ms(now - vm.state.paused);
-	printf("the guest goes on at count %" PRIu64 "; blackout %.1f ms", vm.page[G_COUNT],
+	printf("the guest goes on at count %llu; blackout %.1f ms", vm.page[G_COUNT],
 	       blackout_ms);
-	for (i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(phases); i++) {
 		if (phases[i].end < last || phases[i].end > now)
 			continue;
 		printf("%s %s %.1f", last == vm.state.paused ? ":" : ",", phases[i].what,
@@ -271,7 +289,8 @@ static int from_tokens(void)
 		return -1;
 	here = tokens_of_this_boot(&noted);
 	if (here)
-		return here < 0 ? -1 : fail("the guest was saved in this very kernel: ask it to resume");
+		return here < 0 ? -1 :
+		       fail("the guest was saved in this very kernel: ask it to resume");
 	if (state != LIVEUPDATE_STATE_UPDATED)
 		return fail("nothing came with an update: the orchestrator is in state %s",
 			    luo_state_name(state));
@@ -298,7 +317,7 @@ static int from_files(const char *state, const char *ram)
 
 static int restore(char *const files[])
 {
-	uint64_t began = tsc();
+	__u64 began = tsc();
 	struct stat st;
 
 	if (server_open(socket_path) ||
@@ -327,7 +346,8 @@ static int usage(void)
 		"                                at each freeze\n"
 		"lab-vmm restore                 go on after an update\n"
 		"lab-vmm restore STATE RAM       go on from copies of both memfds\n"
-		"lab-vmm ask REQUEST [--every S] status, sum, save, resume, quit\n"
+		"lab-vmm ask REQUEST [--every S] status, sum, reset, save, resume,\n"
+		"                                quit\n"
 		"\n"
 		"--socket PATH   " SOCKET "\n"
 		"--tokens PATH   " TOKENS "\n");

@@ -30,7 +30,7 @@ static int address_of(const char *path, struct sockaddr_un *address)
 	*address = (struct sockaddr_un) { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(address->sun_path))
 		return fail("the socket's path is too long: %s", path);
-	strcpy(address->sun_path, path);
+	snprintf(address->sun_path, sizeof(address->sun_path), "%s", path);
 	return 0;
 }
 
@@ -62,8 +62,13 @@ int server_interrupts(int fd)
 int server_open(const char *path)
 {
 	struct sockaddr_un address;
+	sigset_t requests;
 	size_t i;
 
+	/* Before anything can send it: unblocked it would end the process. */
+	sigemptyset(&requests);
+	sigaddset(&requests, SIGIO);
+	sigprocmask(SIG_BLOCK, &requests, NULL);
 	for (i = 0; i < CLIENTS; i++)
 		clients[i].fd = -1;
 	if (address_of(path, &address) || clear_stale(path, &address))

@@ -14,10 +14,10 @@
 #define SUMMED_FROM offsetof(struct state, saved)
 
 /* FNV-1a on words of 64 bits: for accidents, not for attackers. */
-uint64_t sum_words(const void *data, size_t bytes)
+__u64 sum_words(const void *data, size_t bytes)
 {
-	const uint8_t *at = data;
-	uint64_t sum = 0xcbf29ce484222325, word;
+	const __u8 *at = data;
+	__u64 sum = 0xcbf29ce484222325, word;
 	size_t step;
 
 	for (; bytes; at += step, bytes -= step) {
@@ -29,7 +29,7 @@ uint64_t sum_words(const void *data, size_t bytes)
 	return sum;
 }
 
-static uint64_t state_sum(const struct state *state)
+static __u64 state_sum(const struct state *state)
 {
 	return sum_words(&state->saved, sizeof(*state) - SUMMED_FROM);
 }
@@ -87,7 +87,7 @@ int state_read(int fd, struct state *state)
 	if (state->sum != state_sum(state))
 		return fail("the state is damaged: its checksum differs");
 	if (!state->saved)
-		return fail("the guest still ran when its state was last written: nothing is saved");
+		return fail("the guest still ran when its state was written: nothing is saved");
 	if (state->cpuids > STATE_CPUID || state->msrs > STATE_MSRS ||
 	    state->line_length >= sizeof(state->line) || !state->tsc_khz || state->ram != GUEST_RAM)
 		return fail("the state holds sizes that make no sense");

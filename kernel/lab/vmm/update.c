@@ -2,7 +2,6 @@
 /* /dev/liveupdate, and the note on a disk that says which tokens are the guest's. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <linux/netlink.h>
@@ -59,7 +58,7 @@ static int refused(const char *what, const char *act)
 			  luo_state_name(state));
 }
 
-int luo_preserve(int fd, const char *what, uint64_t *token)
+int luo_preserve(int fd, const char *what, __u64 *token)
 {
 	struct liveupdate_fd request = { .fd = fd };
 
@@ -72,7 +71,7 @@ int luo_preserve(int fd, const char *what, uint64_t *token)
 }
 
 /* Gives a token back and forgets it; one that is forgotten already is no error. */
-int luo_unpreserve(uint64_t *token, const char *what)
+int luo_unpreserve(__u64 *token, const char *what)
 {
 	__u64 number = *token;
 
@@ -86,7 +85,7 @@ int luo_unpreserve(uint64_t *token, const char *what)
 	return 0;
 }
 
-int luo_restore(uint64_t token, const char *what, int *fd)
+int luo_restore(__u64 token, const char *what, int *fd)
 {
 	struct liveupdate_fd request = { .token = token };
 
@@ -102,21 +101,21 @@ int luo_restore(uint64_t token, const char *what, int *fd)
  * A note of long ago may hold the number of somebody else's memfd, and what is
  * restored by mistake is lost to its owner: ask for its name first.
  */
-int luo_is_ours(uint64_t token, const char *name)
+int luo_is_ours(__u64 token, const char *name)
 {
 	char path[80], line[256] = "";
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/sys/class/liveupdate/token%" PRIu64 "/name", token);
+	snprintf(path, sizeof(path), "/sys/class/liveupdate/token%llu/name", token);
 	file = fopen(path, "re");
 	if (!file)
-		return fail("token %" PRIu64 " did not come with this update", token);
+		return fail("token %llu did not come with this update", token);
 	if (!fgets(line, sizeof(line), file))
 		line[0] = 0;
 	fclose(file);
 	line[strcspn(line, "\n")] = 0;
 	if (strcmp(line, name))
-		return fail("token %" PRIu64 " is of \"%s\", not of \"%s\"", token, line, name);
+		return fail("token %llu is of \"%s\", not of \"%s\"", token, line, name);
 	return 0;
 }
 
@@ -135,7 +134,7 @@ int luo_events(void)
 	return fd;
 }
 
-static int boot_id(char *to, size_t size)
+static int this_boot(char *to, size_t size)
 {
 	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
 	bool read = file && fgets(to, size, file);
@@ -176,7 +175,7 @@ int tokens_write(const char *path, const struct tokens *tokens)
 	FILE *file;
 	bool bad;
 
-	if (boot_id(boot, sizeof(boot)))
+	if (this_boot(boot, sizeof(boot)))
 		return -1;
 	if (!tokens_read(path, &there) && !strcmp(there.boot, boot))
 		return fail("another guest of this boot is noted in %s", path);
@@ -184,7 +183,7 @@ int tokens_write(const char *path, const struct tokens *tokens)
 	file = fopen(fresh, "we");
 	if (!file)
 		return fail_errno("%s cannot be written", fresh);
-	bad = fprintf(file, "boot %s\nram %" PRIu64 "\nstate %" PRIu64 "\n", boot,
+	bad = fprintf(file, "boot %s\nram %llu\nstate %llu\n", boot,
 		      tokens->ram, tokens->state) < 0;
 	bad |= fflush(file) || fsync(fileno(file));
 	bad |= fclose(file) != 0;
@@ -205,7 +204,7 @@ int tokens_read(const char *path, struct tokens *tokens)
 
 	if (!file)
 		return fail_errno("no guest is noted in %s", path);
-	found = fscanf(file, "boot %39s ram %" SCNu64 " state %" SCNu64, tokens->boot,
+	found = fscanf(file, "boot %39s ram %llu state %llu", tokens->boot,
 		       &tokens->ram, &tokens->state);
 	fclose(file);
 	return found == 3 ? 0 : fail("%s is not a note of tokens", path);
@@ -215,7 +214,7 @@ int tokens_of_this_boot(const struct tokens *tokens)
 {
 	char boot[40];
 
-	return boot_id(boot, sizeof(boot)) ? -1 : !strcmp(tokens->boot, boot);
+	return this_boot(boot, sizeof(boot)) ? -1 : !strcmp(tokens->boot, boot);
 }
 
 int tokens_remove(const char *path)

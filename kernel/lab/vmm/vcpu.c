@@ -11,8 +11,8 @@
 #define MSR_TSC		0x10
 #define MSR_DEADLINE	0x6e0
 #define LEAF_FEATURES	1
-#define X2APIC		(1u << 21)
-#define DEADLINE	(1u << 24)
+#define X2APIC		0x200000
+#define DEADLINE	0x1000000
 
 static int call(int fd, unsigned long request, void *argument, const char *what)
 {
@@ -30,7 +30,7 @@ struct cpuid {
 int vcpu_cpuid(const struct vm *vm, struct state *state)
 {
 	struct cpuid all = { .head.nent = STATE_CPUID };
-	uint32_t i;
+	__u32 i;
 
 	if (call(vm->kvm, KVM_GET_SUPPORTED_CPUID, &all, "reading the CPU's features"))
 		return -1;
@@ -76,10 +76,10 @@ static int get_msrs(const struct vm *vm, struct state *state)
 {
 	struct {
 		struct kvm_msr_list head;
-		uint32_t indices[STATE_MSRS];
+		__u32 indices[STATE_MSRS];
 	} list = { .head.nmsrs = STATE_MSRS };
 	struct kvm_msr_entry *entry;
-	uint32_t i;
+	__u32 i;
 
 	if (call(vm->kvm, KVM_GET_MSR_INDEX_LIST, &list, "listing the MSRs"))
 		return -1;
@@ -96,24 +96,25 @@ static int get_msrs(const struct vm *vm, struct state *state)
 
 static int set_msrs(const struct vm *vm, const struct state *state)
 {
-	uint32_t i;
-	int pass;
+	const struct kvm_msr_entry *deadline = NULL;
+	__u32 i;
 
 	/* The deadline counts only when all that it stands on is there. */
-	for (pass = 0; pass < 2; pass++)
-		for (i = 0; i < state->msrs; i++)
-			if ((state->msr[i].index == MSR_DEADLINE) == pass &&
-			    set_msr(vm, &state->msr[i]))
-				return -1;
-	return 0;
+	for (i = 0; i < state->msrs; i++) {
+		if (state->msr[i].index == MSR_DEADLINE)
+			deadline = &state->msr[i];
+		else if (set_msr(vm, &state->msr[i]))
+			return -1;
+	}
+	return deadline ? set_msr(vm, deadline) : 0;
 }
 
-int vcpu_tsc_offset(const struct vm *vm, unsigned long request, uint64_t *offset)
+int vcpu_tsc_offset(const struct vm *vm, unsigned long request, __u64 *offset)
 {
 	struct kvm_device_attr attr = {
 		.group = KVM_VCPU_TSC_CTRL,
 		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)offset,
+		.addr = (__u64)offset,
 	};
 
 	return call(vm->cpu, request, &attr, "the TSC's offset");

@@ -24,8 +24,6 @@
 #define KERNEL_SIGSET		8
 #define SPLIT_PINS		24
 
-extern const uint8_t guest_code[], guest_timer[], guest_end[];
-
 static int open_kvm(struct vm *vm)
 {
 	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -43,13 +41,10 @@ static int requests_interrupt(struct vm *vm)
 {
 	struct {
 		struct kvm_signal_mask head;
-		uint8_t mask[KERNEL_SIGSET];
+		__u8 mask[KERNEL_SIGSET];
 	} inside = { .head.len = KERNEL_SIGSET };
 	sigset_t all;
 
-	sigemptyset(&all);
-	sigaddset(&all, SIGIO);
-	sigprocmask(SIG_BLOCK, &all, NULL);
 	sigprocmask(SIG_BLOCK, NULL, &all);
 	sigdelset(&all, SIGIO);
 	memcpy(inside.mask, &all, sizeof(inside.mask));
@@ -79,7 +74,7 @@ int vm_create(struct vm *vm)
 		       MAP_SHARED | MAP_POPULATE, vm->ram_fd, 0);
 	if (vm->ram == MAP_FAILED)
 		return fail_errno("the guest's RAM cannot be mapped");
-	vm->page = (volatile uint64_t *)(vm->ram + GUEST_PAGE);
+	vm->page = (__u64 *)(vm->ram + GUEST_PAGE);
 	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0);
 	if (vm->fd < 0)
 		return fail_errno("KVM makes no virtual machine");
@@ -88,7 +83,7 @@ int vm_create(struct vm *vm)
 	/* The rate as it is known now: KVM would take the boot's first guess, and scale. */
 	if (ioctl(vm->fd, KVM_SET_TSC_KHZ, 0))
 		return fail_errno("KVM does not set the TSC's rate");
-	slot.userspace_addr = (uintptr_t)vm->ram;
+	slot.userspace_addr = (__u64)vm->ram;
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot))
 		return fail_errno("KVM does not take the guest's RAM");
 	vm->cpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
@@ -101,7 +96,7 @@ int vm_create(struct vm *vm)
 	return requests_interrupt(vm);
 }
 
-static void store(struct vm *vm, size_t at, uint64_t word)
+static void store(struct vm *vm, size_t at, __u64 word)
 {
 	memcpy(vm->ram + at, &word, sizeof(word));
 }
@@ -109,7 +104,7 @@ static void store(struct vm *vm, size_t at, uint64_t word)
 /* An identity map of all RAM, flat segments, one interrupt. */
 static void tables(struct vm *vm)
 {
-	uint64_t handler = GUEST_CODE + (guest_timer - guest_code);
+	__u64 handler = GUEST_CODE + (guest_timer - guest_code);
 	size_t i;
 
 	store(vm, GUEST_PML4, GUEST_PDPT | PRESENT_WRITABLE);
@@ -119,11 +114,11 @@ static void tables(struct vm *vm)
 	store(vm, GUEST_GDT + GUEST_CS, DESCRIPTOR_CODE);
 	store(vm, GUEST_GDT + GUEST_DS, DESCRIPTOR_DATA);
 	store(vm, GUEST_IDT + GUEST_TIMER * 16,
-	      (handler & 0xffff) | GUEST_CS << 16 | (uint64_t)GATE_INTERRUPT << 32 |
+	      (handler & 0xffff) | GUEST_CS << 16 | (__u64)GATE_INTERRUPT << 32 |
 	      (handler >> 16 & 0xffff) << 48);
 }
 
-static int random_bytes(uint8_t *to, size_t bytes)
+static int random_bytes(__u8 *to, size_t bytes)
 {
 	while (bytes) {
 		ssize_t n = getrandom(to, bytes < 256 ? bytes : 256, 0);
@@ -138,7 +133,7 @@ static int random_bytes(uint8_t *to, size_t bytes)
 	return 0;
 }
 
-static void segment(struct kvm_segment *segment, uint16_t selector, uint8_t type)
+static void segment(struct kvm_segment *segment, __u16 selector, __u8 type)
 {
 	*segment = (struct kvm_segment) {
 		.limit = 0xffffffff, .selector = selector, .type = type,
@@ -202,7 +197,7 @@ int vm_start(struct vm *vm)
 		return fail("KVM does not know the rate of the TSC");
 	vm->state.tsc_khz = khz;
 	vm->state.ram = GUEST_RAM;
-	if (random_bytes((uint8_t *)&vm->state.id, sizeof(vm->state.id)) ||
+	if (random_bytes((__u8 *)&vm->state.id, sizeof(vm->state.id)) ||
 	    random_bytes(vm->ram + GUEST_PAGE + G_XMM * 8, 32) ||
 	    random_bytes(vm->ram + GUEST_UNTOUCHED, GUEST_RAM - GUEST_UNTOUCHED))
 		return -1;
@@ -282,7 +277,7 @@ int vm_run(struct vm *vm)
 }
 
 /* Checksum of what the guest never touches. */
-uint64_t vm_sum(const struct vm *vm)
+__u64 vm_sum(const struct vm *vm)
 {
 	return sum_words(vm->ram + GUEST_UNTOUCHED, GUEST_RAM - GUEST_UNTOUCHED);
 }

@@ -4,9 +4,9 @@
 #define _LAB_VMM_H
 
 #include <linux/kvm.h>
+#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "guest.h"
 
@@ -15,6 +15,8 @@
 #define STATE_XSAVE	16384
 #define STATE_CPUID	128
 #define STATE_MSRS	512
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /**
  * struct state - all of a guest that is not its RAM; lies in a memfd of its own
@@ -36,19 +38,19 @@
  */
 struct state {
 	char magic[8];
-	uint32_t version;
-	uint32_t size;
-	uint64_t sum;
-	uint32_t saved;
-	uint32_t follow;
-	uint64_t id;
-	uint64_t ram;
-	uint64_t tsc_khz;
-	uint64_t tsc_offset;
-	uint64_t paused;
-	uint64_t done;
+	__u32 version;
+	__u32 size;
+	__u64 sum;
+	__u32 saved;
+	__u32 follow;
+	__u64 id;
+	__u64 ram;
+	__u64 tsc_khz;
+	__u64 tsc_offset;
+	__u64 paused;
+	__u64 done;
 	char said[64], line[64];
-	uint64_t line_length;
+	__u64 line_length;
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_debugregs debugregs;
@@ -56,11 +58,11 @@ struct state {
 	struct kvm_mp_state mp;
 	struct kvm_xcrs xcrs;
 	struct kvm_lapic_state lapic;
-	uint32_t cpuids;
-	uint32_t msrs;
+	__u32 cpuids;
+	__u32 msrs;
 	struct kvm_cpuid_entry2 cpuid[STATE_CPUID];
 	struct kvm_msr_entry msr[STATE_MSRS];
-	uint8_t xsave[STATE_XSAVE];
+	__u8 xsave[STATE_XSAVE];
 };
 
 /**
@@ -74,49 +76,54 @@ struct vm {
 	int kvm, fd, cpu;
 	int ram_fd, state_fd;
 	struct kvm_run *run;
-	uint8_t *ram;
+	__u8 *ram;
 	struct state state;
-	volatile uint64_t *page;
+	__u64 *page;
 };
 
 /* words.c: every failure is one sentence for the user; all functions give 0 or -1. */
-int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-int fail_errno(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define __printf(format, first) __attribute__((__format__(printf, format, first)))
+
+int __printf(1, 2) fail(const char *format, ...);
+int __printf(1, 2) fail_errno(const char *format, ...);
 const char *words(void);
+
+/* guest.S */
+extern const __u8 guest_code[], guest_timer[], guest_end[];
 
 /* vm.c */
 int vm_create(struct vm *vm);
 int vm_start(struct vm *vm);
 int vm_run(struct vm *vm);
-uint64_t vm_sum(const struct vm *vm);
+__u64 vm_sum(const struct vm *vm);
 
 /* vcpu.c */
 int vcpu_get(const struct vm *vm, struct state *state);
 int vcpu_set(const struct vm *vm, const struct state *state);
 int vcpu_cpuid(const struct vm *vm, struct state *state);
-int vcpu_tsc_offset(const struct vm *vm, unsigned long request, uint64_t *offset);
+int vcpu_tsc_offset(const struct vm *vm, unsigned long request, __u64 *offset);
 
 /* state.c */
-uint64_t sum_words(const void *data, size_t bytes);
+__u64 sum_words(const void *data, size_t bytes);
 int state_write(int fd, struct state *state);
 int state_read(int fd, struct state *state);
 
 /* update.c */
-#define NO_TOKEN UINT64_MAX
+#define NO_TOKEN (~0ULL)
 
 struct tokens {
-	uint64_t ram, state;
+	__u64 ram, state;
 	char boot[40];
 };
 
 int luo_open(void);
 int luo_state(void);
 const char *luo_state_name(int state);
-int luo_preserve(int fd, const char *what, uint64_t *token);
-int luo_unpreserve(uint64_t *token, const char *what);
-int luo_restore(uint64_t token, const char *what, int *fd);
+int luo_preserve(int fd, const char *what, __u64 *token);
+int luo_unpreserve(__u64 *token, const char *what);
+int luo_restore(__u64 token, const char *what, int *fd);
 int luo_events(void);
-int luo_is_ours(uint64_t token, const char *name);
+int luo_is_ours(__u64 token, const char *name);
 int tokens_write(const char *path, const struct tokens *tokens);
 int tokens_read(const char *path, struct tokens *tokens);
 int tokens_of_this_boot(const struct tokens *tokens);
@@ -130,12 +137,12 @@ int server_interrupts(int fd);
 void server_serve(bool wait, int events, void (*happened)(void), answer_fn answer);
 int server_ask(const char *path, const char *request, unsigned int every);
 
-static inline uint64_t tsc(void)
+static inline __u64 tsc(void)
 {
-	uint32_t low, high;
+	__u32 low, high;
 
 	__asm__ __volatile__("lfence; rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
+	return (__u64)high << 32 | low;
 }
 
 #endif /* _LAB_VMM_H */
