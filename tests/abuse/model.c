@@ -279,8 +279,10 @@ int order_refusal(int step)
 
 void model_moved(int state)
 {
-	if (model.state == LIVEUPDATE_STATE_UPDATED)
+	if (model.state == LIVEUPDATE_STATE_UPDATED) {
 		model.nr_came = 0;
+		carrier_token = ~0UL;
+	}
 	if (state == LIVEUPDATE_STATE_PREPARED)
 		model.prepared++;
 	model.state = state;
