@@ -62,8 +62,14 @@ def test_all_are_called_in_order_and_undone_in_reverse(host: LabMachine) -> None
     token = host.call("preserve", fd=host.call("memfd", name="m", size=4096))
     own = host.call("preserve", fd=host.call("open", path="/dev/luo-test"))
     host.call("move", move="prepare")
+    lines = host.shell("cat /sys/kernel/debug/luo/handover").splitlines()
+    assert lines[0] == "compatible=luo-ko-v2 state=prepared files=2"
+    assert f"token={token} kind=memfd handler=memfd-v1 recorded=yes bytes=4096 pages=0" in lines[1]
+    assert f"token={own} kind=test handler=test-v1 recorded=yes bytes=8 pages=0" in lines[2]
     host.call("move", move="freeze")
     host.call("move", move="cancel")
+    lines = host.shell("cat /sys/kernel/debug/luo/handover").splitlines()
+    assert ["recorded=no" in line for line in lines] == [False, True, True]
     assert calls(host) == [
         "file preserve",
         "file prepare", "test-a prepare", "test-c prepare", "test-b prepare",
