@@ -4,6 +4,7 @@
 #   make test    everything, as root on a Debian machine: installs, builds the lab, tests
 #   make check   the part of the tests that takes minutes and needs no root
 #   make lab     the console inside the lab, on a real kernel
+#   make lab-guest  the same beside a virtual machine that outlives the kernel
 #   make soak    hours of abuse of the kernel module, each time with another seed
 #   make bench   the figures
 #   make screenshots  the pictures, from the program as it is
@@ -21,7 +22,7 @@ PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check lint types lab soak bench screenshots packages clean
+.PHONY: help demo test check lint types lab lab-guest soak bench screenshots packages clean
 
 help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
@@ -48,6 +49,10 @@ test: packages
 lab: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
 	@$(PY) kernel/lab console
+
+lab-guest: packages
+	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
+	@$(PY) kernel/lab guest
 
 soak: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev

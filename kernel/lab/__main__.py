@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The lab: a virtual machine in which live updates really happen.
 
-python3 kernel/lab build | run | status | ssh | console | stop
+python3 kernel/lab build | run | status | ssh | console | guest | stop
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shlex
 import sys
 
 import cache
+import guest
 import kernels
 from machine import Machine, all_running, build
 
@@ -67,6 +68,11 @@ def _run(args: argparse.Namespace) -> int:
             )
             print("the machine goes on: `make lab` comes back, `python3 kernel/lab stop` ends it")
             return 0 if done == 255 else done
+        case "guest":
+            part = guest.watch if args.watch else guest.console if args.console else guest.show
+            if part is not guest.show:
+                _need(machine)
+            return part(machine)
         case "stop":
             machine.stop()
     return 0
@@ -94,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     ssh = commands.add_parser("ssh", help="a shell in the machine, or one command")
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD")
     commands.add_parser("console", help="the luo-tui console in the machine")
+    counts = commands.add_parser("guest", help="a guest that counts, beside the console")
+    counts.add_argument("--watch", action="store_true", help="the guest's figures alone")
+    counts.add_argument("--console", action="store_true", help="the console alone")
     commands.add_parser("stop", help="end the machine")
     return parser
 

@@ -3,137 +3,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import struct
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from cache import LabError
 from machine import Built, Machine
 
 from tests.lab import driver
+from tests.lab.vmm import (
+    CANCEL,
+    FINISH,
+    FREEZE,
+    NOTE,
+    PREPARE,
+    Guest,
+    move,
+    resources,
+    state,
+    update,
+)
+from tests.terminal import Terminal
 
-PREPARE, FREEZE, CANCEL, FINISH = 4, 5, 6, 7
-NOTE = "/var/lib/luo-tui/guest"
-SOCKET = "/run/lab-vmm.sock"
+LAB = Path(__file__).parents[2] / "kernel" / "lab"
 PAGE, CODE, XMM = 0x6000, 0x10000, 10
 """Where the guest has its figures and its code, and the word in which its XMM registers are."""
-
-_MOVE = (
-    "python3 -c \"import fcntl,os;fcntl.ioctl(os.open('/dev/liveupdate', os.O_RDWR), 0xBA00 + {})\""
-)
-_JUMP = """
-import sys
-from luo_tui.uapi import kexec
-release = sys.argv[1]
-line = open("/proc/cmdline").read().strip()
-kexec.load(f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}", line)
-kexec.reboot()
-"""
-
-
-class Guest:
-    """The guest in a machine, by the socket of its monitor."""
-
-    def __init__(self, machine: Machine, socket: str = SOCKET) -> None:
-        self.machine = machine
-        self.socket = socket
-
-    def start(self, words: str) -> None:
-        """Start lab-vmm and wait until the guest counts; LabError with its words if it ends."""
-        log = f"{self.socket}.log"
-        # (setsid may have forked: its own end says nothing.)
-        self.machine.must(
-            f"setsid lab-vmm {words} --socket {self.socket} </dev/null >{log} 2>&1 &"
-            f" until lab-vmm ask status --socket {self.socket} 2>/dev/null;"
-            f" do ! grep lab-vmm: {log} || exit 1; sleep 0.1; done"
-        )
-
-    def refused(self, words: str) -> str:
-        """Return what lab-vmm says when it does not start."""
-        done = self.machine.ssh(f"lab-vmm {words} --socket {self.socket}")
-        assert done.returncode == 1, done
-        assert done.stderr.startswith("lab-vmm: ")
-        return done.stderr
-
-    def ask(self, request: str) -> str:
-        """Ask for something that has to be granted."""
-        line = self.machine.must(f"lab-vmm ask {request} --socket {self.socket}").strip()
-        assert line.startswith("ok ")
-        return line[3:]
-
-    def declined(self, request: str) -> str:
-        """Ask for something that has to be declined."""
-        done = self.machine.ssh(f"lab-vmm ask {request} --socket {self.socket}")
-        assert done.returncode == 1
-        assert done.stdout.startswith("error ")
-        return done.stdout[6:].strip()
-
-    def status(self) -> dict[str, str]:
-        first, *rest = self.ask("status").split()
-        return {"state": first, **dict(zip(rest[::2], rest[1::2], strict=False))}
-
-    def count(self) -> int:
-        return int(self.status()["count"])
-
-    def counts_on(self, above: int) -> dict[str, str]:
-        """Wait until it has counted further, and nothing was wrong on the way."""
-        end = time.monotonic() + 60
-        while (now := self.status())["state"] != "running" or int(now["count"]) <= above + 256:
-            assert time.monotonic() < end, now
-            time.sleep(0.1)
-        wrong = {k: v for k, v in now.items() if k in ("tsc-back", "wrong-ram", "wrong-xmm")}
-        assert wrong == {"tsc-back": "0", "wrong-ram": "0", "wrong-xmm": "0"}
-        return now
-
-    def save(self) -> int:
-        """Save it; return the count at which it stands."""
-        said = re.fullmatch(r"saved count (\d+) ram (\d+) state (\d+) ms [\d.]+", self.ask("save"))
-        assert said
-        note = self.machine.must(f"cat {NOTE}").split()
-        assert note[2:] == ["ram", said[2], "state", said[3]]
-        assert note[1] == self.machine.boot_id()
-        return int(said[1])
-
-    def pid(self) -> str:
-        return self.machine.must("pidof lab-vmm").strip()
-
-    def memfd(self, name: str) -> bytes:
-        """Return a copy of one of its memfds."""
-        folder = f"/proc/{self.pid()}/fd"
-        links = self.machine.must(f"cd {folder}; for f in *; do echo $f $(readlink $f); done")
-        number = next(line.split()[0] for line in links.splitlines() if f"memfd:{name}" in line)
-        return self.machine.get(f"{folder}/{number}")
-
-
-def state(machine: Machine) -> str:
-    return machine.must("cat /sys/kernel/liveupdate/state").strip()
-
-
-def move(machine: Machine, event: int) -> None:
-    machine.must(_MOVE.format(event))
-
-
-def resources(machine: Machine) -> list[str]:
-    """Return name and state of all that is preserved or came."""
-    said = machine.ssh("cd /sys/class/liveupdate; for d in token*; do cat $d/name $d/state; done")
-    words = said.stdout.split()
-    return sorted(f"{n} {s}" for n, s in zip(words[::2], words[1::2], strict=True))
-
-
-def update(machine: Machine, target: str) -> None:
-    """Update by the system calls alone."""
-    before = machine.boot_id()
-    machine.put(_JUMP.encode(), "/var/lib/luo-tui/jump.py")
-    move(machine, PREPARE)
-    machine.must("sync")
-    with contextlib.suppress(LabError):
-        machine.ssh(f"python3 /var/lib/luo-tui/jump.py {target}", timeout=20)
-    machine.wait_ready(before, 120)
-    assert machine.must("uname -r").strip() == target
 
 
 def went_on(machine: Machine, stood_at: int, most_ms: float) -> None:
@@ -187,27 +85,17 @@ def test_a_guest_goes_on_where_it_stopped(built: Built, machine: Machine) -> Non
     assert machine.ssh("dmesg | grep -E 'WARNING|BUG:|Oops'").stdout == ""
 
 
-def test_a_guest_that_follows_runs_until_the_freeze(built: Built, machine: Machine) -> None:
-    """An operator at the console needs no other key; the guest runs while he reads."""
+def test_a_guest_in_sight_runs_until_the_freeze(built: Built, machine: Machine) -> None:
+    """An operator at the console needs no other key, and sees the guest go on."""
     target = built.kernels["new"].release
     guest = Guest(machine)
-    guest.start("run --follow")
-    untouched = guest.ask("sum")
     held = ["lab-guest-ram preserved", "lab-guest-state preserved"]
-    assert resources(machine) == held
-
-    # Taken back from frozen it goes on by itself.
-    move(machine, PREPARE)
-    guest.counts_on(guest.count())
-    move(machine, FREEZE)
-    assert guest.status()["state"] == "paused"
-    stood_at = guest.count()
-    move(machine, CANCEL)
-    assert int(guest.counts_on(stood_at)["gap-at"]) > 0
-    assert resources(machine) == held
-
     before = machine.boot_id()
-    with driver.over_ssh(machine) as t:
+    command = [sys.executable, LAB, "--name", machine.name, "guest"]
+    with Terminal.run(command, rows=36, cols=100) as t:
+        assert "running count" in t.wait_for("longest gap")
+        untouched = guest.ask("sum")
+        assert resources(machine) == held
         driver.load(t, target)
         driver.prepare(t)
         guest.counts_on(guest.count())
@@ -215,19 +103,23 @@ def test_a_guest_that_follows_runs_until_the_freeze(built: Built, machine: Machi
         guest.ask("reset")
         began = time.monotonic()
         driver.jump(t, target)
-        machine.wait_ready(before, 120)
-    now = guest.counts_on(last_seen)
-    went_on(machine, _stood_at(machine), (time.monotonic() - began) * 1000)
-    assert _stood_at(machine) >= last_seen
-    assert guest.ask("sum") == untouched
-    # And it has joined the next update.
-    assert resources(machine) == sorted(
-        [*held, "lab-guest-ram restored", "lab-guest-state restored"]
-    )
-    with driver.over_ssh(machine) as t:
+        t.meanwhile(lambda: machine.wait_ready(before, 120))
+        now = guest.counts_on(last_seen)
+        stood_at = _stood_at(machine)
+        assert stood_at >= last_seen
+        went_on(machine, stood_at, (time.monotonic() - began) * 1000)
+        assert guest.ask("sum") == untouched
+        # And it has joined the next update.
+        assert resources(machine) == sorted(
+            [*held, "lab-guest-ram restored", "lab-guest-state restored"]
+        )
+        # Both parts of the window are there again.
+        screen = t.wait_for("All is restored.")
+        assert f"goes on at count {stood_at}; blackout {now['blackout-ms']} ms:" in screen
         driver.finish(t)
         driver.leave(t)
-        t.wait_for_left()
+        assert t.wait_ended() == 0
+        assert t.left_on() == []
     assert resources(machine) == held
     guest.counts_on(int(now["count"]))
 
@@ -280,6 +172,33 @@ def test_a_cancelled_update_and_the_guest_goes_on(host: Machine) -> None:
     # And all of it once more.
     guest.save()
     guest.ask("resume")
+
+
+def test_a_guest_that_follows_goes_on_after_a_cancel(host: Machine) -> None:
+    guest = Guest(host)
+    guest.start("run --follow")
+    held = resources(host)
+    assert len(held) == 2
+    for moves in ((PREPARE, CANCEL), (PREPARE, FREEZE, CANCEL)):
+        for event in moves[:-1]:
+            guest.counts_on(guest.count())
+            move(host, event)
+        stands = FREEZE in moves
+        assert guest.status()["state"] == ("paused" if stands else "running")
+        stood_at = guest.count()
+        assert (guest.count() == stood_at) == stands
+        assert ("frozen" if stands else "not saved") in guest.declined("resume")
+        move(host, moves[-1])
+        guest.counts_on(stood_at)
+        assert resources(host) == held
+    # Saved on request it waits for a request, and follows again.
+    stood_at = guest.save()
+    move(host, PREPARE)
+    move(host, CANCEL)
+    assert guest.status()["state"] == "paused"
+    guest.ask("resume")
+    guest.counts_on(stood_at)
+    assert resources(host) == held
 
 
 def test_a_save_that_is_refused_leaves_the_guest_running(host: Machine) -> None:

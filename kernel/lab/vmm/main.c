@@ -109,7 +109,12 @@ static int resume(void)
 {
 	if (!saved)
 		return fail("the guest is not saved");
-	return unpreserve() || go_on() ? -1 : 0;
+	/* One that follows stays preserved, or the next freeze would pass it by. */
+	if (events < 0)
+		return unpreserve() || go_on() ? -1 : 0;
+	if (luo_state() == LIVEUPDATE_STATE_FROZEN)
+		return fail("the update is frozen: cancel it first");
+	return go_on();
 }
 
 /*
@@ -238,48 +243,6 @@ static int run(bool following)
 	return serve();
 }
 
-static __u64 number_in(const char *path, const char *format)
-{
-	FILE *file = fopen(path, "re");
-	__u64 number = 0;
-
-	if (file && fscanf(file, format, &number) != 1)
-		number = 0;
-	if (file)
-		fclose(file);
-	return number;
-}
-
-/* Where the time went, as far as the stamps are there: each phase ends where the next begins. */
-static void tell_blackout(__u64 began)
-{
-	__u64 now = tsc(), last = vm.state.paused;
-	const struct {
-		const char *what;
-		__u64 end;
-	} phases[] = {
-		{ "pause and save", vm.state.done },
-		{ "until the jump", number_in("/sys/kernel/liveupdate/times/jump", "%llu") },
-		{ "jump to the first line of user space",
-		  number_in("/run/lab/first-line", "tsc %llu") },
-		{ "until the restore", began },
-		{ "restore", now },
-	};
-	size_t i;
-
-	blackout_ms = ms(now - vm.state.paused);
-	printf("the guest goes on at count %llu; blackout %.1f ms", vm.page[G_COUNT],
-	       blackout_ms);
-	for (i = 0; i < ARRAY_SIZE(phases); i++) {
-		if (phases[i].end < last || phases[i].end > now)
-			continue;
-		printf("%s %s %.1f", last == vm.state.paused ? ":" : ",", phases[i].what,
-		       ms(phases[i].end - last));
-		last = phases[i].end;
-	}
-	printf("\n");
-}
-
 static int from_tokens(void)
 {
 	struct tokens noted;
@@ -332,7 +295,7 @@ static int restore(char *const files[])
 		return fail("this RAM and this state are not of one guest");
 	if (vcpu_set(&vm, &vm.state))
 		return -1;
-	tell_blackout(began);
+	blackout_ms = blackout_tell(&vm, began);
 	if (go_on() || (!files && tokens_remove(tokens_path)) ||
 	    (!files && vm.state.follow && follow()))
 		printf("the guest goes on, but not through the next update: %s\n", words());

@@ -108,6 +108,9 @@ __u64 sum_words(const void *data, size_t bytes);
 int state_write(int fd, struct state *state);
 int state_read(int fd, struct state *state);
 
+/* blackout.c */
+double blackout_tell(const struct vm *vm, __u64 began);
+
 /* update.c */
 #define NO_TOKEN (~0ULL)
 
