@@ -85,9 +85,12 @@ def test_a_guest_goes_on_where_it_stopped(built: Built, machine: Machine) -> Non
     assert machine.ssh("dmesg | grep -E 'WARNING|BUG:|Oops'").stdout == ""
 
 
-def test_a_guest_in_sight_runs_until_the_freeze(built: Built, machine: Machine) -> None:
+@pytest.mark.parametrize("cpus", ["1", "2"])
+def test_a_guest_in_sight_runs_until_the_freeze(built: Built, cold: Machine, cpus: str) -> None:
     """An operator at the console needs no other key, and sees the guest go on."""
-    target = built.kernels["new"].release
+    machine, target = cold, built.kernels["new"].release
+    machine.qemu = ("-smp", cpus)
+    machine.boot()
     guest = Guest(machine)
     held = ["lab-guest-ram preserved", "lab-guest-state preserved"]
     before = machine.boot_id()

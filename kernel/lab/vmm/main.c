@@ -2,17 +2,14 @@
 /*
  * lab-vmm: a guest that goes on counting where the host's kernel was exchanged.
  *
- * One thread does all: it is inside KVM_RUN until a request comes, so that no
- * request ever meets a guest that is running, and nothing needs a lock.
+ * One thread runs the guest and answers: it is inside KVM_RUN until a request
+ * comes, so that none ever meets a guest that is running, and nothing needs a lock.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,19 +114,12 @@ static int resume(void)
 	return go_on();
 }
 
-/*
- * For a guest that follows: something has happened in the kernel. While this
- * runs FREEZE has not returned to its caller, or is just about to: of one CPU we
- * have the higher priority, and of several the jump is much farther away.
- */
-static void happened(void)
+/* For a guest that follows: after a move, and before whoever froze may go on. */
+static void moved(void)
 {
-	char message[4096];
-	int state;
+	unsigned long long move = follow_heard(events);
+	int state = luo_state();
 
-	while (recv(events, message, sizeof(message), MSG_DONTWAIT) >= 0 || errno == ENOBUFS)
-		;
-	state = luo_state();
 	if (state == LIVEUPDATE_STATE_FROZEN && !saved && !stopped[0] && preserved()) {
 		if (save())
 			printf("not saved: %s\n", words());
@@ -137,15 +127,12 @@ static void happened(void)
 	} else if (state == LIVEUPDATE_STATE_NORMAL && by_freeze && go_on()) {
 		printf("it cannot go on: %s\n", words());
 	}
+	follow_done(move);
 }
 
 static int follow(void)
 {
-	const struct sched_param first = { .sched_priority = 1 };
-
-	if (sched_setscheduler(0, SCHED_FIFO, &first))
-		return fail_errno("no priority over who freezes");
-	events = luo_events();
+	events = follow_open(vm.state.tsc_khz);
 	if (events < 0 || server_interrupts(events))
 		return -1;
 	vm.state.follow = 1;
@@ -228,7 +215,7 @@ static int serve(void)
 				 words());
 			printf("%s\n", stopped);
 		}
-		server_serve(saved || stopped[0], events, happened, answer);
+		server_serve(saved || stopped[0], events, moved, answer);
 	}
 	unlink(socket_path);
 	return 0;

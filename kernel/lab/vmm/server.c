@@ -150,7 +150,7 @@ static void take(struct client *client, answer_fn answer)
  * server_serve - answer all that has been asked
  * @wait: wait for something first
  * @events: another descriptor to look at, or -1
- * @happened: called when there is something on it
+ * @happened: called when there is something on it, before any request
  * @answer: called for each request
  */
 void server_serve(bool wait, int events, void (*happened)(void), answer_fn answer)

@@ -4,18 +4,14 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <linux/netlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../../liveupdate.h"
 #include "vmm.h"
-
-#define UEVENTS_OF_THE_KERNEL 1
 
 static int device = -1;
 
@@ -117,21 +113,6 @@ int luo_is_ours(__u64 token, const char *name)
 	if (strcmp(line, name))
 		return fail("token %llu is of \"%s\", not of \"%s\"", token, line, name);
 	return 0;
-}
-
-/* A socket that can be read whenever something has happened to a device. */
-int luo_events(void)
-{
-	struct sockaddr_nl address = {
-		.nl_family = AF_NETLINK,
-		.nl_groups = UEVENTS_OF_THE_KERNEL,
-	};
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			NETLINK_KOBJECT_UEVENT);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fail_errno("the kernel's events cannot be listened to");
-	return fd;
 }
 
 static int this_boot(char *to, size_t size)

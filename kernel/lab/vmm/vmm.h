@@ -125,12 +125,16 @@ const char *luo_state_name(int state);
 int luo_preserve(int fd, const char *what, __u64 *token);
 int luo_unpreserve(__u64 *token, const char *what);
 int luo_restore(__u64 token, const char *what, int *fd);
-int luo_events(void);
 int luo_is_ours(__u64 token, const char *name);
 int tokens_write(const char *path, const struct tokens *tokens);
 int tokens_read(const char *path, struct tokens *tokens);
 int tokens_of_this_boot(const struct tokens *tokens);
 int tokens_remove(const char *path);
+
+/* follow.c */
+int follow_open(__u64 tsc_khz);
+unsigned long long follow_heard(int fd);
+void follow_done(unsigned long long move);
 
 /* server.c */
 typedef int (*answer_fn)(const char *request, char *answer, size_t size);
