@@ -45,7 +45,11 @@ class Edu:
         self.node = f"/sys/class/liveupdate/pci-{slot}"
 
     def load(self, parameters: str = "") -> None:
-        self.machine.must(f"insmod /lib/modules/$(uname -r)/extra/luo_edu.ko {parameters}")
+        # For a device that was found by a rescan udev loads it unasked.
+        self.machine.must(
+            "udevadm settle; [ -d /sys/module/luo_edu ] ||"
+            f" insmod /lib/modules/$(uname -r)/extra/luo_edu.ko {parameters}"
+        )
 
     def read(self, name: str) -> str:
         return self.machine.must(f"cat {self.device}/edu/{name}").strip()
