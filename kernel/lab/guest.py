@@ -19,7 +19,10 @@ import cache
 from machine import Machine
 
 _ASK = "lab-vmm ask status"
-_START = "setsid lab-vmm run --follow </dev/null >/run/lab/guest.log 2>&1 & sleep 1; " + _ASK
+_START = f"""
+setsid lab-vmm run --follow </dev/null >/run/lab/guest.log 2>&1 &
+until {_ASK}; do ! grep lab-vmm: /run/lab/guest.log || exit 1; sleep 0.2; done 2>/dev/null
+"""
 _SIDE, _BELOW = 62, 9
 _WIDE = 100 + _SIDE
 
@@ -31,8 +34,7 @@ def show(machine: Machine) -> int:
     if machine.ssh(_ASK).returncode:
         started = machine.ssh(_START)
         if started.returncode:
-            said = machine.ssh("cat /run/lab/guest.log").stdout or started.stderr
-            raise cache.LabError(f"the guest did not start: {said.strip()}")
+            raise cache.LabError(f"the guest did not start: {started.stdout.strip()}")
     again = [sys.executable, str(Path(__file__).parent), "--name", machine.name, "guest"]
     tmux = shutil.which("tmux")
     if not tmux or not os.isatty(1):

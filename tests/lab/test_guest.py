@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -295,6 +296,11 @@ def test_what_is_missing_is_said(host: Machine) -> None:
     host.must("mv /dev/kvm /dev/kvm.away")
     try:
         assert "there is no /dev/kvm" in guest.refused("run")
+        assert host.ssh(f"test -e {guest.socket}").returncode == 1
+        command = [sys.executable, str(LAB), "--name", host.name, "guest"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("lab: the guest did not start: lab-vmm: there is no /dev/kvm")
     finally:
         host.must("mv /dev/kvm.away /dev/kvm")
     host.must("mv /dev/liveupdate /dev/liveupdate.away")

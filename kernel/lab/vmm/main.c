@@ -217,7 +217,6 @@ static int serve(void)
 		}
 		server_serve(saved || stopped[0], events, moved, answer);
 	}
-	unlink(socket_path);
 	return 0;
 }
 
@@ -342,6 +341,7 @@ int main(int argc, char *argv[])
 		done = server_ask(socket_path, more[1], every);
 	else
 		return usage();
+	server_close();
 	if (done)
 		fprintf(stderr, "lab-vmm: %s\n", words());
 	return done ? 1 : 0;

@@ -23,7 +23,8 @@ static struct client {
 	char line[LINE];
 } clients[CLIENTS];
 
-static int listener;
+static int listener = -1;
+static const char *bound;
 
 static int address_of(const char *path, struct sockaddr_un *address)
 {
@@ -75,10 +76,19 @@ int server_open(const char *path)
 		return -1;
 	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	umask(077);
-	if (listener < 0 || bind(listener, (void *)&address, sizeof(address)) ||
-	    listen(listener, CLIENTS))
+	if (listener < 0 || bind(listener, (void *)&address, sizeof(address)))
+		return fail_errno("nothing can listen on %s", path);
+	bound = path;
+	if (listen(listener, CLIENTS))
 		return fail_errno("nothing can listen on %s", path);
 	return server_interrupts(listener);
+}
+
+/* Take the socket away, if it is ours. */
+void server_close(void)
+{
+	if (bound)
+		unlink(bound);
 }
 
 static void forget(struct client *client)

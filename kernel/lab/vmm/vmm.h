@@ -140,6 +140,7 @@ void follow_done(unsigned long long move);
 typedef int (*answer_fn)(const char *request, char *answer, size_t size);
 
 int server_open(const char *path);
+void server_close(void);
 int server_interrupts(int fd);
 void server_serve(bool wait, int events, void (*happened)(void), answer_fn answer);
 int server_ask(const char *path, const char *request, unsigned int every);
