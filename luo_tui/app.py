@@ -58,7 +58,7 @@ def _session(desk: Desk, notice: Sequence[str], departure: Departure) -> KexecRe
         departure.restore_terminal()
         trouble = repr(error)
     finally:
-        app.watchers.stop()
+        app.hub.stop()
         departure.unattend()
     if ending is not None:
         return ending

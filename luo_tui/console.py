@@ -8,24 +8,29 @@ the application ends with a :class:`KexecRequest`, and its runner jumps.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
 from rich.console import Console as Report
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
 from luo_tui.departure import Departure, keep_report, terminal_is_gone
 from luo_tui.desk import Desk, Question
 from luo_tui.errors import ActFailed, NotDone
-from luo_tui.messages import Departed, TargetsRead
+from luo_tui.messages import Departed, TargetsRead, Wake
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.screens.asking import AskAct, Asking
 from luo_tui.screens.base import Drawn
@@ -35,12 +40,17 @@ from luo_tui.screens.notice import Notice
 from luo_tui.screens.overview import Overview
 from luo_tui.screens.target import TargetScreen
 from luo_tui.screens.walk import WalkScreen
+from luo_tui.sources.kmsg import is_kernel_console
 from luo_tui.themes import theme_for
-from luo_tui.watchers import Watchers
 from luo_tui.widgets.picture import WORD
 from luo_tui.widgets.text import Row
 from luo_tui.window.acts import Consent, Plan
 from luo_tui.window.walk import Act, Ask
+
+_QUIET = 0.2
+"""Seconds without a kernel line after which a burst is over."""
+_LONGEST = 2.0
+"""Seconds after which a burst that does not end is drawn over all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +102,8 @@ class Console(App[KexecRequest | Left]):
         self.register_theme(theme)
         self.theme = theme.name
         self.desk = desk
-        self.watchers = Watchers(desk.orchestrator, desk.folder, self.post_message)
-        self.view = desk.view(self.watchers.snapshot)
+        self.hub = desk.hub(lambda: self._tell(Wake()))
+        self.view = desk.view(self.hub.snapshot)
         self.under_way = ""
         """The act that runs in the worker; empty while none does."""
         self.report = io.StringIO()
@@ -101,6 +111,9 @@ class Console(App[KexecRequest | Left]):
         self.error_console = Report(file=self.report, width=120)
         self._notice = tuple(notice)
         self._departure = departure
+        self._on_kernel_console = _on_kernel_console()
+        self._repaint: Timer | None = None
+        self._printed_since = 0.0
 
     def get_default_screen(self) -> Overview:
         """Return the overview: it is always there, under whatever else is."""
@@ -112,8 +125,8 @@ class Console(App[KexecRequest | Left]):
 
     def on_load(self) -> None:
         """Start watching, so that the first thing drawn is the whole picture."""
-        self.watchers.start()
-        self.view = self.desk.view(self.watchers.snapshot)
+        self.hub.start()
+        self.view = self.desk.view(self.hub.snapshot)
 
     def on_mount(self) -> None:
         """Say what happened before; look whether a jump has arrived here."""
@@ -128,27 +141,40 @@ class Console(App[KexecRequest | Left]):
 
     def on_unmount(self) -> None:
         """Stop watching."""
-        self.watchers.stop()
+        self.hub.stop()
+
+    def _tell(self, message: Message) -> None:
+        """From any thread; the console's loop may have ended since."""
+        with contextlib.suppress(RuntimeError):
+            self.post_message(message)
 
     def on_wake(self) -> None:
         """Draw the newest picture."""
-        self._look(self.watchers.snapshot)
+        snapshot = self.hub.snapshot
+        if snapshot.printed != self.view.snapshot.printed and self._on_kernel_console:
+            self._printed_over()
+        self._look(snapshot)
 
-    def on_repaint(self) -> None:
-        """Draw over what somebody else wrote."""
+    def _printed_over(self) -> None:
+        """Draw anew when the kernel has been silent for a moment, or does not fall silent."""
+        now = time.monotonic()
+        if self._repaint is None:
+            self._printed_since = now
+        elif now - self._printed_since < _LONGEST:
+            self._repaint.stop()
+        else:
+            return
+        self._repaint = self.set_timer(_QUIET, self._repaint_late)
+
+    def _repaint_late(self) -> None:
+        self._repaint = None
         self.action_repaint()
 
     def on_key(self) -> None:
         """Take back what was said; see whether another console came or went."""
         self._say("")
         if self.desk.stirred(self.view):
-            self.on_journal_changed()
-
-    def on_journal_changed(self) -> None:
-        """Show what another console did; loading an image tells nobody but its journal."""
-        if not self.under_way:
-            self.watchers.hub.refresh()
-            self._look(self.watchers.snapshot)
+            self._look(self.hub.snapshot)
 
     def on_targets_read(self, message: TargetsRead) -> None:
         """Offer the images."""
@@ -168,11 +194,11 @@ class Console(App[KexecRequest | Left]):
         if event.state is WorkerState.ERROR:
             self._failed(name, event.worker.error)
         elif isinstance(result := event.worker.result, Done):
-            self._look(replace(result.snapshot, health=self.view.snapshot.health))
+            self._look(result.snapshot)
             self._say(" ".join(result.lines))
         else:
             self._say("")
-        self.watchers.hub.refresh()
+        self.hub.refresh()
 
     def _failed(self, name: str, error: BaseException | None) -> None:
         match error:
@@ -186,8 +212,7 @@ class Console(App[KexecRequest | Left]):
                     f"luo-tui made an error of its own in {name!r}: {error!r}.",
                     f"Report: {path}" if path else "No report could be written.",
                 )
-        now = self.watchers.hub.read_now()
-        self._look(replace(now, health=self.view.snapshot.health))
+        self._look(self.hub.read_now())
         self.push(Notice(f"Not done: {name}", lines))
 
     # -- what is drawn ----------------------------------------------------------------
@@ -242,7 +267,7 @@ class Console(App[KexecRequest | Left]):
         """Ask for the consent to an act, if it is possible; say why not, if it isn't."""
         act = Act(name)
         if self.desk.stirred(self.view):
-            self.on_journal_changed()
+            self._look(self.hub.snapshot)
         question = self.desk.ask(self.view, act)
         if question is None:
             self._say(f"{WORD[act]}: not in state {self.view.snapshot.luo.state}.")
@@ -299,7 +324,7 @@ class Console(App[KexecRequest | Left]):
     def _chosen(self, image: object) -> None:
         if isinstance(image, KernelImage):
             self.desk.choose(image)
-            self._look(self.watchers.snapshot)
+            self._look(self.hub.snapshot)
             if not isinstance(self.screen, WalkScreen):
                 self.action_walk()
 
@@ -318,7 +343,7 @@ class Console(App[KexecRequest | Left]):
 
         def work() -> Done:
             said = self.desk.do(consent, question.plan)
-            return Done((f"Done: {label}.", *said), self.watchers.hub.read_now())
+            return Done((f"Done: {label}.", *said), self.hub.read_now())
 
         self._work(WORD[question.action.act], work)
 
@@ -343,7 +368,7 @@ class Console(App[KexecRequest | Left]):
 
     def _arrive(self) -> Done:
         self.desk.window.arrive()
-        return Done((), self.watchers.hub.read_now())
+        return Done((), self.hub.read_now())
 
     def _read_targets(self) -> None:
         images = self.desk.targets(self.view.snapshot.host.release)
@@ -381,3 +406,11 @@ class Console(App[KexecRequest | Left]):
 
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         signal.signal(signal.SIGCONT, own_go_on)
+
+
+def _on_kernel_console() -> bool:
+    try:
+        tty = os.ttyname(0).removeprefix("/dev/")
+        return is_kernel_console(tty, Path("/proc/consoles").read_text())
+    except OSError:
+        return False

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from luo_tui.hub import Hub
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Orchestrator
+from luo_tui.sources.files import FilesSource
 from luo_tui.window.acts import Consent, Plan, Window
 from luo_tui.window.checks import run_checks
 from luo_tui.window.images import read_image, scan
@@ -87,6 +89,11 @@ class Desk:
         self._chosen: KernelImage | None = None
         self._resumed: KernelImage | None = None
         self._command_line = orchestrator.kexec.command_line()
+
+    def hub(self, wake: Callable[[], None]) -> Hub:
+        """Return a hub that watches this host, its files, and what other consoles write."""
+        files = FilesSource(self.orchestrator.kexec.boot_folder, self.folder)
+        return Hub(self.orchestrator, wake, (*self.orchestrator.surroundings(), files))
 
     def view(self, snapshot: Snapshot) -> View:
         """Decide what this snapshot has come to, with the journal and the owner as of now."""

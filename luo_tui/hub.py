@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The hub: one thread polls all sources and folds them into Snapshots, latest wins.
 
-It never sleeps on a clock: what cannot notify (the image loaded for kexec, the
-host's name) is read again whenever something else stirs, and on
-:meth:`Hub.refresh`. A source that dies is shown as such, with its last data,
-and is opened again when another one has news or on :meth:`Hub.refresh`; it
-takes no other source along.
+What cannot notify is read again whenever something else stirs (the image loaded
+for kexec, the host's name), and on :meth:`Hub.refresh`; a source of that sort
+may ask to be sampled besides. A source that dies is shown as such, with its
+last data, and is opened again every few seconds, when another one has news, or
+on :meth:`Hub.refresh`; it takes no other source along. An overrun is answered
+by reading everything of that sort anew.
 """
 
 from __future__ import annotations
@@ -19,18 +20,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from luo_tui.model import (
-    Change,
-    KexecChanged,
-    LuoState,
-    Snapshot,
-    SourceAlive,
-    SourceFailed,
-    State,
-    fold,
-)
-from luo_tui.orchestrator import Orchestrator, Source
+from luo_tui.changes import Change, KexecChanged, SourceAlive, SourceFailed, fold
+from luo_tui.chronicle import Told, tell
+from luo_tui.log import Log
+from luo_tui.model import LuoState, Snapshot, State
+from luo_tui.orchestrator import Orchestrator, Sampled, Source
 
+_RETRY = 5.0
+"""Seconds after which a dead source is opened again."""
 _HOST = "host"
 """Name under which a failure to read host or kexec is shown."""
 _FOR_THE_MAIN_THREAD = (
@@ -45,22 +42,35 @@ _FOR_THE_MAIN_THREAD = (
 class Hub:
     """The picture of one host, kept up to date in a thread of its own."""
 
-    def __init__(self, orchestrator: Orchestrator, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        wake: Callable[[], None],
+        surroundings: Sequence[Source] = (),
+    ) -> None:
         """``wake`` is called from the hub's thread when there is news.
 
         It is not called again before :attr:`snapshot` was read: however many
         events a burst has, the reader gets one message and the latest picture.
+        ``surroundings`` are sources besides the orchestrator's own: what they
+        tell is shown, and no act is decided on it.
         """
         self._orchestrator = orchestrator
         self._wake = wake
+        self._surroundings = surroundings
         self._latest = Snapshot(orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
         self._host = self._latest.host
         self._told = False
-        self._sources: Sequence[Source] = ()
+        self._own: Sequence[Source] = ()
         self._alive: dict[int, Source] = {}
+        self._due: dict[Sampled, float] = {}
+        """When each sampled source is to be asked again, by CLOCK_MONOTONIC."""
+        self._retry = 0.0
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._bell = -1
+        self.log = Log()
+        """What happened since :meth:`start`."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -69,13 +79,33 @@ class Hub:
         return self._latest
 
     def read_now(self) -> Snapshot:
-        """Read everything anew in the caller's thread, without the sources' events.
+        """Read the orchestrator anew in the caller's thread, without the sources' events.
 
-        For the moment between consent and act, and for commands that look once.
+        For the moment between consent and act. What surrounds the orchestrator
+        is as it was last known.
         """
+        latest = self._latest
+        blank = Snapshot(self._orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
+        base = replace(
+            blank,
+            devices=latest.devices,
+            vitals=latest.vitals,
+            images=latest.images,
+            health=latest.health,
+            windows=latest.windows,
+            printed=latest.printed,
+            events=latest.events,
+        )
+        return self._read(base, self._orchestrator.sources())
+
+    def read_all(self) -> Snapshot:
+        """Read everything once in the caller's thread: for commands that look and go."""
         base = Snapshot(self._orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
+        return self._read(base, [*self._orchestrator.sources(), *self._surroundings])
+
+    def _read(self, base: Snapshot, sources: Iterable[Source]) -> Snapshot:
         changes: list[Change] = [KexecChanged(self._orchestrator.kexec.state())]
-        for source in self._orchestrator.sources():
+        for source in sources:
             changes.extend(_enumerated(source))
         return fold(base, changes)
 
@@ -85,8 +115,8 @@ class Hub:
             return
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False
-        self._sources = self._orchestrator.sources()
-        self._publish(self._resync())
+        self._own = self._orchestrator.sources()
+        self._publish(self._resync(), first=True)
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         # A thread inherits the mask: there is no instant in which it could be interrupted.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_MAIN_THREAD)
@@ -104,9 +134,10 @@ class Hub:
         os.eventfd_write(self._bell, 1)
         thread.join()
         self._thread = None
-        for source in self._sources:
+        for source in self._sources():
             source.close()
         self._alive.clear()
+        self.log.close()
         os.close(self._bell)
         self._bell = -1
 
@@ -117,7 +148,7 @@ class Hub:
 
     def _run(self) -> None:
         while not self._stopping:
-            ready = [fd for fd, _ in self._poll().poll()]
+            ready = [fd for fd, _ in self._poll().poll(self._patience())]
             if self._stopping:
                 return
             if self._bell in ready:
@@ -125,7 +156,10 @@ class Hub:
                     os.eventfd_read(self._bell)
                 self._publish(self._resync())
             else:
-                self._publish(self._drain(ready))
+                self._publish([*self._drain(ready), *self._sample()])
+
+    def _sources(self) -> Sequence[Source]:
+        return [*self._own, *self._surroundings]
 
     def _poll(self) -> select.poll:
         poll = select.poll()
@@ -134,34 +168,68 @@ class Hub:
             poll.register(fd, source.events)
         return poll
 
+    def _dead(self) -> list[Source]:
+        return [s for s in self._sources() if s not in self._alive.values()]
+
+    def _patience(self) -> float | None:
+        """Return milliseconds until something has to be asked that does not notify."""
+        due = [at for s, at in self._due.items() if s in self._alive.values()]
+        if self._dead():
+            due.append(self._retry)
+        return max(0.0, (min(due) - time.monotonic()) * 1000 + 1) if due else None
+
+    def _sample(self) -> list[Change]:
+        """Ask the sources whose time has come; open again those that are dead."""
+        now = time.monotonic()
+        late = [s for s, at in self._due.items() if at <= now and s in self._alive.values()]
+        changes: list[Change] = []
+        for source in late:
+            self._due[source] = now + source.every
+            changes.extend(self._drained(source) or ())
+        if now >= self._retry and (dead := self._dead()):
+            changes.extend(self._open(dead))
+        return changes
+
     def _drain(self, ready: Iterable[int]) -> list[Change]:
         changes: list[Change] = []
-        dead = [s for s in self._sources if s not in self._alive.values()]
-        news = False
+        dead, news = self._dead(), False
         for fd in ready:
-            source = self._alive[fd]
-            try:
-                drained = source.drain()
-            except Exception as error:
-                # Whatever a source throws, the others must live on. It is not opened
-                # again at once: one that dies each time would keep this thread spinning.
-                del self._alive[fd]
-                source.close()
-                changes.append(_failed(source.name, error))
-                continue
+            source = self._alive.get(fd)
+            if source is None:
+                continue  # Another one's overrun has just had it opened anew.
+            drained = self._drained(source)
             if drained is None:
-                return self._resync()
+                changes.extend(self._resync_with(source))
+                continue
             changes.extend(drained)
-            news = True
+            news = news or source in self._alive.values()
         return changes + self._open(dead) if news else changes
+
+    def _drained(self, source: Source) -> Sequence[Change] | None:
+        try:
+            return source.drain()
+        except Exception as error:
+            # Whatever a source throws, the others must live on. It is not opened
+            # again at once: one that dies each time would keep this thread spinning.
+            self._alive = {fd: s for fd, s in self._alive.items() if s is not source}
+            self._retry = time.monotonic() + _RETRY
+            source.close()
+            return (_failed(source.name, error),)
+
+    def _resync_with(self, source: Source) -> list[Change]:
+        """Open a source anew; the orchestrator's own belong together."""
+        again = self._own if source in self._own else (source,)
+        self._alive = {fd: s for fd, s in self._alive.items() if s not in again}
+        return self._open(again)
 
     def _resync(self) -> list[Change]:
         self._alive.clear()
-        return self._open(self._sources)
+        return self._open(self._sources())
 
     def _open(self, sources: Iterable[Source]) -> list[Change]:
         """Open sources anew, before they are enumerated, so that nothing falls in between."""
         changes: list[Change] = []
+        self._retry = time.monotonic() + _RETRY
         for source in sources:
             try:
                 source.reopen()
@@ -172,16 +240,23 @@ class Hub:
                 changes.extend(c for c in _enumerated(source) if not isinstance(c, SourceFailed))
                 continue
             self._alive[source.fileno()] = source
+            if isinstance(source, Sampled):
+                self._due[source] = time.monotonic() + source.every
             changes.append(SourceAlive(source.name))
             changes.extend(_enumerated(source))
         return changes
 
-    def _publish(self, changes: Iterable[Change]) -> None:
+    def _publish(self, changes: Sequence[Change], *, first: bool = False) -> None:
         before = self._latest
-        new = fold(before, [*changes, *self._unannounced()])
+        changes = [*changes, *self._unannounced()]
+        new = fold(before, changes)
+        if first:
+            self.log.add(_began(new))
+        else:
+            self.log.add(tell(before, changes))
         host = self._host
-        if host != new.host:
-            new = replace(new, host=host, seq=before.seq + 1)
+        if host != new.host or new.events != self.log.last:
+            new = replace(new, host=host, events=self.log.last, seq=before.seq + 1)
         if new is self._latest:
             return
         self._latest = new
@@ -203,6 +278,16 @@ class Hub:
         except Exception as error:
             return (_failed(_HOST, error),)
         return (kexec,) if alive is None else (kexec, SourceAlive(_HOST))
+
+
+def _began(snapshot: Snapshot) -> Iterable[Told]:
+    """Yield one line for all that was there already."""
+    yield Told(
+        "state",
+        f"watching begins: state {snapshot.luo.state}, {len(snapshot.resources):,} resources, "
+        f"{len(snapshot.participants):,} participants, {len(snapshot.devices):,} devices",
+        str(snapshot.luo.state),
+    )
 
 
 def _enumerated(source: Source) -> Sequence[Change]:

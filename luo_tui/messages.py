@@ -21,24 +21,6 @@ class Wake(Message):
 
 
 @dataclass
-class JournalChanged(Message):
-    """A console, this or another, wrote its journal, or took or left the window."""
-
-    def can_replace(self, message: Message) -> bool:
-        """Let a newer one stand for the older."""
-        return isinstance(message, JournalChanged)
-
-
-@dataclass
-class Repaint(Message):
-    """Somebody else wrote on our terminal."""
-
-    def can_replace(self, message: Message) -> bool:
-        """Let a newer one stand for the older."""
-        return isinstance(message, Repaint)
-
-
-@dataclass
 class TargetsRead(Message):
     """The kernel images have been read."""
 

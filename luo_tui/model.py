@@ -2,15 +2,16 @@
 """The words of the field, as values: what a live update consists of.
 
 Everything here is frozen and does no I/O. A :class:`Snapshot` is the whole
-picture at one instant; sources tell of differences as :data:`Change` values,
-and :func:`fold` is the only way in which a picture changes.
+picture at one instant; see :mod:`luo_tui.changes` for how it changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from itertools import pairwise
 
 
 class State(StrEnum):
@@ -86,6 +87,66 @@ class Resource:
         return f"{self.name or self.kind} (token {self.token})"
 
 
+class Resources(Mapping[int, Resource]):
+    """All resources by token, in the order of their tokens; never changes.
+
+    What is counted over them is counted once: there may be a hundred thousand.
+    """
+
+    def __init__(self, resources: Iterable[Resource] = ()) -> None:
+        """Of two with one token the later one counts."""
+        found = {r.token: r for r in resources}
+        tokens = list(found)
+        if any(a > b for a, b in pairwise(tokens)):
+            found = {t: found[t] for t in sorted(tokens)}
+        self._by_token = found
+
+    def __getitem__(self, token: int) -> Resource:
+        """Return the resource with this token; KeyError if there is none."""
+        return self._by_token[token]
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the tokens."""
+        return iter(self._by_token)
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._by_token)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with any mapping; those that share their resources compare fast."""
+        if isinstance(other, Resources):
+            return self is other or self._by_token == other._by_token
+        return self._by_token == other
+
+    def __hash__(self) -> int:
+        """Never called for: equality is by value, and the values are many."""
+        raise TypeError("Resources cannot be hashed")
+
+    def changed(self, news: Mapping[int, Resource | None]) -> Resources:
+        """Return them with ``news`` by token; None is for one that has gone."""
+        found = {**self._by_token}
+        for token, resource in news.items():
+            if resource is None:
+                found.pop(token, None)
+            else:
+                found[token] = resource
+        return Resources(found.values())
+
+    @cached_property
+    def by_state(self) -> Mapping[ResourceState, tuple[Resource, ...]]:
+        """Each state's resources, by token."""
+        found: dict[ResourceState, list[Resource]] = {state: [] for state in ResourceState}
+        for resource in self._by_token.values():
+            found[resource.state].append(resource)
+        return {state: tuple(those) for state, those in found.items()}
+
+    @cached_property
+    def bytes_by_state(self) -> Mapping[ResourceState, int]:
+        """Each state's bytes in all."""
+        return {state: sum(r.bytes for r in those) for state, those in self.by_state.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Participant:
     """A subsystem or a device of the kernel that takes part in updates.
@@ -151,6 +212,46 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device of this host that an update may reset, or carry across."""
+
+    id: str
+    """Its name on its bus, such as ``0000:3b:00.0`` or ``virtio3``."""
+    bus: str
+    """``pci``, ``virtio`` or ``mdev``."""
+    kind: str = ""
+    """What sort of device it is (``network``, ``storage``); empty where it does not say."""
+    driver: str = ""
+    """Empty while no driver is bound."""
+    label: str = ""
+    """Vendor and model, as far as they are known."""
+    users: tuple[str, ...] = ()
+    """Who would miss it: interfaces, mounted disks, processes; in words."""
+    iommu_group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How the machine is, coarse enough that an idle one stays the same."""
+
+    memory_total: int = 0
+    """Bytes; 0 when it could not be read."""
+    memory_available: int = 0
+    """Bytes that could be had without swapping, rounded to a hundredth of the total."""
+    load: float = 0.0
+    """Runnable tasks, mean over a minute, rounded to a half."""
+    cpus: int = 0
+    users: tuple[str, ...] = ()
+    """Who is logged in, as ``name on tty from where``."""
+    booted_at: float = 0.0
+    """CLOCK_REALTIME in seconds of this kernel's start; 0 when unknown."""
+    holders: tuple[str, ...] = ()
+    """Processes that have /dev/liveupdate open, as ``command [pid]``; only root sees all."""
+    watchdogs: tuple[str, ...] = ()
+    """Armed watchdog timers, each with its timeout in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class KexecState:
     """What the kernel holds ready for a kexec: ``/sys/kernel/kexec_loaded`` and its sister."""
 
@@ -188,13 +289,36 @@ class SourceHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for the log."""
+
+    number: int
+    """Counts from 1; no number is left out or used twice by one program."""
+    at: float
+    """CLOCK_REALTIME in seconds."""
+    kind: str
+    """What it belongs to: state, resource, participant, device, kernel, image, host, window,
+    source."""
+    text: str
+    subject: str = ""
+    """Token, name or address of what it happened to."""
+    grave: bool = False
+    """Whether it is a failure, or something was lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole picture at one instant."""
 
     host: Host
     luo: LuoState
-    resources: Mapping[int, Resource] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
     participants: Mapping[str, Participant] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    """By id; empty also where nothing can be said about devices."""
+    vitals: Vitals = Vitals()
+    images: tuple[str, ...] = ()
+    """Kernel image files that lie in /boot, each with what tells it from an older one."""
     kexec: KexecState = KexecState()
     stamps: Stamps = Stamps()
     compatible: str = ""
@@ -202,6 +326,12 @@ class Snapshot:
     from_release: str = ""
     """Release of the kernel that handed over to this one; empty after an ordinary boot."""
     health: Mapping[str, SourceHealth] = field(default_factory=dict)
+    windows: int = 0
+    """Counts how often journal or lock of the maintenance windows were written by anybody."""
+    printed: int = 0
+    """Counts bursts of lines that the kernel printed over its consoles."""
+    events: int = 0
+    """Number of the latest :class:`Event` in the hub's log."""
     seq: int = 0
 
     @property
@@ -225,139 +355,9 @@ class Snapshot:
         found += [p for _, p in sorted(self.participants.items())]
         return tuple(f.label for f in found if code and f.result == code)
 
+    def bytes_in(self, state: ResourceState) -> int:
+        """Sum up the bytes of the resources in this state."""
+        return self.resources.bytes_by_state[state]
+
     def _in(self, state: ResourceState) -> tuple[Resource, ...]:
-        return tuple(r for _, r in sorted(self.resources.items()) if r.state is state)
-
-
-@dataclass(frozen=True, slots=True)
-class LuoChanged:
-    """The orchestrator's state, with the stamps that belong to it."""
-
-    luo: LuoState
-    stamps: Stamps = Stamps()
-    compatible: str = ""
-    from_release: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ResourcePut:
-    """A resource came, or is no longer what it was."""
-
-    resource: Resource
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceGone:
-    """A resource went."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResourcesRead:
-    """All resources, enumerated anew: replaces what was known."""
-
-    resources: tuple[Resource, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantPut:
-    """A participant came, or is no longer what it was."""
-
-    participant: Participant
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantGone:
-    """A participant went."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantsRead:
-    """All participants, enumerated anew: replaces what was known."""
-
-    participants: tuple[Participant, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class KexecChanged:
-    """An image was loaded for kexec, or unloaded."""
-
-    kexec: KexecState
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFailed:
-    """A source died; its last data stay."""
-
-    name: str
-    fault: str
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class SourceAlive:
-    """A source lives (again)."""
-
-    name: str
-
-
-Change = (
-    LuoChanged
-    | ResourcePut
-    | ResourceGone
-    | ResourcesRead
-    | ParticipantPut
-    | ParticipantGone
-    | ParticipantsRead
-    | KexecChanged
-    | SourceFailed
-    | SourceAlive
-)
-
-
-def fold(snapshot: Snapshot, changes: Iterable[Change]) -> Snapshot:
-    """Return the picture after ``changes``; the very same object if nothing differs."""
-    resources = dict(snapshot.resources)
-    participants = dict(snapshot.participants)
-    health = dict(snapshot.health)
-    luo = LuoChanged(snapshot.luo, snapshot.stamps, snapshot.compatible, snapshot.from_release)
-    kexec = snapshot.kexec
-    for change in changes:
-        match change:
-            case LuoChanged():
-                luo = change
-            case ResourcePut(resource):
-                resources[resource.token] = resource
-            case ResourceGone(token):
-                resources.pop(token, None)
-            case ResourcesRead(found):
-                resources = {r.token: r for r in found}
-            case ParticipantPut(participant):
-                participants[participant.id] = participant
-            case ParticipantGone(id_):
-                participants.pop(id_, None)
-            case ParticipantsRead(all_):
-                participants = {p.id: p for p in all_}
-            case KexecChanged(state):
-                kexec = state
-            case SourceFailed(name, fault, since):
-                known = health.get(name)
-                began = known.since if known and known.fault else since
-                health[name] = SourceHealth(name, fault, began)
-            case SourceAlive(name):
-                health[name] = SourceHealth(name)
-    new = replace(
-        snapshot,
-        luo=luo.luo,
-        stamps=luo.stamps,
-        compatible=luo.compatible,
-        from_release=luo.from_release,
-        resources=resources,
-        participants=participants,
-        kexec=kexec,
-        health=health,
-    )
-    return snapshot if new == snapshot else replace(new, seq=snapshot.seq + 1)
+        return self.resources.by_state[state]

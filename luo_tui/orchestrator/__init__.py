@@ -13,7 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Change, Host, KexecState, State
+from luo_tui.changes import Change
+from luo_tui.model import Host, KexecState, State
 
 
 class Move(StrEnum):
@@ -66,6 +67,19 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release the descriptor; closing twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class Sampled(Source, Protocol):
+    """A source that has to be asked, since what it tells of cannot notify.
+
+    The hub drains it every so often, and whenever its descriptor is ready.
+    """
+
+    @property
+    def every(self) -> float:
+        """Seconds between two samples."""
         ...
 
 
@@ -173,4 +187,11 @@ class Orchestrator(Protocol):
 
     def sources(self) -> Sequence[Source]:
         """Return fresh, unopened sources that tell of this kind of kernel."""
+        ...
+
+    def surroundings(self) -> Sequence[Source]:
+        """Return fresh, unopened sources that tell of the machine: devices, memory, kernel lines.
+
+        They are shown; no act is decided on what they tell.
+        """
         ...

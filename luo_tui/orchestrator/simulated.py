@@ -25,16 +25,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from luo_tui.changes import Change, LuoChanged, ParticipantsRead, ResourcesRead
 from luo_tui.model import (
-    Change,
     Host,
     KexecState,
-    LuoChanged,
     LuoState,
     Participant,
-    ParticipantsRead,
     Resource,
-    ResourcesRead,
     ResourceState,
     Stamps,
     State,
@@ -538,6 +535,10 @@ class SimulatedOrchestrator:
     def sources(self) -> Sequence[Source]:
         """Return the one source there is."""
         return (SimulatedSource(self._host),)
+
+    def surroundings(self) -> Sequence[Source]:
+        """Return what tells of the simulated machine."""
+        return ()
 
 
 _KHZ = 1_000_000

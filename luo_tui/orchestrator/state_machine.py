@@ -138,6 +138,10 @@ class StateMachine:
 
         return (sysfs.StateSource(), ResourceSource())
 
+    def surroundings(self) -> Sequence[Source]:
+        """Return the sources of this machine: its devices, its vitals, its kernel's lines."""
+        return ()
+
     @contextlib.contextmanager
     def _device(self) -> Iterator[int]:
         device = luo_v2.open_device()

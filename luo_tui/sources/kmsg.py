@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""Tells when the kernel has printed on a terminal that is one of its own consoles.
+"""The kernel's own lines, from /dev/kmsg: those about updates, and that any were printed.
 
-Whoever works on such a terminal has kernel lines written across the screen.
-This watcher blocks on /dev/kmsg and calls back when a burst of lines that the
-consoles show is over, so that the screen can be drawn anew. The kernel's log
-level is read and never changed.
+Whoever works on a terminal that is one of the kernel's consoles has its lines
+written across the screen: the picture counts the bursts, so that the screen can
+be drawn anew. The kernel's log level is read and never changed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import select
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_QUIET = 0.2
-"""Seconds without a line after which a burst is over."""
-_LONGEST = 2.0
-"""Seconds after which a burst that does not end is drawn over all the same."""
+from luo_tui.changes import Change, KernelPrinted, KernelSaid
+from luo_tui.sources.clean import clean
+
+_OURS = re.compile(r"\b(luo\w*|kho|liveupdate|kexec\w*)\b", re.IGNORECASE)
+_GRAVE = 3
+"""KERN_ERR: what has this level or a lower one is a failure."""
 
 
 def is_kernel_console(tty: str, consoles: str) -> bool:
@@ -49,72 +51,85 @@ def console_level() -> int:
     return 8
 
 
-class KernelLines:
-    """A thread that calls ``told`` after each burst of kernel lines; none is read elsewhere."""
+class KmsgSource:
+    """Blocks on /dev/kmsg. Where it may not be read, that is told once and nothing more."""
 
-    def __init__(self, told: Callable[[], None], path: str = "/dev/kmsg") -> None:
-        """``told`` is called from the thread of this watcher."""
-        self._told = told
+    name = "kernel lines"
+    events = select.POLLIN
+
+    def __init__(self, path: str = "/dev/kmsg") -> None:
+        """``path`` is the kernel's, or a test's."""
         self._path = path
-        self._fd = self._bell = -1
-        self._thread: threading.Thread | None = None
+        self._fd = -1
+        self._last = -1
+        """Sequence number of the last line read: opened again, it goes on from there."""
+        self._refused = ""
 
-    def start(self) -> bool:
-        """Begin with the next line; False where the kernel's lines may not be read."""
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def reopen(self) -> None:
+        """Open it at its beginning: what this boot has said already belongs to the log."""
+        self.close()
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return False
-        with contextlib.suppress(OSError):
-            os.lseek(self._fd, 0, os.SEEK_END)
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="kernel lines", daemon=True)
-        self._thread.start()
-        return True
+            self._refused = ""
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOENT):
+                raise
+            self._refused = f"{self._path}: {error.strerror}"
+            self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
-    def stop(self) -> None:
-        """End the thread; harmless twice."""
-        if self._thread is not None:
-            os.eventfd_write(self._bell, 1)
-            self._thread.join()
-            self._thread = None
-        self._close()
+    def enumerate(self) -> Sequence[Change]:
+        """Read what has been said already."""
+        if self._refused:
+            return (KernelSaid(f"the kernel's lines are not shown here: {self._refused}"),)
+        return [c for c in self._read() if not isinstance(c, KernelPrinted)]
 
-    def _close(self) -> None:
-        for fd in (self._fd, self._bell):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._bell = -1
+    def drain(self) -> Sequence[Change] | None:
+        """Read what is new."""
+        return list(self._read())
 
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        poll.register(self._bell, select.POLLIN)
-        since = 0.0
-        while True:
-            ready = [fd for fd, _ in poll.poll(_QUIET * 1000 if since else None)]
-            if self._bell in ready:
-                return
-            now = time.monotonic()
-            if self._fd in ready and self._drain() and not since:
-                since = now
-            if since and (not ready or now - since >= _LONGEST):
-                since = 0.0
-                self._told()
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
-    def _drain(self) -> bool:
-        """Read all lines there are; tell whether one of them was printed on the consoles."""
+    def _read(self) -> Iterator[Change]:
+        if self._fd < 0:
+            return
         level, printed = console_level(), False
+        began = time.time() - time.monotonic()
+        while record := self._record():
+            printed = printed or shown(record, level)
+            said = _said(record, began)
+            if said is not None and said[0] > self._last:
+                self._last = said[0]
+                yield said[1]
+        if printed:
+            yield KernelPrinted()
+
+    def _record(self) -> bytes:
         while True:
             try:
-                record = os.read(self._fd, 8192)
+                return os.read(self._fd, 8192)
             except BlockingIOError:
-                return printed
+                return b""
             except BrokenPipeError:
-                printed = True  # Lines were overwritten before they could be read.
-                continue
-            except OSError:
-                return printed
-            if not record:
-                return printed
-            printed = printed or shown(record, level)
+                continue  # Lines were overwritten before they could be read.
+
+
+def _said(record: bytes, began: float) -> tuple[int, KernelSaid] | None:
+    """Return number and line of a record that is about updates (Documentation/ABI/dev-kmsg)."""
+    head, _, rest = record.partition(b";")
+    fields = head.split(b",")
+    line = rest.partition(b"\n")[0].decode(errors="surrogateescape")
+    if len(fields) < 3 or not _OURS.search(line):
+        return None
+    try:
+        level, number, micros = int(fields[0]) & 7, int(fields[1]), int(fields[2])
+    except ValueError:
+        return None
+    return number, KernelSaid(clean(line), level <= _GRAVE, began + micros / 1e6)

@@ -17,18 +17,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from luo_tui.model import (
+from luo_tui.changes import (
     Change,
-    Participant,
     ParticipantGone,
     ParticipantPut,
     ParticipantsRead,
-    Resource,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
-    ResourceState,
 )
+from luo_tui.model import Participant, Resource, ResourceState
 from luo_tui.sources.clean import clean
 
 CLASS = Path("/sys/class/liveupdate")

@@ -10,7 +10,7 @@ import pytest
 from textual.color import Color
 
 from luo_tui.console import Console
-from luo_tui.model import Host, LuoState, Resource, ResourceState, State
+from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, State
 from luo_tui.themes import theme_for
 from luo_tui.widgets.banner import big
 from luo_tui.widgets.resources import ResourceList
@@ -89,7 +89,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        resources = {r.token: r for r in many(10_000)}
+        resources = Resources(many(10_000))
         began = time.process_time()
         app._look(replace(app.view.snapshot, resources=resources))
         await settle(pilot)
@@ -103,7 +103,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
         await pilot.pause(0.1)
         assert "guest-0" in text(app)
         for n in range(20):
-            app._look(replace(app.view.snapshot, resources=dict(list(resources.items())[n:])))
+            app._look(replace(app.view.snapshot, resources=Resources(list(resources.values())[n:])))
         await settle(pilot)
         assert time.process_time() - began < 8
         assert app.screen.query_one(ResourceList).in_view[0] == 1
@@ -114,7 +114,7 @@ async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        app._look(replace(app.view.snapshot, resources={r.token: r for r in many(10_000)}))
+        app._look(replace(app.view.snapshot, resources=Resources(many(10_000))))
         began = time.process_time()
         await press(pilot, "k")
         assert time.process_time() - began < 3
@@ -131,7 +131,7 @@ async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
         evil = Resource(2**63, HOSTILE, ResourceState.PRESERVED, HOSTILE, 1, 1, HOSTILE)
         host = Host(HOSTILE, HOSTILE, old.host.boot_id)
         app._look(
-            replace(old, host=host, resources={evil.token: evil}, luo=LuoState(State.PREPARED))
+            replace(old, host=host, resources=Resources((evil,)), luo=LuoState(State.PREPARED))
         )
         await settle(pilot)
         for keys in ((), ("w",), ("k",), ("escape", "c"), ("escape", "?")):
@@ -155,8 +155,8 @@ async def test_nothing_is_drawn_when_nothing_changed(
         drawn: list[object] = []
         monkeypatch.setattr(Console, "_draw", lambda self: drawn.append(self))
         for _ in range(5):
-            app.watchers.hub.refresh()
-            app._look(app.watchers.snapshot)
+            app.hub.refresh()
+            app._look(app.hub.snapshot)
             await settle(pilot)
         assert drawn == []
 

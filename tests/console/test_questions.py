@@ -168,7 +168,7 @@ async def test_a_question_goes_stale_when_what_it_names_changes(bench: Bench, ac
         await press(pilot, KEYS[act])
         old = app.view.snapshot
         more = LEFT if act is Act.FINISH else replace(LEFT, state=ResourceState.PRESERVED)
-        app._look(replace(old, resources={**old.resources, more.token: more}))
+        app._look(replace(old, resources=old.resources.changed({more.token: more})))
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert app.screen.stale
@@ -182,7 +182,7 @@ async def test_a_cancel_does_not_mind_another_resource(bench: Bench) -> None:
         await press(pilot, "c")
         old = app.view.snapshot
         more = replace(LEFT, state=ResourceState.PRESERVED)
-        app._look(replace(old, resources={**old.resources, more.token: more}))
+        app._look(replace(old, resources=old.resources.changed({more.token: more})))
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert not app.screen.stale

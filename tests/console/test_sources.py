@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""What watches beside the hub: the kernel's lines, and the journal's folder."""
+"""Files that others write, and the kernel's lines."""
 
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from luo_tui.sources.folder import FolderWatch
-from luo_tui.sources.kmsg import KernelLines, console_level, is_kernel_console, shown
+from luo_tui.changes import Change, ImagesRead, KernelPrinted, KernelSaid, WindowsWritten
+from luo_tui.sources.files import FilesSource, read_images
+from luo_tui.sources.kmsg import KmsgSource, console_level, is_kernel_console, shown
 
 CONSOLES = """\
 tty0                 -WU (EC p  )    4:1
@@ -48,74 +49,111 @@ def test_which_lines_the_consoles_show() -> None:
     assert 0 <= console_level() <= 15
 
 
-class Counted:
-    """Counts calls, and waits for them."""
-
-    def __init__(self) -> None:
-        self.count, self._bell = 0, threading.Event()
-
-    def __call__(self) -> None:
-        self.count += 1
-        self._bell.set()
-
-    def wait(self, seconds: float = 3) -> bool:
-        came = self._bell.wait(seconds)
-        self._bell.clear()
-        return came
+def wait(source: FilesSource | KmsgSource, seconds: float = 3) -> list[Change]:
+    """Drain the source once it has something to say; an empty list when it has not."""
+    poll = select.poll()
+    poll.register(source.fileno(), source.events)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if poll.poll(left * 1000) and (changes := source.drain()):
+            return list(changes)
+    return []
 
 
-def test_a_burst_of_kernel_lines_is_told_once(tmp_path: Path) -> None:
+def test_kernel_lines_about_updates_are_told_with_their_times(tmp_path: Path) -> None:
     path = tmp_path / "kmsg"
     os.mkfifo(path)
     keep = os.open(path, os.O_RDWR)
-    told = Counted()
-    lines = KernelLines(told, str(path))
+    source = KmsgSource(str(path))
     try:
-        assert lines.start()
-        for _ in range(20):
-            os.write(keep, b"0,1,2,-;luo: something that is printed\n")
-            time.sleep(0.005)
-        assert told.wait()
-        assert not told.wait(0.5)
-        assert told.count == 1
-        os.write(keep, b"7,1,2,-;something that is not\n")
-        assert not told.wait(0.5)
-        began = time.process_time()
-        time.sleep(0.5)
-        assert time.process_time() - began < 0.1, "it spins"
+        source.reopen()
+        assert list(source.enumerate()) == []
+        os.write(keep, b"3,7,2000000,-;luo: evil \x1b[2J\xff line\n")
+        told = wait(source)
+        said = told[0]
+        assert isinstance(said, KernelSaid)
+        assert said.text == "luo: evil \\x1b[2J\\xff line"
+        assert said.grave
+        assert abs(said.at - (time.time() - time.monotonic() + 2)) < 0.1
+        assert told[1:] == [KernelPrinted()]
+        os.write(keep, b"7,8,3,-;nothing of ours\n")
+        assert wait(source, 0.3) == []
+        # Opened again it tells nothing twice.
+        source.reopen()
+        os.write(keep, b"6,7,2000000,-;luo: again\n")
+        assert not any(isinstance(c, KernelSaid) for c in wait(source, 0.3))
     finally:
-        lines.stop()
+        source.close()
         os.close(keep)
-    lines.stop()
+    source.close()
 
 
-def test_kernel_lines_that_may_not_be_read_are_no_error(tmp_path: Path) -> None:
-    assert not KernelLines(Counted(), str(tmp_path / "none")).start()
+def test_kernel_lines_that_may_not_be_read_are_told_once(tmp_path: Path) -> None:
+    source = KmsgSource(str(tmp_path / "none"))
+    source.reopen()
+    (said,) = source.enumerate()
+    assert isinstance(said, KernelSaid)
+    assert "not shown" in said.text
+    assert wait(source, 0.2) == []
+    source.close()
+
+
+def test_images_come_and_go_once_they_are_whole(tmp_path: Path) -> None:
+    boot = tmp_path / "boot"
+    boot.mkdir()
+    (boot / "vmlinuz-1").write_bytes(b"1")
+    source = FilesSource(boot, tmp_path / "state")
+    try:
+        source.reopen()
+        assert [c.images[0].split("\t")[0] for c in source.enumerate()] == ["vmlinuz-1"]
+        with (boot / "vmlinuz-2").open("wb") as file:
+            file.write(b"half")
+            file.flush()
+            assert wait(source, 1) == []
+        names = [i.split("\t")[0] for c in wait(source) for i in c.images]
+        assert names == ["vmlinuz-1", "vmlinuz-2"]
+        (boot / "vmlinuz-1").unlink()
+        assert [i.split("\t")[0] for c in wait(source) for i in c.images] == ["vmlinuz-2"]
+    finally:
+        source.close()
+
+
+def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
+    boot = tmp_path / "late" / "boot"
+    source = FilesSource(boot, tmp_path / "state")
+    try:
+        source.reopen()
+        boot.mkdir(parents=True)
+        time.sleep(1.2)
+        wait(source, 0.1)
+        (boot / "vmlinuz-3").write_bytes(b"3")
+        assert ImagesRead(read_images(boot)) in wait(source)
+    finally:
+        source.close()
 
 
 def test_the_folder_tells_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -> None:
     folder = tmp_path / "state" / "luo-tui"
-    told = Counted()
-    watch = FolderWatch(folder, told)
+    source = FilesSource(tmp_path / "boot", folder)
     try:
-        assert watch.start()
+        source.reopen()
         (tmp_path / "unrelated").write_text("x")
-        assert not told.wait(1)
+        assert wait(source, 1) == []
         (folder / "windows").mkdir(parents=True)
         time.sleep(1.2)  # watchdog hands events on after half a second
-        told.wait(0)
+        wait(source, 0.1)
         (folder / "windows" / "a.jsonl").write_text("{}\n")
-        assert told.wait()
+        assert WindowsWritten() in wait(source)
         lock = str(folder / "lock")
         code = f"import os, time; fd = os.open({lock!r}, os.O_RDWR | os.O_CREAT); "
         code += "os.write(fd, b'somebody'); time.sleep(60)"
         holder = subprocess.Popen([sys.executable, "-c", code])
-        assert told.wait()
-        while told.wait(0.8):
+        assert WindowsWritten() in wait(source)
+        while wait(source, 0.8):
             pass
         holder.kill()
         holder.wait()
-        assert told.wait(), "the lock's death was not noticed"
+        assert WindowsWritten() in wait(source), "the lock's death was not noticed"
     finally:
-        watch.stop()
-    watch.stop()
+        source.close()
+    source.close()

@@ -23,8 +23,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from luo_tui.changes import ResourcesRead
 from luo_tui.hub import Hub
-from luo_tui.model import ResourcesRead, Snapshot
+from luo_tui.model import Snapshot
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.uapi import luo_v2
 

@@ -13,6 +13,7 @@ from luo_tui.model import (
     KexecState,
     LuoState,
     Resource,
+    Resources,
     ResourceState,
     Snapshot,
     State,
@@ -26,7 +27,7 @@ GOOD_IMAGE = KernelImage(
 GOOD = Snapshot(
     Host("hv", "old", "b"),
     LuoState(State.NORMAL),
-    {0: Resource(0, "memfd", ResourceState.PRESERVED)},
+    Resources((Resource(0, "memfd", ResourceState.PRESERVED),)),
     compatible="luo-ko-v2",
 )
 LINE = "console=ttyS0 kho=on"
@@ -58,7 +59,7 @@ def test_a_good_target_passes_everything() -> None:
         ("command line", Level.WARNING, {}, {}, "quiet"),
         ("kexec", Level.BLOCKER, {"kexec": KexecState(load_disabled=True)}, {}, LINE),
         ("kexec", Level.WARNING, {"kexec": KexecState(crash_loaded=True)}, {}, LINE),
-        ("resources", Level.WARNING, {"resources": {}}, {}, LINE),
+        ("resources", Level.WARNING, {"resources": Resources()}, {}, LINE),
         ("state", Level.BLOCKER, {"luo": LuoState(State.UPDATED)}, {}, LINE),
         ("state", Level.BLOCKER, {"luo": LuoState(State.UNAVAILABLE, "no module")}, {}, LINE),
     ],

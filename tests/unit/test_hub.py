@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.changes import Change, LuoChanged, ResourceGone
 from luo_tui.hub import Hub
-from luo_tui.model import Change, Host, LuoChanged, LuoState, ResourceGone, State
+from luo_tui.model import Host, LuoState, State
 from luo_tui.orchestrator import Move, Source
 from luo_tui.orchestrator.simulated import (
     SimulatedHost,

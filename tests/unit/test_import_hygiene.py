@@ -18,17 +18,32 @@ PACKAGE = ROOT / "luo_tui"
 FLOORS = (
     ("luo_tui",),
     ("model", "errors"),
+    ("changes",),
+    ("chronicle",),
+    ("log",),
     ("uapi",),
     ("sources",),
     ("orchestrator",),
     ("window",),
     ("hub", "hold"),
-    ("desk", "departure", "messages", "watchers", "themes", "widgets", "screens", "console", "app"),
+    ("desk", "departure", "messages", "themes", "widgets", "screens", "console", "app"),
     ("cli",),
     ("__main__",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-CORE = ("model", "errors", "uapi", "sources", "orchestrator", "window", "hub", "hold")
+CORE = (
+    "model",
+    "errors",
+    "changes",
+    "chronicle",
+    "log",
+    "uapi",
+    "sources",
+    "orchestrator",
+    "window",
+    "hub",
+    "hold",
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

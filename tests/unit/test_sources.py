@@ -12,22 +12,24 @@ from typing import Any
 
 import pytest
 
-from luo_tui.model import (
-    Host,
+from luo_tui.changes import (
     LuoChanged,
-    LuoState,
-    Participant,
     ParticipantGone,
     ParticipantPut,
-    Resource,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
+    fold,
+)
+from luo_tui.model import (
+    Host,
+    LuoState,
+    Participant,
+    Resource,
     ResourceState,
     Snapshot,
     Stamps,
     State,
-    fold,
 )
 from luo_tui.sources import sysfs
 from luo_tui.sources.clean import LIMIT, clean

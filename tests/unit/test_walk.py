@@ -13,6 +13,7 @@ from luo_tui.model import (
     KexecState,
     LuoState,
     Resource,
+    Resources,
     ResourceState,
     Snapshot,
     State,
@@ -42,7 +43,7 @@ STORY = Story(
 
 
 def picture(state: State, *resources: Resource, loaded: bool = False, **more: object) -> Snapshot:
-    snapshot = Snapshot(HOST, LuoState(state), {r.token: r for r in resources})
+    snapshot = Snapshot(HOST, LuoState(state), Resources(resources))
     return replace(snapshot, kexec=KexecState(loaded), **more)  # type: ignore[arg-type]
 
 
