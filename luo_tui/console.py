@@ -12,11 +12,9 @@ import contextlib
 import io
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -24,7 +22,7 @@ from rich.console import Console as Report
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.timer import Timer
+from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from luo_tui.departure import Departure, keep_report, terminal_is_gone
@@ -32,25 +30,22 @@ from luo_tui.desk import Desk, Question
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.messages import Departed, TargetsRead, Wake
 from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.orchestrator import Paced
 from luo_tui.screens.asking import AskAct, Asking
-from luo_tui.screens.base import Drawn
+from luo_tui.screens.base import Drawn, Place
 from luo_tui.screens.help import Help
 from luo_tui.screens.kexec import AskKexec
 from luo_tui.screens.notice import Notice
 from luo_tui.screens.overview import Overview
+from luo_tui.screens.palette import Palette
 from luo_tui.screens.target import TargetScreen
 from luo_tui.screens.walk import WalkScreen
-from luo_tui.sources.kmsg import is_kernel_console
-from luo_tui.themes import theme_for
+from luo_tui.themes import theme_for, themes_beside
+from luo_tui.widgets.overprint import Overprint
 from luo_tui.widgets.picture import WORD
-from luo_tui.widgets.text import Row
+from luo_tui.widgets.text import Charset, Row, has_only_ascii
 from luo_tui.window.acts import Consent, Plan
 from luo_tui.window.walk import Act, Ask
-
-_QUIET = 0.2
-"""Seconds without a kernel line after which a burst is over."""
-_LONGEST = 2.0
-"""Seconds after which a burst that does not end is drawn over all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +78,7 @@ class Console(App[KexecRequest | Left]):
     CSS_PATH = "luo_tui.tcss"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
+    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {WalkScreen.WORD: WalkScreen}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),
         Binding("ctrl+c", "no_quit", show=False, priority=True),
@@ -92,14 +88,20 @@ class Console(App[KexecRequest | Left]):
     ]
 
     def __init__(
-        self, desk: Desk, notice: Sequence[str] = (), departure: Departure | None = None
+        self,
+        desk: Desk,
+        notice: Sequence[str] = (),
+        departure: Departure | None = None,
+        wanted: str = "",
     ) -> None:
-        """``notice`` has to be acknowledged before anything else."""
-        theme = theme_for(os.environ)
+        """``notice`` has to be acknowledged before anything else; ``wanted`` names a theme."""
+        Charset.ascii_only = has_only_ascii(os.environ)
+        theme = theme_for(os.environ, wanted)
         # Said here, since Textual decides now how it leaves colours out.
         super().__init__(ansi_color=theme.ansi or None)
         self.animation_level = "none"
-        self.register_theme(theme)
+        for other in themes_beside(theme):
+            self.register_theme(other)
         self.theme = theme.name
         self.desk = desk
         self.hub = desk.hub(lambda: self._tell(Wake()))
@@ -111,9 +113,7 @@ class Console(App[KexecRequest | Left]):
         self.error_console = Report(file=self.report, width=120)
         self._notice = tuple(notice)
         self._departure = departure
-        self._on_kernel_console = _on_kernel_console()
-        self._repaint: Timer | None = None
-        self._printed_since = 0.0
+        self._overprint = Overprint(self, self.action_repaint)
 
     def get_default_screen(self) -> Overview:
         """Return the overview: it is always there, under whatever else is."""
@@ -151,24 +151,8 @@ class Console(App[KexecRequest | Left]):
     def on_wake(self) -> None:
         """Draw the newest picture."""
         snapshot = self.hub.snapshot
-        if snapshot.printed != self.view.snapshot.printed and self._on_kernel_console:
-            self._printed_over()
+        self._overprint.printed(snapshot.printed)
         self._look(snapshot)
-
-    def _printed_over(self) -> None:
-        """Draw anew when the kernel has been silent for a moment, or does not fall silent."""
-        now = time.monotonic()
-        if self._repaint is None:
-            self._printed_since = now
-        elif now - self._printed_since < _LONGEST:
-            self._repaint.stop()
-        else:
-            return
-        self._repaint = self.set_timer(_QUIET, self._repaint_late)
-
-    def _repaint_late(self) -> None:
-        self._repaint = None
-        self.action_repaint()
 
     def on_key(self) -> None:
         """Take back what was said; see whether another console came or went."""
@@ -241,13 +225,46 @@ class Console(App[KexecRequest | Left]):
 
     # -- what the keys do -------------------------------------------------------------
 
-    def action_walk(self) -> None:
-        """Open the walk."""
-        self.push(WalkScreen())
+    def action_place(self, word: str) -> None:
+        """Go to a place; it is as it was left."""
+        here = self.screen
+        if not isinstance(here, Place) or word == here.WORD:
+            return
+        self._say("")
+        if word == Overview.WORD:
+            self.pop_screen()
+            return
+        place = self.get_screen(word, Drawn)
+        place.show(self.view)
+        if here.WORD == Overview.WORD:
+            self.push_screen(word)
+        else:
+            self.switch_screen(word)
 
     def action_help(self) -> None:
-        """Open the help."""
-        self.push(Help())
+        """Open the help that belongs here."""
+        here = self.screen
+        self.push(Help(here.about() if isinstance(here, Drawn) else ()))
+
+    def action_palette(self) -> None:
+        """Open the palette."""
+        names = [t.name for t in themes_beside(theme_for(os.environ, self.theme))]
+        self.push(Palette(names), self._chosen_command)
+
+    def _chosen_command(self, action: str | None) -> None:
+        if action:
+            self.call_later(self.run_action, action)
+
+    def action_theme(self, name: str) -> None:
+        """Draw in other colours."""
+        self.theme = name
+
+    def action_pace(self, how: str) -> None:
+        """Let the simulated host live faster or slower."""
+        orchestrator = self.desk.orchestrator
+        if isinstance(orchestrator, Paced):
+            getattr(orchestrator, how)()
+            self._say(f"The simulated host lives at speed {orchestrator.speed:g}.")
 
     def action_repaint(self) -> None:
         """Draw every cell anew."""
@@ -325,8 +342,7 @@ class Console(App[KexecRequest | Left]):
         if isinstance(image, KernelImage):
             self.desk.choose(image)
             self._look(self.hub.snapshot)
-            if not isinstance(self.screen, WalkScreen):
-                self.action_walk()
+            self.action_place(WalkScreen.WORD)
 
     def _answered(self, screen: AskAct, yes: bool) -> None:
         question = screen.question
@@ -406,11 +422,3 @@ class Console(App[KexecRequest | Left]):
 
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         signal.signal(signal.SIGCONT, own_go_on)
-
-
-def _on_kernel_console() -> bool:
-    try:
-        tty = os.ttyname(0).removeprefix("/dev/")
-        return is_kernel_console(tty, Path("/proc/consoles").read_text())
-    except OSError:
-        return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two palettes: one for terminals with many colours, one for those with sixteen or none.
+"""Palettes: dark and light for terminals with many colours, plain for sixteen, mono for none.
 
 The plain one takes the terminal's own colours and leaves no grey where
 NO_COLOR is set. Nothing is told by colour alone in either.
@@ -7,12 +7,13 @@ NO_COLOR is set. Nothing is told by colour alone in either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from textual.theme import Theme
 
 _RICH = Theme(
-    name="luo",
+    name="dark",
     primary="#7fa8c9",
     secondary="#8fb3a5",
     warning="#d9b26a",
@@ -40,7 +41,7 @@ _RICH = Theme(
     },
 )
 _PLAIN = Theme(
-    name="luo-plain",
+    name="plain",
     ansi=True,
     primary="ansi_cyan",
     secondary="ansi_cyan",
@@ -79,9 +80,71 @@ _PLAIN = Theme(
 )
 
 
-def theme_for(environ: Mapping[str, str]) -> Theme:
-    """Return the palette that this terminal can show."""
+_LIGHT = Theme(
+    name="light",
+    primary="#2f5f86",
+    secondary="#2f6b58",
+    warning="#8a5a00",
+    error="#a8321f",
+    success="#2d6b35",
+    accent="#2f5f86",
+    foreground="#1d2327",
+    background="#f7f7f4",
+    surface="#f7f7f4",
+    panel="#e8e9e4",
+    dark=False,
+    variables={
+        "state-normal": "#2f6b58",
+        "state-prepared": "#8a5a00",
+        "state-frozen": "#14639c",
+        "state-updated": "#3f6d12",
+        "state-none": "#a8321f",
+        "text-quiet": "#5a636a",
+        "text-note": "#8a5a00",
+        "text-error": "#a8321f",
+        "text-key": "#14558c",
+        "text-say": "#8a5a00",
+        "text-demo": "#8a5a00",
+        "focus": "#d5dfe6",
+    },
+)
+_MONO = replace(
+    _PLAIN,
+    name="mono",
+    primary="ansi_default",
+    secondary="ansi_default",
+    warning="ansi_default",
+    error="ansi_default",
+    success="ansi_default",
+    accent="ansi_default",
+    variables={
+        name: "ansi_default" if name.startswith(("state-", "text-")) else value
+        for name, value in _PLAIN.variables.items()
+    },
+)
+_ALL = {t.name: t for t in (_RICH, _LIGHT, _PLAIN, _MONO)}
+NAMES = tuple(_ALL)
+"""What an operator can ask for."""
+
+
+def theme_for(environ: Mapping[str, str], wanted: str = "") -> Theme:
+    """Return the palette that is wanted, or the one that this terminal can show.
+
+    NO_COLOR outranks both: https://no-color.org.
+    """
+    if "NO_COLOR" in environ:
+        return _MONO
+    if wanted in _ALL:
+        return _ALL[wanted]
     many = environ.get("COLORTERM") in ("truecolor", "24bit") or "256color" in environ.get(
         "TERM", ""
     )
-    return _RICH if many and "NO_COLOR" not in environ else _PLAIN
+    return _RICH if many else _PLAIN
+
+
+def themes_beside(theme: Theme) -> Sequence[Theme]:
+    """Return the palettes that a console can change between which has begun with ``theme``.
+
+    The terminal's own colours and others do not mix within one run of Textual.
+    """
+    return [t for t in _ALL.values() if t.ansi == theme.ansi]

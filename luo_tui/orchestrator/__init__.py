@@ -127,6 +127,26 @@ class Kexec(Protocol):
         ...
 
 
+@runtime_checkable
+class Paced(Protocol):
+    """A simulated host, whose life has a speed."""
+
+    speed: float
+    """1 is plausible; 0 stands still."""
+
+    def faster(self) -> None:
+        """Double the speed, up to the highest."""
+        ...
+
+    def slower(self) -> None:
+        """Halve the speed, down to the lowest."""
+        ...
+
+    def still(self) -> None:
+        """Let nothing happen by itself; or go on, when nothing does."""
+        ...
+
+
 class Orchestrator(Protocol):
     """Commands to one kind of kernel. Blocking; every refusal is an OSError with its errno."""
 

@@ -15,6 +15,8 @@ from textual.widget import Widget
 from luo_tui.desk import View
 from luo_tui.widgets.keys import Keys, Say
 from luo_tui.widgets.picture import KEY, WORD
+from luo_tui.widgets.places import PLACES, Places
+from luo_tui.widgets.text import Row
 from luo_tui.widgets.title import Title
 from luo_tui.widgets.toosmall import LEAST, TooSmall
 from luo_tui.window.walk import Act
@@ -26,6 +28,11 @@ ACT_BINDINGS: list[BindingType] = [
     Binding("t", "app.target", "target", show=False),
     Binding("q", "app.quit", "quit", show=False),
     Binding("question_mark", "app.help", "help", show=False),
+    Binding("ctrl+p,colon", "app.palette", "palette", show=False),
+    *(Binding(key, f"app.place({name!r})", name, show=False) for name, key in PLACES.items()),
+    Binding("plus", "app.pace('faster')", show=False),
+    Binding("minus", "app.pace('slower')", show=False),
+    Binding("0", "app.pace('still')", show=False),
 ]
 
 Pairs = list[tuple[str, str]]
@@ -70,10 +77,18 @@ class Drawn(Screen[Result]):
             yield Title()
             yield from self.furniture()
             yield Say(id="say")
-            yield Keys(id="keys")
+            yield from self.footer()
 
     def furniture(self) -> Iterable[Widget]:
         """Yield the screen's own widgets."""
+        return ()
+
+    def footer(self) -> Iterable[Widget]:
+        """Yield the last lines."""
+        yield Keys(id="keys")
+
+    def about(self) -> Iterable[Row]:
+        """Yield what the help says of this screen, and of what has the focus on it."""
         return ()
 
     def keys(self, view: View) -> Pairs:
@@ -115,6 +130,22 @@ class Drawn(Screen[Result]):
             for widget in self.query(self.AUTO_FOCUS):
                 widget.focus()
                 break
+
+
+class Place(Drawn[None]):
+    """A screen that is reached by a number key from any other, and stays as it was left."""
+
+    WORD: ClassVar[str]
+    """Its name in :data:`~luo_tui.widgets.places.PLACES`."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *ACT_BINDINGS,
+        Binding("escape", "app.place('overview')", show=False),
+    ]
+
+    def footer(self) -> Iterable[Widget]:
+        """Yield the places, and below them the keys."""
+        yield Places(self.WORD)
+        yield from super().footer()
 
 
 class Dialog(Drawn[Result], ModalScreen[Result]):

@@ -24,7 +24,8 @@ _BEFORE = (
     Row(""),
 )
 _KEYS = (
-    Row("the walk", "Enter or w"),
+    Row("overview, resources, devices, events, window", "1 to 5"),
+    Row("everything that can be done, by name", ": or Ctrl+P"),
     *(Row(WORD[act], key) for act, key in KEY.items()),
     Row("choose the target kernel; the checks run at once", "t"),
     Row("back, and no to every question", "Esc"),
@@ -50,9 +51,16 @@ class Help(Dialog[None]):
         Binding("escape,enter,q,question_mark", "close", show=False)
     ]
 
+    def __init__(self, here: Iterable[Row] = ()) -> None:
+        """Begin with ``here``, which is about the screen that was left."""
+        super().__init__()
+        self._here = tuple(here)
+
     def furniture(self) -> Iterable[Widget]:
         """Yield the page."""
         with VerticalScroll(id="page"):
+            if self._here:
+                yield Sheet((*self._here, Row("")))
             for rows in (_BEFORE, _KEYS, _AFTER):
                 yield Sheet(rows)
 

@@ -22,6 +22,7 @@ from textual.widgets import Input, Static
 from luo_tui.desk import Question, View
 from luo_tui.screens.asking import AskAct
 from luo_tui.screens.base import Pairs
+from luo_tui.widgets.field import Field
 from luo_tui.widgets.outcome import Outcome
 from luo_tui.widgets.picture import MOST, listed
 from luo_tui.widgets.text import Row, plain
@@ -31,13 +32,8 @@ _BESIDE = 40
 """Cells of the question up to which the field stands beside it."""
 
 
-class Field(Input):
-    """One line to type into. It does not blink, and takes no paste."""
-
-    def __init__(self) -> None:
-        """Start out empty."""
-        super().__init__(id="typed", compact=True, select_on_focus=False, max_length=255)
-        self.cursor_blink = False
+class Proof(Field):
+    """Takes no paste: what is typed proves that its writer knows where he is."""
 
     def on_paste(self, event: Paste) -> None:
         """Pasting proves nothing."""
@@ -76,7 +72,7 @@ class AskKexec(AskAct):
             yield Static(Content(ask), id="above")
         with Horizontal(id="field"):
             yield Static(Content(f"{ask if beside else ' '} ["), id="ask")
-            yield Field()
+            yield Proof(id="typed")
             yield Static(Content("]"))
         yield Outcome(self._go, id="go", disabled=True)
 

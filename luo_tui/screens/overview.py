@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 
 from luo_tui.desk import View
-from luo_tui.screens.base import ACT_BINDINGS, Drawn, Pairs, act_keys, may_choose
+from luo_tui.screens.base import Pairs, Place, act_keys, may_choose
 from luo_tui.widgets.banner import Banner
 from luo_tui.widgets.machine import Machine
 from luo_tui.widgets.picture import headline, machine, next_rows, tally
@@ -23,13 +23,13 @@ from luo_tui.widgets.text import Row
 _FEW = 8
 
 
-class Overview(Drawn[None]):
+class Overview(Place):
     """The base screen."""
 
+    WORD = "overview"
     AUTO_FOCUS = "ResourceList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *ACT_BINDINGS,
-        Binding("enter,w", "app.walk", "walk", show=False),
+        Binding("enter,w", "app.place('window')", "window", show=False),
     ]
 
     def furniture(self) -> Iterable[Widget]:
@@ -62,7 +62,13 @@ class Overview(Drawn[None]):
     def keys(self, view: View) -> Pairs:
         """Return the keys that do something now."""
         target = [("t", "target")] if may_choose(view) else []
-        return [("Enter", "walk"), *act_keys(view), *target, ("?", "help"), ("q", "quit")]
+        return [("Enter", "window"), *act_keys(view), *target, ("?", "help"), ("q", "quit")]
+
+    def about(self) -> Iterable[Row]:
+        """Say what is on the overview."""
+        yield Row("The state, what it means, and all that is preserved.")
+        yield Row("go through the list", "Up Down PgUp PgDn")
+        yield Row("the window: the update, step by step", "Enter or w")
 
     def on_resource_list_moved(self) -> None:
         """Say which part of the list is in view."""

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
 
 from luo_tui.desk import View
-from luo_tui.screens.base import ACT_BINDINGS, Drawn, Pairs, act_keys, may_choose
+from luo_tui.screens.base import Pairs, Place, act_keys, may_choose
 from luo_tui.widgets.picture import (
     checked,
     doubts,
@@ -31,18 +29,11 @@ from luo_tui.window.walk import Level
 _SURVIVORS = 6
 
 
-class WalkScreen(Drawn[None]):
+class WalkScreen(Place):
     """Where the update stands, and each act that can be done from there."""
 
+    WORD = "window"
     AUTO_FOCUS = "#page"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *ACT_BINDINGS,
-        Binding("escape", "leave", "back", show=False),
-    ]
-
-    def action_leave(self) -> None:
-        """Go back to the overview."""
-        self.dismiss(None)
 
     def furniture(self) -> Iterable[Widget]:
         """Yield the steps, beside them the target, below them the next act."""
@@ -63,6 +54,14 @@ class WalkScreen(Drawn[None]):
         self.query_one("#doubts", Sheet).show(doubts(view))
         self.query_one("#acts", Sheet).show(_acts(view))
         self.query_one("#passed", Sheet).show(_passed(view))
+
+    def about(self) -> Iterable[Row]:
+        """Say what the window is."""
+        yield Row(
+            "One update of this host, step by step: where it stands, what is next, what that "
+            "would do and cost. Nothing is done without its key."
+        )
+        yield Row("read on", "Up Down PgUp PgDn")
 
     def keys(self, view: View) -> Pairs:
         """Return the keys that do something now."""

@@ -31,7 +31,7 @@ class Outcome(Widget, can_focus=True):
             """The widget, for handlers that select by its id."""
             return self.outcome
 
-    def __init__(self, label: str, *, id: str, disabled: bool = False) -> None:  # noqa: A002
+    def __init__(self, label: str, *, id: str | None = None, disabled: bool = False) -> None:  # noqa: A002
         """``label`` says what will be so afterwards."""
         super().__init__(id=id, disabled=disabled)
         self.label = label

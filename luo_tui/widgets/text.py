@@ -8,15 +8,41 @@ character, escape sequences and bidirectional marks among them, shows as ``?``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 
+class Charset:
+    """Which characters the terminal has; set once, before anything is drawn."""
+
+    ascii_only = False
+
+
+_SMALL = ("linux", "vt100", "vt102", "vt220", "vt320", "ansi", "cons25")
+"""Terminals whose character set is not Unicode, or not enough of it."""
+
+
+def has_only_ascii(environ: Mapping[str, str]) -> bool:
+    """Whether this terminal must not be sent more than ASCII.
+
+    Its own name decides first, then the locale, by which the operator says what
+    he has; a locale that is not set says nothing, and is taken for the least.
+    """
+    if environ.get("TERM", "") in _SMALL:
+        return True
+    locale = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
+    return "utf" not in locale.lower()
+
+
 def plain(text: str) -> str:
-    """Return ``text`` with everything that is no visible character shown as ``?``."""
+    """Return ``text`` with everything that the terminal cannot show as ``?``."""
+    if text.isascii() and text.isprintable():
+        return text
+    if Charset.ascii_only:
+        return "".join(c if " " <= c <= "~" else "?" * max(1, cell_len(c)) for c in text)
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 

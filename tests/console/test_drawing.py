@@ -164,11 +164,11 @@ async def test_nothing_is_drawn_when_nothing_changed(
 @pytest.mark.parametrize(
     ("environ", "name"),
     [
-        ({"TERM": "xterm-256color"}, "luo"),
-        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "luo"),
-        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "luo-plain"),
-        ({"TERM": "linux"}, "luo-plain"),
-        ({"TERM": "vt100"}, "luo-plain"),
+        ({"TERM": "xterm-256color"}, "dark"),
+        ({"TERM": "xterm", "COLORTERM": "truecolor"}, "dark"),
+        ({"TERM": "xterm-256color", "NO_COLOR": "1"}, "mono"),
+        ({"TERM": "linux"}, "plain"),
+        ({"TERM": "vt100"}, "plain"),
     ],
 )
 def test_the_palette_is_what_the_terminal_has(environ: dict[str, str], name: str) -> None:

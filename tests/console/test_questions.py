@@ -11,9 +11,10 @@ from textual.events import Paste
 from luo_tui.console import KexecRequest
 from luo_tui.model import Resource, ResourceState, State
 from luo_tui.screens.asking import AskAct, Asking
-from luo_tui.screens.kexec import AskKexec, Field
+from luo_tui.screens.kexec import AskKexec
 from luo_tui.screens.overview import Overview
 from luo_tui.screens.walk import WalkScreen
+from luo_tui.widgets.field import Field
 from luo_tui.widgets.outcome import Outcome
 from luo_tui.window.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
