@@ -75,11 +75,23 @@ class Guest:
         """Wait until it has counted further, and nothing was wrong on the way."""
         end = time.monotonic() + 60
         while (now := self.status())["state"] != "running" or int(now["count"]) <= above + 256:
-            assert time.monotonic() < end, now
+            assert time.monotonic() < end, (now, self._where(), self._where(), self._host())
             time.sleep(0.1)
         wrong = {k: v for k, v in now.items() if k in ("tsc-back", "wrong-ram", "wrong-xmm")}
         assert wrong == {"tsc-back": "0", "wrong-ram": "0", "wrong-xmm": "0"}
         return now
+
+    def _where(self) -> str:
+        """Say where a guest stands that does not go on."""
+        return self.machine.ssh(f"lab-vmm ask vcpu --socket {self.socket}").stdout.strip()
+
+    def _host(self) -> str:
+        """Say what its host was doing for a second."""
+        look = "cat /proc/uptime /proc/loadavg; grep -E 'LOC|RES|CAL' /proc/interrupts; "
+        look += "for f in exits halt_exits irq_exits irq_injections tlb_flush pf_taken; do "
+        look += "echo $f $(cat /sys/kernel/debug/kvm/$f); done"
+        said = self.machine.ssh(f"({look}; sleep 1; {look}; dmesg | tail -5) 2>&1").stdout
+        return said.replace("\n", "; ")
 
     def save(self) -> int:
         """Save it; return the count at which it stands."""

@@ -179,6 +179,8 @@ static int answer(const char *request, char *text, size_t size)
 {
 	if (!strcmp(request, "status"))
 		return status(text, size);
+	if (!strcmp(request, "vcpu"))
+		return vcpu_tell(&vm, text, size);
 	if (!strcmp(request, "sum")) {
 		snprintf(text, size, "%016llx", vm_sum(&vm));
 		return 0;
@@ -204,7 +206,7 @@ static int answer(const char *request, char *text, size_t size)
 		snprintf(text, size, "ended");
 		return quit();
 	}
-	return fail("unknown request; there are status, sum, reset, save, resume, quit");
+	return fail("unknown request; there are status, vcpu, sum, reset, save, resume, quit");
 }
 
 static int serve(void)
@@ -295,8 +297,8 @@ static int usage(void)
 		"                                at each freeze\n"
 		"lab-vmm restore                 go on after an update\n"
 		"lab-vmm restore STATE RAM       go on from copies of both memfds\n"
-		"lab-vmm ask REQUEST [--every S] status, sum, reset, save, resume,\n"
-		"                                quit\n"
+		"lab-vmm ask REQUEST [--every S] status, vcpu, sum, reset, save,\n"
+		"                                resume, quit\n"
 		"\n"
 		"--socket PATH   " SOCKET "\n"
 		"--tokens PATH   " TOKENS "\n");

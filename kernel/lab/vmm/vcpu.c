@@ -11,6 +11,9 @@
 #define MSR_TSC		0x10
 #define MSR_DEADLINE	0x6e0
 #define LEAF_FEATURES	1
+#define APIC_ISR	0x100
+#define APIC_IRR	0x200
+#define APIC_LVTT	0x320
 #define X2APIC		0x200000
 #define DEADLINE	0x1000000
 
@@ -173,6 +176,41 @@ int vcpu_get(const struct vm *vm, struct state *state)
 	    get_xsave(vm, state) || get_msrs(vm, state))
 		return -1;
 	return vcpu_tsc_offset(vm, KVM_GET_DEVICE_ATTR, &state->tsc_offset);
+}
+
+/**
+ * vcpu_tell - say in one line where the vCPU stands, for whoever looks for a fault
+ * @vm: the guest, not running at this moment
+ * @text: where to
+ * @size: of @text
+ *
+ * The APIC's request and service bits are those of the timer's interrupt alone.
+ *
+ * Return: 0 or -1.
+ */
+int vcpu_tell(const struct vm *vm, char *text, size_t size)
+{
+	struct kvm_msr_entry deadline = { .index = MSR_DEADLINE };
+	struct kvm_lapic_state apic;
+	struct kvm_vcpu_events events;
+	struct kvm_mp_state mp;
+	struct kvm_regs regs;
+	__u64 offset;
+	const int at = GUEST_TIMER / 32 * 16, bit = GUEST_TIMER % 32 / 8;
+
+	if (call(vm->cpu, KVM_GET_REGS, &regs, "reading the registers") ||
+	    call(vm->cpu, KVM_GET_MP_STATE, &mp, "reading the running state") ||
+	    call(vm->cpu, KVM_GET_LAPIC, &apic, "reading the APIC") ||
+	    call(vm->cpu, KVM_GET_VCPU_EVENTS, &events, "reading pending events") ||
+	    vcpu_tsc_offset(vm, KVM_GET_DEVICE_ATTR, &offset) || get_msr(vm, &deadline))
+		return -1;
+	snprintf(text, size,
+		 "rip %#llx rflags %#llx rsp %#llx mp %u injected %u shadow %u request %d service %d timer %#x deadline %lld ticks away",
+		 regs.rip, regs.rflags, regs.rsp, mp.mp_state, events.interrupt.injected,
+		 events.interrupt.shadow, !!apic.regs[APIC_IRR + at + bit],
+		 !!apic.regs[APIC_ISR + at + bit], (__u8)apic.regs[APIC_LVTT + 2],
+		 deadline.data ? (long long)(deadline.data - (tsc() + offset)) : 0LL);
+	return 0;
 }
 
 /**

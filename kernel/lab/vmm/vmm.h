@@ -100,6 +100,7 @@ __u64 vm_sum(const struct vm *vm);
 /* vcpu.c */
 int vcpu_get(const struct vm *vm, struct state *state);
 int vcpu_set(const struct vm *vm, const struct state *state);
+int vcpu_tell(const struct vm *vm, char *text, size_t size);
 int vcpu_cpuid(const struct vm *vm, struct state *state);
 int vcpu_tsc_offset(const struct vm *vm, unsigned long request, __u64 *offset);
 
