@@ -66,6 +66,16 @@ class Asking(Dialog[bool]):
         del view
         return [("Tab", "choose"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
 
+    def about(self) -> Iterable[Row]:
+        """Say how a question is answered."""
+        yield Row(
+            "A question. Nothing is done before it is answered, and the answer that changes "
+            "nothing has the focus. If the host changes meanwhile, the question is withdrawn."
+        )
+        yield Row("choose an answer", "Tab")
+        yield Row("give the answer that has the focus", "Enter")
+        yield Row("change nothing", "Esc")
+
     def action_no(self) -> None:
         """Answer no."""
         self.dismiss(False)

@@ -150,3 +150,7 @@ class Place(Drawn[None]):
 
 class Dialog(Drawn[Result], ModalScreen[Result]):
     """A screen that wants an answer before anything else happens."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "app.help", show=False),
+    ]

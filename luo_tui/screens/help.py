@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -48,7 +49,7 @@ class Help(Dialog[None]):
 
     AUTO_FOCUS = "#page"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q,question_mark", "close", show=False)
+        Binding("escape,enter,q,question_mark", "close", show=False),
     ]
 
     def __init__(self, here: Iterable[Row] = ()) -> None:
@@ -59,8 +60,9 @@ class Help(Dialog[None]):
     def furniture(self) -> Iterable[Widget]:
         """Yield the page."""
         with VerticalScroll(id="page"):
-            if self._here:
-                yield Sheet((*self._here, Row("")))
+            # Sentences do not stand behind the keys' labels.
+            for _, rows_here in groupby(self._here, key=lambda row: bool(row.label)):
+                yield Sheet((*rows_here, Row("")))
             for rows in (_BEFORE, _KEYS, _AFTER):
                 yield Sheet(rows)
 

@@ -50,6 +50,13 @@ class TargetScreen(Dialog[KernelImage | None]):
             rows.append(Row("There is none."))
         self.query_one("#heading", Sheet).show(rows)
 
+    def about(self) -> Iterable[Row]:
+        """Say what choosing a target does."""
+        yield Row(
+            "The kernel image files of this host. Choosing one reads and checks it; "
+            "nothing is loaded."
+        )
+
     def keys(self, view: View) -> Pairs:
         """Return the keys of the list."""
         del view

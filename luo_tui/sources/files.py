@@ -9,6 +9,7 @@ that dies closes its lock, which is an event too.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import threading
@@ -65,6 +66,8 @@ class FilesSource:
         # Slow to import, and of no use to a command that only looks once.
         from watchdog.observers import Observer
 
+        # It logs what is of no interest; without a handler that goes to the terminal.
+        logging.getLogger("watchdog").addHandler(logging.NullHandler())
         self.close()
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._observer = Observer()
