@@ -62,7 +62,7 @@ soak: packages
 bench: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
 	$(PY) kernel/lab build
-	$(PY) tests/run.py --lab bench
+	$(PY) -m pytest -q -s -p no:cacheprovider --whole tests/bench
 
 screenshots: $(VENV)/ready
 	$(PY) screenshots/make.py

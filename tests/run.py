@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Runs the test folders, one process each, and prints the minutes that each took.
+"""Runs the test folders, two processes side by side, and prints the minutes that each took.
 
     python tests/run.py [--lab] FOLDER...
 
-With --lab the tests that need the virtual machine run as well, in two lanes side
-by side, a machine each. ``bench`` prints figures, when nothing else runs.
+With --lab the tests that need the virtual machine run as well; each file of
+``lab`` then runs by itself, so that both processors have work to the end.
+``bench`` prints figures, when nothing else runs.
 """
 
 from __future__ import annotations
@@ -14,36 +15,51 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-LANES = (("contract", "abuse"), ("lab",))
-"""Folders that take minutes in the virtual machine, in lanes of about the same length."""
+AT_ONCE = 2
+LONGEST_FIRST = ("contract", "abuse", "lab", "console", "unit")
 
 
-def run(folder: str, lab: bool) -> tuple[str, float, int, str]:
-    """Run one folder; return its name, seconds, exit code and what it printed."""
+@dataclass(frozen=True)
+class Ran:
+    """How one process of tests ended."""
+
+    name: str
+    seconds: float
+    code: int
+
+
+def run(path: Path, *, lab: bool) -> Ran:
+    """Run the tests in ``path`` and print what they said, once they are through."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / folder)]
-    if folder == "bench":
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)]
+    if path.name == "bench":
         command.append("-s")
     if not lab:
         command += ["-m", "not lab"]
+    name = str(path.relative_to(TESTS))
     with tempfile.TemporaryFile("w+") as out:
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
         out.seek(0)
-        return folder, time.monotonic() - began, done.returncode, out.read()
+        seconds = time.monotonic() - began
+        head = f"--- tests/{name}: {seconds / 60:.1f} min, exit {done.returncode}"
+        print(f"{head}\n{out.read()}", flush=True)
+    return Ran(name, seconds, done.returncode)
 
 
-def lane_of(folders: list[str], lab: bool) -> list[tuple[str, float, int, str]]:
-    """Run folders one after the other, and tell of each when it is through."""
-    results = []
-    for result in (run(folder, lab) for folder in folders):
-        folder, seconds, code, text = result
-        print(f"--- tests/{folder}: {seconds / 60:.1f} min, exit {code}\n{text}", flush=True)
-        results.append(result)
-    return results
+def parts(folders: Iterable[str], *, lab: bool) -> Iterator[Path]:
+    """Yield what one process each runs, in the order in which they begin."""
+    for folder in sorted(folders, key=LONGEST_FIRST.index):
+        if folder == "lab" and lab:
+            files = (TESTS / folder).glob("test_*.py")
+            yield from sorted(files, key=lambda f: f.stat().st_size, reverse=True)
+        else:
+            yield TESTS / folder
 
 
 def main() -> int:
@@ -52,18 +68,18 @@ def main() -> int:
     parser.add_argument("--lab", action="store_true")
     parser.add_argument("folders", nargs="+")
     args = parser.parse_args()
-    lanes = [[f for f in lane if f in args.folders] for lane in LANES] if args.lab else []
-    slow = {f for lane in lanes for f in lane}
-    first = [f for f in args.folders if f not in slow and f != "bench"]
-    results = lane_of(first, args.lab)
-    with ThreadPoolExecutor(len(LANES)) as pool:
-        for done in pool.map(lambda lane: lane_of(lane, args.lab), lanes):
-            results += done
-    results += lane_of([f for f in args.folders if f == "bench"], args.lab)
-    print("minutes by folder:")
-    for folder, seconds, code, _ in results:
-        print(f"  {folder:10} {seconds / 60:5.1f}  {'ok' if code == 0 else f'FAILED ({code})'}")
-    return 0 if results and all(code == 0 for _, _, code, _ in results) else 1
+    bench = [TESTS / f for f in args.folders if f == "bench"]
+    rest = parts((f for f in args.folders if f != "bench"), lab=args.lab)
+    began = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda path: run(path, lab=args.lab), rest))
+    results += [run(path, lab=args.lab) for path in bench]
+    print("minutes:")
+    for ran in results:
+        end = "ok" if ran.code == 0 else f"FAILED ({ran.code})"
+        print(f"  {ran.name:32} {ran.seconds / 60:5.1f}  {end}")
+    print(f"  {'from begin to end':32} {(time.monotonic() - began) / 60:5.1f}")
+    return 0 if results and all(ran.code == 0 for ran in results) else 1
 
 
 if __name__ == "__main__":

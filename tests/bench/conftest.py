@@ -16,6 +16,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "kernel" / "lab"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for figures that take longer than a test may."""
+    parser.addoption("--whole", action="store_true", help="all sizes, and every figure")
+
+
 @pytest.fixture(scope="session")
 def update(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bare update program, linked statically for the guest."""

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-FILES = (("pages", 64), ("pages", 1024), ("huge", 64), ("huge", 1024), ("sparse", 1024))
+FEW = (("pages", 64), ("huge", 64), ("sparse", 1024))
+ALL = (*FEW, ("pages", 1024), ("huge", 1024))
+Files = tuple[tuple[str, int], ...]
 NUMBERS = (1, 100, 10_000)
 COUNTED = ("-icount", "shift=0")
 """One instruction is a nanosecond."""
@@ -50,25 +52,28 @@ def one(machine: Any, kind: str, file: str, size: int, update: bytes) -> dict[st
     return {s: ticks[s] / rate for s in STEPS if s in ticks}
 
 
-def both(machine: Any, update: bytes) -> dict[tuple[str, str, int], dict[str, float]]:
+def both(machine: Any, update: bytes, files: Files) -> dict[tuple[str, str, int], dict[str, float]]:
     found = {}
     for kind, extra in (("v2", ""), ("main", "liveupdate=on luo.noload")):
         machine.boot(extra=extra)
-        for file, size in FILES:
+        for file, size in files:
             found[kind, file, size] = one(machine, kind, file, size, update)
         machine.stop()
     return found
 
 
 @pytest.mark.lab
-def test_prepare_and_restore_beside_mainline(lab_machine: Any, update: bytes) -> None:
+def test_prepare_and_restore_beside_mainline(
+    lab_machine: Any, update: bytes, pytestconfig: pytest.Config
+) -> None:
+    files = ALL if pytestconfig.getoption("whole", default=False) else FEW
     lab_machine.memory = 3072
-    clock = both(lab_machine, update)
+    clock = both(lab_machine, update, files)
     lab_machine.qemu = COUNTED
-    count = both(lab_machine, update)
+    count = both(lab_machine, update, files)
     print()
     print("ms and MiB/s by the clock; millions of instructions and their ratio by icount")
-    for file, size in FILES:
+    for file, size in files:
         for step in ("prepare", "restore"):
             ours, theirs = (clock[k, file, size][step] for k in ("v2", "main"))
             mine, its = (count[k, file, size][step] for k in ("v2", "main"))
@@ -78,7 +83,7 @@ def test_prepare_and_restore_beside_mainline(lab_machine: Any, update: bytes) ->
                 f"  mainline {theirs:7.1f} ms {size / theirs * 1000:9.0f} MiB/s"
                 f"  counted {mine:8.2f} / {its:8.2f} = {mine / its:.3f}"
             )
-    for file, size in FILES:
+    for file, size in files:
         ours = clock["v2", file, size]["freeze"]
         print(
             f"freeze   {file:6} {size:4} MiB  luo.ko {ours:7.2f} ms (blackout)"
