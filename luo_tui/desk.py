@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luo_tui.hub import Hub
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.log import Log
+from luo_tui.model import Event, KernelImage, Snapshot, State
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.sources.files import FilesSource
 from luo_tui.window.acts import Consent, Plan, Window
@@ -21,6 +22,9 @@ from luo_tui.window.checks import run_checks
 from luo_tui.window.images import read_image, scan
 from luo_tui.window.journal import Story
 from luo_tui.window.walk import Act, Action, Facts, Walk, ours_is_loaded, walk
+
+LATEST = 8
+"""Events that are shown outside the event log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class View:
     demo: bool
     ours: bool
     """Whether the image that is loaded was loaded by this window."""
+    latest: tuple[Event, ...] = ()
+    """The last few things that happened, the newest last."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -86,6 +92,7 @@ class Desk:
         self.window = Window(orchestrator, folder, look)
         self.busy = threading.Lock()
         """Held while an act is under way."""
+        self._log = Log()
         self._chosen: KernelImage | None = None
         self._resumed: KernelImage | None = None
         self._command_line = orchestrator.kexec.command_line()
@@ -93,7 +100,9 @@ class Desk:
     def hub(self, wake: Callable[[], None]) -> Hub:
         """Return a hub that watches this host, its files, and what other consoles write."""
         files = FilesSource(self.orchestrator.kexec.boot_folder, self.folder)
-        return Hub(self.orchestrator, wake, (*self.orchestrator.surroundings(), files))
+        hub = Hub(self.orchestrator, wake, (*self.orchestrator.surroundings(), files))
+        self._log = hub.log
+        return hub
 
     def view(self, snapshot: Snapshot) -> View:
         """Decide what this snapshot has come to, with the journal and the owner as of now."""
@@ -113,6 +122,7 @@ class Desk:
             title=self.orchestrator.title,
             demo=self.orchestrator.demo,
             ours=ours_is_loaded(snapshot, story),
+            latest=self._log.since(self._log.last - LATEST),
         )
 
     def stirred(self, view: View) -> bool:

@@ -14,8 +14,10 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +25,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 os.environ.pop("NO_COLOR", None)
 os.environ["COLORTERM"] = "truecolor"
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 from textual.events import Key  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
@@ -121,8 +125,9 @@ def main() -> None:
     fixed = (
         patch("luo_tui.window.journal.datetime", Noon),
         patch.object(Who, "here", lambda: WHO),
+        patch("luo_tui.log.time", SimpleNamespace(time=Noon.now().timestamp)),
     )
-    with tempfile.TemporaryDirectory() as folder, fixed[0], fixed[1]:
+    with tempfile.TemporaryDirectory() as folder, fixed[0], fixed[1], fixed[2]:
         os.chdir(folder)
         asyncio.run(draw(out))
         os.chdir(HERE)

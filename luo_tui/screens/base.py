@@ -55,6 +55,7 @@ class Drawn(Screen[Result]):
         (0, "-narrow"),
         (LEAST[0], "-mid"),
         (116, "-wide"),
+        (160, "-vast"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-short"),

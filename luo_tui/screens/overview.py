@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -46,6 +47,7 @@ class Overview(Place):
             with VerticalScroll(id="right", can_focus=False):
                 yield Steps()
                 yield Sheet(id="next")
+                yield Sheet(id="news")
 
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
@@ -54,6 +56,7 @@ class Overview(Place):
         self.query_one(Machine).show(snapshot.luo.state)
         self.query_one(Steps).show(view.walk)
         self.query_one("#next", Sheet).show(next_rows(view, _FEW))
+        self.query_one("#news", Sheet).show(_news(view))
         self.query_one("#headline", Sheet).show(headline(view))
         self.query_one("#machine", Sheet).show(machine(view))
         self.query_one(ResourceList).show(tuple(r for _, r in sorted(snapshot.resources.items())))
@@ -86,3 +89,12 @@ class Overview(Place):
         self.query_one("#heads", Sheet).show(
             [Row(resources.heads, style="$text-quiet")] if total else []
         )
+
+
+def _news(view: View) -> Iterator[Row]:
+    """Yield the latest events, the newest first."""
+    for event in reversed(view.latest):
+        at = time.strftime("%H:%M:%S", time.localtime(event.at))
+        sign = "! " if event.grave else ""
+        style = "$text-error" if event.grave else "$text-quiet"
+        yield Row(f"{sign}{event.text}", at, style=style, label_style="$text-quiet")
