@@ -23,8 +23,14 @@ from luo_tui.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 
 
-def run_console(orchestrator: Orchestrator, folder: Path) -> int:
-    """Run the console until the operator leaves, or the machine jumps. Returns an exit code."""
+def run_console(
+    orchestrator: Orchestrator, folder: Path, theme: str = "", log: Path | None = None
+) -> int:
+    """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
+
+    ``theme`` is one of :data:`luo_tui.themes.NAMES`. Events are appended to ``log`` as well;
+    OSError if it cannot be opened.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise NotDone(
             "The console needs a terminal as its input, output and error; "
@@ -35,7 +41,7 @@ def run_console(orchestrator: Orchestrator, folder: Path) -> int:
     notice: tuple[str, ...] = ()
     with Departure() as departure:
         while True:
-            ending = _session(desk, notice, departure)
+            ending = _session(desk, notice, departure, theme, log)
             if isinstance(ending, int):
                 return ending
             if isinstance(ending, Left):
@@ -47,9 +53,13 @@ def run_console(orchestrator: Orchestrator, folder: Path) -> int:
                 return departure.code
 
 
-def _session(desk: Desk, notice: Sequence[str], departure: Departure) -> KexecRequest | Left | int:
+def _session(
+    desk: Desk, notice: Sequence[str], departure: Departure, theme: str, log: Path | None
+) -> KexecRequest | Left | int:
     """Run the application once; a number is the exit code of a crash."""
-    app = Console(desk, notice, departure)
+    app = Console(desk, notice, departure, theme)
+    if log is not None:
+        app.hub.log.write_to(log)
     trouble = ""
     ending = None
     try:
