@@ -19,7 +19,6 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from rich.console import Console as Report
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
@@ -41,6 +40,7 @@ from luo_tui.screens.palette import Palette
 from luo_tui.screens.target import TargetScreen
 from luo_tui.screens.walk import WalkScreen
 from luo_tui.themes import theme_for, themes_beside
+from luo_tui.widgets.line import OnLine
 from luo_tui.widgets.overprint import Overprint
 from luo_tui.widgets.picture import WORD
 from luo_tui.widgets.text import Charset, Row, has_only_ascii
@@ -71,7 +71,7 @@ class Done:
     snapshot: Snapshot
 
 
-class Console(App[KexecRequest | Left]):
+class Console(OnLine[KexecRequest | Left]):
     """The operator's console."""
 
     TITLE = "luo-tui"

@@ -163,6 +163,18 @@ class Terminal:
                 break
         return came
 
+    def trickle(self, rate: int, seconds: float) -> int:
+        """Take what comes as a slow line does, ``rate`` bytes a second; return how many came."""
+        began, came = time.monotonic(), 0
+        while (past := time.monotonic() - began) < seconds and not self.ended:
+            due = int(past * rate) - came
+            if due > 0 and select.select([self._fd], [], [], 0)[0]:
+                data = os.read(self._fd, due)
+                came += len(data)
+                self._feed(data)
+            time.sleep(0.02)
+        return came
+
     def lines(self) -> list[str]:
         """Return the screen, row by row."""
         return [row.rstrip() for row in self._screen.display]
