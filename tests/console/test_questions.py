@@ -227,7 +227,7 @@ async def test_a_host_with_a_long_name_can_be_typed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "hypervisor-" + "x" * 53
-    monkeypatch.setattr("luo_tui.orchestrator.simulated.HOST_NAME", name)
+    bench.host.name = name
     ready_for(Act.KEXEC, bench)
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:

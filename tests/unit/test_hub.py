@@ -326,4 +326,4 @@ def test_an_unreadable_source_does_not_stop_a_single_look(host: SimulatedHost) -
 
     seen = Hub(Half(host), lambda: None).read_now()
     assert seen.luo == LuoState(State.UNAVAILABLE, "not read yet")
-    assert seen.health["simulated"].fault == "Permission denied"
+    assert seen.health["resources"].fault == "Permission denied"

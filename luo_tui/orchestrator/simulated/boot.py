@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The simulated host's /boot and /lib/modules: real files, with nothing in them that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RUNNING = "7.3.3-hv"
+TARGET = "7.3.4-hv"
+LATER = "7.3.5-hv"
+"""What the life of the host installs after a while."""
+COMPATIBLE = "luo-ko-v2"
+OTHER = "luo-ko-v0"
+"""What the target reads in the scenario where it reads something else."""
+
+
+def install(boot: Path, modules: Path, release: str, compatible: str = COMPATIBLE) -> None:
+    """Lay down image, initial RAM disk, config and module of a kernel, as a package would.
+
+    The image comes last and whole, by a rename.
+    """
+    boot.mkdir(parents=True, exist_ok=True)
+    (boot / f"initrd.img-{release}").write_bytes(b"\0" * 512)
+    (boot / f"config-{release}").write_text("CONFIG_KEXEC_HANDOVER=y\n")
+    extra = modules / release / "extra"
+    extra.mkdir(parents=True, exist_ok=True)
+    (extra / "luo.ko").write_bytes(f"\0luo_compatible={compatible}\0".encode())
+    new = boot / f".vmlinuz-{release}.new"
+    new.write_bytes(image(release))
+    new.replace(boot / f"vmlinuz-{release}")
+
+
+def image(release: str) -> bytes:
+    """Build the smallest file that the x86 boot protocol calls a kernel image."""
+    head = bytearray(1024)
+    head[0x1F1] = 1
+    head[0x1F4:0x1F8] = (4).to_bytes(4, "little")
+    head[0x202:0x206] = b"HdrS"
+    head[0x20E:0x210] = (0x300 - 0x200).to_bytes(2, "little")
+    text = f"{release} (demo) #1 SMP\0".encode()
+    head[0x300 : 0x300 + len(text)] = text
+    return bytes(head) + bytes(64)
+
+
+def release_of(path: str) -> str:
+    """Read the release out of an image; empty if it is none."""
+    head = Path(path).read_bytes()[:1024]
+    if head[0x202:0x206] != b"HdrS":
+        return ""
+    at = int.from_bytes(head[0x20E:0x210], "little") + 0x200
+    words = head[at : at + 256].split(b"\0")[0].decode(errors="replace").split()
+    return words[0] if words else ""

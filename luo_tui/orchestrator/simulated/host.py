@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: MIT
+"""The simulated machine: its folder, its guests at the start, its jump, and how it goes on.
+
+A kexec here ends one boot and begins another: new boot id, the loaded image's
+release, and only what was handed over is left. In the demo the process starts
+itself anew for that, with the memory in inherited descriptors.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from luo_tui.changes import (
+    DeviceGone,
+    DevicePut,
+    DevicesRead,
+    KernelSaid,
+    ParticipantGone,
+    ParticipantsRead,
+    ResourcesRead,
+    VitalsRead,
+)
+from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
+from luo_tui.orchestrator.simulated import boot, machinery
+from luo_tui.orchestrator.simulated.kernel import LUO, Kept, SimulatedKernel, error, keep_all
+from luo_tui.sources.clean import clean
+
+if TYPE_CHECKING:
+    from luo_tui.orchestrator.simulated.orchestrator import SimulatedOrchestrator
+
+HOST_NAME = "demo-hv"
+DEVICES, VITALS = "devices", "vitals"
+"""What else there is news of."""
+_STATE_FILE = "host.json"
+_GIB = 1 << 30
+_CROWD = 10_000
+_HIGH = 2048
+"""The crowd's descriptors are numbered from here on: others need the low numbers."""
+
+GUESTS = (
+    ("guest-web1", 8 * _GIB, 2101, "cloud-hyperviso"),
+    ("guest-db1", 32 * _GIB, 2177, "cloud-hyperviso"),
+    ("guest-ci", 4 * _GIB, 2231, "cloud-hyperviso"),
+    ("vm-state", 262_144, 1840, "vmmd"),
+)
+AGENTS = ("cloud-hyperviso", "vmmd")
+"""Processes that come back with the new kernel's user space."""
+
+
+class SimulatedJump(BaseException):
+    """The simulated machine has jumped: no code of the old boot runs any more."""
+
+
+class SimulatedHost(SimulatedKernel):
+    """The machine: its kernel's state, what it holds, its devices, and its /boot."""
+
+    def __init__(self, folder: Path, scenario: str = "default", delay: float | None = 0.0) -> None:
+        """Nothing is preserved, and nothing takes part. See :class:`SimulatedKernel`."""
+        super().__init__(scenario, delay)
+        self.folder = folder
+        self.name = HOST_NAME
+        self.release = boot.RUNNING
+        self.boot_id = str(uuid.uuid4())
+        self.image = ""
+        """Release of the image loaded for kexec; empty when there is none."""
+        self.kdump = False
+        self.devices: dict[str, Device] = {}
+        self.vitals = Vitals()
+        self.lively = False
+        """Whether the host lives: guests' processes restore what is theirs in their own time."""
+        self.carried: list[int] = []
+        """Descriptors besides the memory that the process takes along into the next boot."""
+        self.jump: Callable[[SimulatedHost], None] | None = None
+        """Called when the new boot has begun; whatever it does, the old one does not go on."""
+
+    @classmethod
+    def create(
+        cls, folder: Path, scenario: str = "default", delay: float | None = 0.0
+    ) -> SimulatedHost:
+        """Set up a host in ``folder`` with three guests' memory preserved, and its /boot."""
+        host = cls(folder, scenario, delay)
+        host.lay_boot()
+        for name, size, pid, comm in GUESTS:
+            host.start_process(name, size, pid, comm)
+        if scenario == "crowd":
+            host._crowd()
+        host.participants = {p.id: p for p in machinery.PARTICIPANTS}
+        host.devices = {d.id: d for d in machinery.DEVICES}
+        host.vitals = machinery.vitals()
+        host.say(f"luo: loaded, state {host.state}")
+        host.jump = SimulatedHost.start_again
+        return host
+
+    @classmethod
+    def resume(cls, folder: Path) -> SimulatedHost:
+        """Go on in the boot that :meth:`start_again` began, with the memory it handed over."""
+        raw = json.loads((folder / _STATE_FILE).read_text())
+        host = cls(folder, raw["scenario"], raw["delay"])
+        for name in ("release", "boot_id", "boots", "from_release", "next_token"):
+            setattr(host, name, raw[name])
+        host.short_of_memory, host.carried = raw["short_of_memory"], raw["carried"]
+        host.state, host.stamps = State(raw["state"]), Stamps(**raw["stamps"])
+        host.participants = {p["id"]: Participant(**p) for p in raw["participants"]}
+        devices = [Device(**{**d, "users": tuple(d["users"])}) for d in raw["devices"]]
+        host.devices = {d.id: d for d in devices}
+        vitals: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["vitals"].items()}
+        host.vitals = Vitals(**vitals)
+        host.lines = [KernelSaid(**said) for said in raw["lines"]]
+        host.pace.speed = raw["before"]
+        host.pace.speed = raw["speed"]
+        host.lively = raw["lively"]
+        kept = [
+            Kept(token, fd, name, pid, comm, ResourceState(state))
+            for token, fd, name, pid, comm, state in raw["kept"]
+        ]
+        for fd in (*host.carried, *(k.fd for k in kept)):
+            os.set_inheritable(fd, False)
+        keep_all(host, kept)
+        host.jump = SimulatedHost.start_again
+        return host
+
+    @property
+    def orchestrator(self) -> SimulatedOrchestrator:
+        """Return commands and sources for this host."""
+        # It stands above this module.
+        from luo_tui.orchestrator.simulated.orchestrator import SimulatedOrchestrator
+
+        return SimulatedOrchestrator(self)
+
+    @property
+    def boot_folder(self) -> Path:
+        """Where the simulated kernel images lie."""
+        return self.folder / "boot"
+
+    @property
+    def modules_folder(self) -> Path:
+        """Where the simulated modules lie."""
+        return self.folder / "modules"
+
+    def lay_boot(self) -> None:
+        """Write the images, configs and modules of two kernels, and one image cut short."""
+        target = boot.OTHER if self.scenario == "target-incompatible" else boot.COMPATIBLE
+        boot.install(self.boot_folder, self.modules_folder, boot.RUNNING)
+        boot.install(self.boot_folder, self.modules_folder, boot.TARGET, target)
+        (self.boot_folder / "vmlinuz-7.4.0-rc1").write_bytes(boot.image("7.4.0-rc1")[:-1])
+
+    def start_process(self, name: str, size: int, pid: int, comm: str) -> int:
+        """Let a process preserve a memfd of that size; return its token. OSError as the kernel."""
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(fd, size)
+            return self.preserve(fd, pid, comm)
+        finally:
+            os.close(fd)
+
+    def _crowd(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _CROWD + 2 * _HIGH
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        for number in range(min(_CROWD - len(self._kept), max(soft, most) - 2 * _HIGH)):
+            fd = os.memfd_create(f"disk-{number:05}")
+            try:
+                os.ftruncate(fd, (number % 64 + 1) << 20)
+                high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+            finally:
+                os.close(fd)
+            self._keep(Kept(self.next_token, high, f"disk-{number:05}", 3000 + number, "blkd"))
+
+    # Devices and vitals
+
+    def plug(self, device: Device, participant: Participant | None = None) -> None:
+        """Put a device in, or let it be what it is now; its driver may take part."""
+        with self.acting:
+            self.devices = {**self.devices, device.id: device}
+            self.news.tell(DEVICES, DevicePut(device))
+            if participant is not None:
+                self._put(participant)
+
+    def unplug(self, id_: str) -> None:
+        """Take a device out; its driver takes part no longer."""
+        with self.acting:
+            self.devices = {i: d for i, d in self.devices.items() if i != id_}
+            self.news.tell(DEVICES, DeviceGone(id_))
+            gone = [p.id for p in self.participants.values() if p.name == id_]
+            self.participants = {i: p for i, p in self.participants.items() if i not in gone}
+            self.news.tell(LUO, *(ParticipantGone(i) for i in gone))
+
+    def live_with(self, vitals: Vitals) -> None:
+        """Let the machine be like this."""
+        if vitals != self.vitals:
+            self.vitals = vitals
+            self.news.tell(VITALS, VitalsRead(vitals))
+
+    # Kexec
+
+    def load(self, image: str, initrd: str) -> None:
+        """Load an image, as the boot protocol says what one is."""
+        release = boot.release_of(image)
+        if initrd:
+            Path(initrd).stat()
+        if not release:
+            raise error(errno.ENOEXEC)
+        self.image = clean(release)
+
+    def reboot(self) -> NoReturn:
+        """Jump: an implicit freeze if prepared, then another boot."""
+        with self.acting:
+            if self.scenario == "kexec-no-image":
+                self.image = ""
+            # As in the kernel: without an image nothing else is looked at.
+            if not self.image:
+                raise error(errno.EINVAL)
+            self.leave()
+            self._boot()
+            if self.jump is not None:
+                self.jump(self)
+            raise SimulatedJump
+
+    def _boot(self) -> None:
+        """Begin another boot with what the old one handed over."""
+        other = self.scenario == "target-incompatible" and self.image == boot.TARGET
+        release, self.image = self.image, ""
+        self.boot_id = str(uuid.uuid4())
+        self.boots += 1
+        self._take(2)
+        self.arrive(release, boot.OTHER if other else boot.COMPATIBLE)
+        if self.from_release:
+            # Once there was a handover, no crash kernel can be loaded before a cold boot.
+            self.kdump = False
+        if self.vitals.memory_total:
+            self.vitals = machinery.vitals(users=self.vitals.users[:1])
+        lost = {p.name for p in self.participants.values() if p.state == "lost"}
+        self.devices = {
+            i: replace(d, users=("reset: it came over no longer running",)) if i in lost else d
+            for i, d in self.devices.items()
+        }
+        if self.scenario != "nothing-restored" and not self.lively:
+            self.restore_for_agents()
+        self.news.tell(
+            LUO,
+            self.luo(),
+            ResourcesRead(self.resources()),
+            ParticipantsRead(tuple(self.participants.values())),
+        )
+        self.news.tell(DEVICES, DevicesRead(tuple(self.devices.values())))
+        self.news.tell(VITALS, VitalsRead(self.vitals))
+
+    def restore_for_agents(self) -> None:
+        """Let the guests' own processes take back what is theirs, as far as they can."""
+        for kept in list(self._kept.values()):
+            if kept.state is ResourceState.INCOMING and kept.comm in AGENTS:
+                self.restore_for_agent(kept.token)
+
+    def restore_for_agent(self, token: int) -> bool:
+        """Let one of them take its own back; False if it could not."""
+        try:
+            os.close(self.restore(token))
+        except OSError:
+            return False
+        return True
+
+    def start_again(self) -> None:
+        """Let this process start anew in the new boot, with the memory that came over."""
+        state: dict[str, Any] = {
+            "scenario": self.scenario,
+            "delay": self.delay,
+            "speed": self.pace.speed,
+            "before": self.pace.moving,
+            "lively": self.lively,
+            "carried": self.carried,
+            "release": self.release,
+            "boot_id": self.boot_id,
+            "boots": self.boots,
+            "state": self.state,
+            "from_release": self.from_release,
+            "next_token": self.next_token,
+            "short_of_memory": self.short_of_memory,
+            "stamps": asdict(self.stamps),
+            "kept": [(k.token, k.fd, k.name, k.pid, k.comm, k.state) for k in self._kept.values()],
+            "participants": [asdict(p) for p in self.participants.values()],
+            "devices": [asdict(d) for d in self.devices.values()],
+            "vitals": asdict(self.vitals),
+            "lines": [asdict(said) for said in self.lines],
+        }
+        for fd in (*self.carried, *(k.fd for k in self._kept.values())):
+            os.set_inheritable(fd, True)
+        (self.folder / _STATE_FILE).write_text(json.dumps(state))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        command = [sys.executable, "-m", "luo_tui", "demo", "--resume", str(self.folder)]
+        os.execv(sys.executable, command)  # noqa: S606 - this is the jump

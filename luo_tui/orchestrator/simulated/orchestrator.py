@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Commands to the simulated host. Nothing real is touched."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from luo_tui.model import Host, KexecState, State
+from luo_tui.orchestrator import Move, Moves, Source
+from luo_tui.orchestrator.simulated.host import SimulatedHost
+from luo_tui.orchestrator.simulated.kernel import error
+from luo_tui.orchestrator.simulated.sources import (
+    SimulatedDevices,
+    SimulatedLines,
+    SimulatedSource,
+    SimulatedVitals,
+)
+from luo_tui.orchestrator.state_machine import MOVES
+
+COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
+
+
+class SimulatedKexec:
+    """Kexec on the simulated host."""
+
+    def __init__(self, host: SimulatedHost) -> None:
+        """All state is the host's."""
+        self._host = host
+
+    @property
+    def boot_folder(self) -> Path:
+        """The simulated /boot."""
+        return self._host.boot_folder
+
+    @property
+    def modules_folder(self) -> Path:
+        """The simulated /lib/modules."""
+        return self._host.modules_folder
+
+    def command_line(self) -> str:
+        """Return the simulated command line."""
+        return COMMAND_LINE
+
+    def load(self, image: str, initrd: str, command_line: str) -> None:
+        """Load an image; ENOEXEC if it is none, EINVAL for a command line that is too long."""
+        if len(command_line) > 2047:
+            raise error(errno.EINVAL)
+        self._host.load(image, initrd)
+
+    def unload(self) -> None:
+        """Drop the loaded image."""
+        self._host.image = ""
+
+    def state(self) -> KexecState:
+        """Return what is loaded."""
+        return KexecState(loaded=bool(self._host.image), crash_loaded=self._host.kdump)
+
+    def sync(self) -> None:
+        """There is nothing to write out."""
+
+    def reboot(self) -> NoReturn:
+        """Jump."""
+        self._host.reboot()
+
+
+class SimulatedOrchestrator:
+    """Commands to the simulated host, and its speed."""
+
+    demo = True
+    title = "simulated (demo)"
+
+    def __init__(self, host: SimulatedHost, *, may_act: bool = True) -> None:
+        """``may_act`` False shows what an unprivileged user sees."""
+        self._host = host
+        self._may_act = may_act
+        self.kexec = SimulatedKexec(host)
+
+    @property
+    def moves(self) -> Moves:
+        """The moves of LUO v2."""
+        return MOVES
+
+    def may_act(self) -> bool:
+        """Whether acting is allowed here."""
+        return self._may_act
+
+    def host(self) -> Host:
+        """Return the simulated machine."""
+        return Host(self._host.name, self._host.release, self._host.boot_id)
+
+    def state(self) -> State:
+        """Return the state."""
+        return self._host.state
+
+    def move(self, move: Move) -> None:
+        """Make a move."""
+        self._host.move(move)
+
+    def preserve(self, fd: int) -> int:
+        """Keep a memfd."""
+        return self._host.preserve(fd)
+
+    def unpreserve(self, token: int) -> None:
+        """Give it up."""
+        self._host.unpreserve(token)
+
+    def restore(self, token: int) -> int:
+        """Give out what came over."""
+        return self._host.restore(token)
+
+    def sources(self) -> Sequence[Source]:
+        """Return what tells of LUO."""
+        return (SimulatedSource(self._host),)
+
+    def surroundings(self) -> Sequence[Source]:
+        """Return what tells of the simulated machine."""
+        kinds = (SimulatedDevices, SimulatedVitals, SimulatedLines)
+        return tuple(kind(self._host) for kind in kinds)
+
+    # The speed: see :class:`luo_tui.orchestrator.Paced`.
+
+    @property
+    def speed(self) -> float:
+        """How fast the host lives; 0 is not at all."""
+        return self._host.pace.speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        self._host.pace.speed = value
+
+    def faster(self) -> None:
+        """Double the speed."""
+        self._host.pace.faster()
+
+    def slower(self) -> None:
+        """Halve the speed."""
+        self._host.pace.slower()
+
+    def still(self) -> None:
+        """Stand still, or go on."""
+        self._host.pace.still()
