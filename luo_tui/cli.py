@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +20,8 @@ from luo_tui.hold import Holds
 from luo_tui.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
-from luo_tui.orchestrator.simulated import SCENARIOS, SimulatedHost
+from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
+from luo_tui.orchestrator.simulated.scenarios import SCENARIOS
 from luo_tui.window.journal import DEFAULT_FOLDER
 from luo_tui.window.status import status_json, status_text
 from luo_tui.window.walk import size_text
@@ -103,22 +102,30 @@ def _console(orchestrator: Orchestrator, folder: Path) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    if args.resume is None:
-        folder = Path(tempfile.mkdtemp(prefix="luo-tui-demo-"))
-        host = SimulatedHost.create(folder, args.scenario, args.delay)
+    from luo_tui.demo.run import Demo, listing
+
+    if args.list:
+        print("\n".join(listing()))
+        return Exit.OK
+    if args.resume is not None:
+        demo = Demo.resume(args.resume)
     else:
-        folder = args.resume
-        host = SimulatedHost.resume(folder)
-    try:
-        return _console(host.orchestrator, folder)
-    finally:
-        # Not reached by a simulated kexec, whose next boot takes the folder over.
-        shutil.rmtree(folder, ignore_errors=True)
+        demo = Demo.begin(args.scenario, args.speed, args.delay)
+    # The end is not reached by a simulated kexec, whose next boot takes the folder over.
+    with demo:
+        return _console(demo.orchestrator, demo.folder)
 
 
 def _complain(lines: Sequence[str]) -> None:
     for line in lines:
         print(f"luo-tui: {line}", file=sys.stderr)
+
+
+def _speed(text: str) -> float:
+    value = float(text)
+    if value and not SLOWEST <= value <= FASTEST:
+        raise argparse.ArgumentTypeError(f"a speed is {SLOWEST:g} to {FASTEST:g}, or 0")
+    return value
 
 
 def _delay(text: str) -> float:
@@ -155,9 +162,21 @@ def _parser() -> argparse.ArgumentParser:
     unpreserve = commands.add_parser("unpreserve", help="give up held bytes, before an update")
     unpreserve.add_argument("name", metavar="NAME")
     demo = commands.add_parser("demo", help="the console on a simulated host; touches nothing")
-    demo.add_argument("--scenario", choices=sorted(SCENARIOS), default="default")
     demo.add_argument(
-        "--delay", type=_delay, default=0.6, metavar="SECONDS", help="how long a move takes"
+        "--scenario",
+        choices=sorted(SCENARIOS),
+        default="default",
+        metavar="NAME",
+        help="a failure to order; --list tells them",
     )
+    demo.add_argument("--list", action="store_true", help="print the scenarios, a sentence each")
+    demo.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        help=f"how fast the host lives, {SLOWEST:g} to {FASTEST:g}; 0: nothing happens by itself",
+    )
+    # For measuring: nothing happens by itself, and a move takes exactly so many seconds.
+    demo.add_argument("--delay", type=_delay, help=argparse.SUPPRESS)
     demo.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
     return parser

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""The demo from its beginning to its end, with all that has to be stopped and cleared away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from luo_tui.demo.colleague import Colleague
+from luo_tui.demo.folder import make_folder
+from luo_tui.orchestrator.simulated import (
+    NOT_IMITATED,
+    SCENARIOS,
+    Life,
+    SimulatedHost,
+    SimulatedOrchestrator,
+)
+from luo_tui.orchestrator.simulated.scenarios import NEEDS_LIFE
+
+
+class Demo:
+    """A simulated host with its life; ends when its block is left."""
+
+    def __init__(self, host: SimulatedHost) -> None:
+        """Nothing lives before the block is entered."""
+        self.folder = host.folder
+        self.orchestrator = SimulatedOrchestrator(host)
+        self._host = host
+        self._life: Life | None = None
+        self._colleague: Colleague | None = None
+
+    @classmethod
+    def begin(cls, scenario: str, speed: float, delay: float | None = None) -> Self:
+        """Set up a host in a folder of its own; with a ``delay`` nothing happens by itself."""
+        folder, lock = make_folder()
+        host = SimulatedHost.create(folder, scenario, delay)
+        host.kdump = True
+        host.carried = [lock]
+        host.pace.speed = speed if delay is None else 0.0
+        return cls(host)
+
+    @classmethod
+    def resume(cls, folder: Path) -> Self:
+        """Go on after the jump."""
+        return cls(SimulatedHost.resume(folder))
+
+    def __enter__(self) -> Self:
+        """Let it live."""
+        if self._host.delay is None:
+            self._life = Life(self._host)
+            if self._host.scenario == "second-operator":
+                self._colleague = Colleague(self._host, self._life.clock, self.folder)
+            self._life.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End everything, and leave nothing behind."""
+        if self._colleague is not None:
+            self._colleague.stop()
+        if self._life is not None:
+            self._life.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for fd in self._host.carried:
+            os.close(fd)
+
+
+def listing() -> Iterator[str]:
+    """Yield what ``luo-tui demo --list`` prints."""
+    for name, sentence in SCENARIOS.items():
+        needs = " (not at speed 0)" if name in NEEDS_LIFE else ""
+        yield f"{name:20} {sentence}{needs}"
+    yield ""
+    yield "Not as on a real host:"
+    yield from (f"- {what}" for what in NOT_IMITATED)
