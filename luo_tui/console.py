@@ -264,7 +264,9 @@ class Console(OnLine[KexecRequest | Left]):
         orchestrator = self.desk.orchestrator
         if isinstance(orchestrator, Paced):
             getattr(orchestrator, how)()
-            self._say(f"The simulated host lives at speed {orchestrator.speed:g}.")
+            speed = orchestrator.speed
+            how = f"lives at speed {speed:g}" if speed else "stands still"
+            self._say(f"The simulated host {how}.")
 
     def action_repaint(self) -> None:
         """Draw every cell anew."""

@@ -247,7 +247,7 @@ class SimulatedHost(SimulatedKernel):
             i: replace(d, users=("reset: it came over no longer running",)) if i in lost else d
             for i, d in self.devices.items()
         }
-        if self.scenario != "nothing-restored" and not self.lively:
+        if self.scenario != "nothing-restored" and not (self.lively and self.pace.speed):
             self.restore_for_agents()
         self.news.tell(
             LUO,

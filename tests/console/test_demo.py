@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+"""The demo as a whole: its life on a screen, its speed, its folder, and another operator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from luo_tui.demo import folder as folders
+from luo_tui.demo.colleague import Colleague
+from luo_tui.demo.run import Demo, listing
+from luo_tui.errors import NotDone
+from luo_tui.hub import Hub
+from luo_tui.model import State
+from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
+from luo_tui.window.acts import Consent, Plan, Window
+from luo_tui.window.images import scan
+from luo_tui.window.journal import latest
+from luo_tui.window.walk import Act
+from tests.terminal import Terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextlib.contextmanager
+def demo(temporary: Path, *arguments: str, rows: int = 24, cols: int = 80) -> Iterator[Terminal]:
+    env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "luo_tui", "demo", *arguments]
+    env["TMPDIR"] = str(temporary)
+    with Terminal.run(command, rows=rows, cols=cols, env=env) as t:
+        yield t
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_it_lives_and_its_speed_is_changed_by_keys(tmp_path: Path) -> None:
+    with demo(tmp_path, "--speed", "20") as t:
+        t.wait_for("Nothing is prepared")
+        t.wait_for("5 preserved")
+        t.send("0")
+        t.wait_for("stands still")
+        t.send("-")
+        t.wait_for("speed 20")
+        t.send("-")
+        t.wait_for("speed 10")
+        t.send("+")
+        t.wait_for("speed 20")
+        t.send("q")
+        assert t.wait_ended() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_life_goes_on_after_the_jump(tmp_path: Path) -> None:
+    with demo(tmp_path, "--speed", "20") as t:
+        t.wait_for("5 preserved")
+        # Asked while the host lives so fast, a question would soon be an old one.
+        t.send("0")
+        t.wait_for("stands still")
+        t.send("w", "t")
+        t.wait_for("runs now")
+        t.send("enter")
+        t.wait_for("[>] load next")
+        t.send("l")
+        t.wait_for("[>] prepare next")
+        t.send("p")
+        t.wait_for("> [ Stay normal ]")
+        t.send("tab", "enter")
+        t.wait_for("[x] prepare done")
+        t.send("k")
+        t.wait_for("To arm it")
+        t.send("tab", *"demo-hv", "tab", "enter")
+        t.wait_for("UPDATED")
+        t.send("0")
+        t.wait_for("speed 20")
+        t.send("f")
+        t.wait_for("> [ Stay updated ]")
+        t.send("tab", "enter")
+        t.wait_for("NORMAL")
+        # The guests' agents preserve anew what they have back.
+        t.wait_for("memfd preserved")
+        t.send("q")
+        assert t.wait_ended() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_demo_is_cleared_away_by_the_next(tmp_path: Path) -> None:
+    with demo(tmp_path, "--speed", "0") as first:
+        first.wait_for("Nothing is prepared")
+        (living,) = tmp_path.iterdir()
+        with demo(tmp_path, "--speed", "0") as second:
+            second.wait_for("Nothing is prepared")
+            (other,) = set(tmp_path.iterdir()) - {living}
+            os.kill(second.process.pid, signal.SIGKILL)
+        assert other.is_dir()
+        with demo(tmp_path, "--speed", "0") as third:
+            third.wait_for("Nothing is prepared")
+            assert not other.exists()
+            assert living.is_dir()
+            third.send("q")
+            assert third.wait_ended() == 0
+        first.send("q")
+        assert first.wait_ended() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    target = tmp_path / "precious"
+    (target / "deep").mkdir(parents=True)
+    (tmp_path / "luo-tui-demo-link").symlink_to(target)
+    (tmp_path / "luo-tui-demo-file").write_text("a file")
+    (tmp_path / "luo-tui-demo-fresh").mkdir()
+    old = tmp_path / "luo-tui-demo-old"
+    old.mkdir()
+    os.utime(old, (1, 1))
+    made, lock = folders.make_folder()
+    assert (target / "deep").is_dir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
+        ["precious", "luo-tui-demo-link", "luo-tui-demo-file", "luo-tui-demo-fresh", made.name]
+    )
+    folders.remove_dead(tmp_path)
+    assert made.is_dir()
+    os.close(lock)
+    folders.remove_dead(tmp_path)
+    assert not made.exists()
+    folders.remove_dead(tmp_path / "none")
+
+
+def test_the_list_has_every_scenario_and_what_is_not_imitated() -> None:
+    lines = list(listing())
+    for name, sentence in SCENARIOS.items():
+        assert sum(line.startswith(f"{name} ") and sentence in line for line in lines) == 1
+    assert lines[-len(NOT_IMITATED) :] == [f"- {what}" for what in NOT_IMITATED]
+    done = subprocess.run(
+        [sys.executable, "-m", "luo_tui", "demo", "--list"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == lines
+
+
+def test_a_demo_with_a_delay_does_not_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Demo.begin("default", 1.0, 0.0) as still:
+        assert still.orchestrator.speed == 0
+        assert still.folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def watched(folder: Path) -> Iterator[tuple[SimulatedHost, Life, Window]]:
+    """A host with another operator on it, and a window of ours."""
+    host = SimulatedHost.create(folder, "second-operator")
+    host.jump = None
+    life = Life(host)
+    colleague = Colleague(host, life.clock, folder)
+    life.start()
+    orchestrator = host.orchestrator
+    try:
+        yield host, life, Window(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
+    finally:
+        colleague.stop()
+        life.stop()
+
+
+def test_another_operator_has_the_window(
+    watched: tuple[SimulatedHost, Life, Window], folder: Path
+) -> None:
+    host, _life, window = watched
+    assert window.owner() is None
+    host.pace.speed = 20
+    until(lambda: window.owner() is not None)
+    owner = window.owner()
+    assert owner is not None
+    assert (owner.user, owner.origin) == ("oncall", "192.0.2.14")
+    assert owner.tty.startswith("pts/")
+    until(lambda: bool(host.image))
+    host.pace.speed = 0
+    look = Hub(host.orchestrator, lambda: None).read_now
+    image = scan(host.boot_folder, host.modules_folder, host.release)[0]
+    with pytest.raises(NotDone):
+        window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))
+    host.pace.speed = 20
+    until(lambda: host.state is State.PREPARED)
+    until(lambda: window.owner() is None)
+    assert host.state is State.NORMAL
+    story = latest(folder)
+    assert story is not None
+    assert story.closed == "cancelled"
+    assert "oncall" in story.opened_by
+    window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))
+    window.unload(Consent.to(Act.UNLOAD, look()))
+
+
+def test_another_operator_goes_when_the_demo_ends(
+    watched: tuple[SimulatedHost, Life, Window],
+) -> None:
+    host, _life, window = watched
+    host.pace.speed = 20
+    until(lambda: bool(host.image))
+    host.pace.speed = 0
+    owner = window.owner()
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
+    until(lambda: window.owner() is None)
