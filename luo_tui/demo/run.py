@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,8 +62,7 @@ class Demo:
         if self._life is not None:
             self._life.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-        for fd in self._host.carried:
-            os.close(fd)
+        self._host.close()
 
 
 def listing() -> Iterator[str]:

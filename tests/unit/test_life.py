@@ -250,6 +250,7 @@ def test_a_crowd(tmp_path: Path) -> None:
     assert len(see(made).incoming) + len(see(made).restored) == 10_000
     made.move(Move.FINISH)
     assert not see(made).resources
+    made.close()
 
 
 def test_an_ear_holds_so_much_and_dies_once_closed() -> None:

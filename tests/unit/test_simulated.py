@@ -90,7 +90,9 @@ def test_its_boot_folder_reads_like_a_real_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))
 def test_every_scenario_begins_alike(tmp_path: Path, scenario: str) -> None:
-    seen = see(host(tmp_path, scenario))
+    made = host(tmp_path, scenario)
+    seen = see(made)
+    made.close()
     known = [r for r in seen.outgoing if r.comm != "blkd"]
     assert (seen.luo.state, len(known)) == (State.NORMAL, 4)
 
