@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""What an update does to each device. Pure.
+
+A device lives on only where its driver takes part and the kernel lets it
+(kernel/luo_pci.c); all others are shut down and set up anew by the next
+kernel, whoever uses them. The dangerous ones come first.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from luo_tui.model import Device, Participant, Snapshot
+
+
+class Fate(StrEnum):
+    """What becomes of a device, in the words of the kernel's documentation."""
+
+    VFIO = "bound to vfio"
+    """A guest has it, and no driver of the host's takes part for it."""
+    REFUSED = "cannot take part"
+    """Its driver would, and the kernel refuses; or it was to live on and was lost."""
+    RESET = "will be reset"
+    UNKNOWN = "unknown"
+    """No driver is bound."""
+    CARRIED = "takes part"
+
+
+@dataclass(frozen=True, slots=True)
+class Fated:
+    """A device and what becomes of it."""
+
+    device: Device
+    fate: Fate
+    reason: str
+    """A sentence for the operator."""
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether somebody loses something that he uses now."""
+        if self.fate in (Fate.VFIO, Fate.REFUSED):
+            return True
+        return self.fate is Fate.RESET and bool(self.device.users)
+
+
+_ORDER = {fate: number for number, fate in enumerate(Fate)}
+_LOST = ("refused", "lost")
+"""States of a participant that the update resets all the same (kernel/luo_pci_node.c)."""
+
+
+def fates(snapshot: Snapshot) -> tuple[Fated, ...]:
+    """Return every device that is known, the dangerous ones first."""
+    taking_part = {p.name: p for p in snapshot.participants.values() if p.kind == "pci"}
+    found = [_fate(d, taking_part.pop(d.id, None)) for d in snapshot.devices.values()]
+    # The kernel may know one that no other source has told of.
+    found += [_fate(_only_named(p), p) for p in taking_part.values()]
+    return tuple(sorted(found, key=_danger))
+
+
+def counts(found: Iterable[Fated]) -> Mapping[Fate, int]:
+    """Count the devices of each fate; a fate that nothing has is left out."""
+    numbers: dict[Fate, int] = {}
+    for one in found:
+        numbers[one.fate] = numbers.get(one.fate, 0) + 1
+    return {fate: numbers[fate] for fate in Fate if fate in numbers}
+
+
+def summary(found: Iterable[Fated]) -> Iterator[str]:
+    """Yield what stands out, the worst first: ``2 bound to vfio``."""
+    every = tuple(found)
+    for fate, number in counts(every).items():
+        yield f"{number:,} {fate}"
+    if used := sum(f.dangerous and f.fate is Fate.RESET for f in every):
+        yield f"{used:,} of those to be reset in use"
+
+
+def _danger(one: Fated) -> tuple[bool, int, bool, str]:
+    return (not one.dangerous, _ORDER[one.fate], not one.device.users, one.device.id)
+
+
+def _only_named(participant: Participant) -> Device:
+    return Device(participant.name, "pci", driver=participant.driver)
+
+
+def _fate(device: Device, participant: Participant | None) -> Fated:
+    if participant is not None:
+        return _of_participant(device, participant)
+    if "vfio" in device.driver:
+        who = _and(device.users) if device.users else "A guest that is given it"
+        return Fated(device, Fate.VFIO, f"{who} loses it: {device.driver} takes no part.")
+    if device.kind == "bridge":
+        return Fated(device, Fate.RESET, "A bridge: it is set up anew and loses nothing.")
+    if not device.driver:
+        return Fated(device, Fate.UNKNOWN, "No driver is bound: nothing is known of its use.")
+    reason = f"{device.driver} takes no part: the next kernel sets it up anew"
+    users = f", and interrupts {_and(device.users)}" if device.users else ""
+    return Fated(device, Fate.RESET, f"{reason}{users}.")
+
+
+def _of_participant(device: Device, participant: Participant) -> Fated:
+    if participant.state in _LOST:
+        was = "Was to live on and is lost" if participant.state == "lost" else "It is reset"
+        why = participant.reason or "the kernel does not say why"
+        return Fated(device, Fate.REFUSED, f"{was}: {why}.")
+    driver = participant.driver or device.driver or "its driver"
+    told = {
+        "incoming": f"Came with the update and runs on; {driver} has not claimed it yet.",
+        "claimed": f"Lived on through the update; {driver} has claimed it.",
+    }
+    reason = told.get(participant.state, f"Kept running for {driver}.")
+    if participant.result:
+        code = errno.errorcode.get(participant.result, str(participant.result))
+        reason = f"{reason} It refused the latest prepare or freeze ({code})."
+    return Fated(device, Fate.CARRIED, reason)
+
+
+def _and(words: tuple[str, ...]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
