@@ -20,8 +20,6 @@ from luo_tui.hold import Holds
 from luo_tui.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
-from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
-from luo_tui.orchestrator.simulated.scenarios import SCENARIOS
 from luo_tui.window.journal import DEFAULT_FOLDER
 from luo_tui.window.status import status_json, status_text
 from luo_tui.window.walk import size_text
@@ -121,7 +119,20 @@ def _complain(lines: Sequence[str]) -> None:
         print(f"luo-tui: {line}", file=sys.stderr)
 
 
+# What belongs to the demo is loaded by the demo alone: the other commands are to be quick.
+
+
+def _scenario(text: str) -> str:
+    from luo_tui.orchestrator.simulated.scenarios import SCENARIOS
+
+    if text not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"there is no {text!r}; `luo-tui demo --list` tells them")
+    return text
+
+
 def _speed(text: str) -> float:
+    from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
+
     value = float(text)
     if value and not SLOWEST <= value <= FASTEST:
         raise argparse.ArgumentTypeError(f"a speed is {SLOWEST:g} to {FASTEST:g}, or 0")
@@ -164,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the console on a simulated host; touches nothing")
     demo.add_argument(
         "--scenario",
-        choices=sorted(SCENARIOS),
+        type=_scenario,
         default="default",
         metavar="NAME",
         help="a failure to order; --list tells them",
@@ -174,7 +185,8 @@ def _parser() -> argparse.ArgumentParser:
         "--speed",
         type=_speed,
         default=1.0,
-        help=f"how fast the host lives, {SLOWEST:g} to {FASTEST:g}; 0: nothing happens by itself",
+        metavar="X",
+        help="how fast the host lives, 0.1 to 20; 0: nothing happens by itself",
     )
     # For measuring: nothing happens by itself, and a move takes exactly so many seconds.
     demo.add_argument("--delay", type=_delay, help=argparse.SUPPRESS)

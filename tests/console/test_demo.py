@@ -22,6 +22,7 @@ from luo_tui.errors import NotDone
 from luo_tui.hub import Hub
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
+from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
 from luo_tui.window.acts import Consent, Plan, Window
 from luo_tui.window.images import scan
 from luo_tui.window.journal import latest
@@ -153,6 +154,30 @@ def test_the_list_has_every_scenario_and_what_is_not_imitated() -> None:
         check=True,
     )
     assert done.stdout.splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--speed", "21"), ("--speed", "0.01"), ("--scenario", "nonsense")]
+)
+def test_what_is_no_speed_and_no_scenario_is_refused(option: str, value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "luo_tui", "demo", option, value],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "0.1 to 20" in done.stderr or "--list" in done.stderr
+    assert (SLOWEST, FASTEST) == (0.1, 20)
+
+
+def test_other_commands_do_not_load_the_demo() -> None:
+    code = "import sys, luo_tui.cli; print([m for m in sys.modules if 'simulated' in m])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_demo_with_a_delay_does_not_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

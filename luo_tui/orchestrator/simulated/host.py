@@ -173,7 +173,7 @@ class SimulatedHost(SimulatedKernel):
         for number in range(min(_CROWD - len(self._kept), max(soft, most) - 2 * _HIGH)):
             fd = os.memfd_create(f"disk-{number:05}")
             try:
-                os.ftruncate(fd, (number % 64 + 1) << 20)
+                os.ftruncate(fd, (number % 16 + 1) << 20)
                 high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
             finally:
                 os.close(fd)

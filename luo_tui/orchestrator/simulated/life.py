@@ -26,6 +26,8 @@ _NAMES = ("web2", "cache1", "batch1", "build1", "mail1", "proxy1", "test1", "bat
 _VISITORS = ("deploy on pts/2 from 198.51.100.20", "backup on pts/3 from 198.51.100.31")
 _FEWEST, _MOST = len(GUESTS), 11
 _HOST_USES = 17 * _GIB
+_FULL = 190 * _GIB
+"""Bytes of guests from which on none grows or starts any more."""
 _INSTALLED_AT = 45.0
 _MEMORY_AT = 30.0
 
@@ -128,7 +130,8 @@ class Life:
 
     def _happen(self) -> None:
         choices: list[Callable[[], None]] = [self._grow, self._visit, self._plug]
-        choices += [self._start] * (3 if len(self._guests) < _MOST else 0)
+        roomy = self._in_use() < _FULL
+        choices += [self._start] * (3 if len(self._guests) < _MOST and roomy else 0)
         choices += [self._stop] * (2 if len(self._guests) > _FEWEST else 0)
         self._random.choice(choices)()
         self._breathe()
@@ -160,7 +163,7 @@ class Life:
 
     def _grow(self) -> None:
         growing = self._preserved()
-        if not growing:
+        if not growing or self._in_use() > _FULL:
             return
         resource = self._random.choice(growing)
         size = resource.bytes + max(resource.bytes // 8, 65_536)
@@ -194,11 +197,13 @@ class Life:
             self._host.unplug(card.id)
 
     def _breathe(self) -> None:
-        used = _HOST_USES + sum(g.size for g in self._guests.values())
-        used += self._random.randrange(6) * _GIB
+        used = _HOST_USES + self._in_use() + self._random.randrange(6) * _GIB
         load = round(2 * (0.9 * len(self._guests) + self._random.uniform(1, 4))) / 2
         free = machinery.hundredth(max(machinery.MEMORY - used, _GIB))
         self._host.live_with(replace(self._host.vitals, memory_available=free, load=load))
+
+    def _in_use(self) -> int:
+        return sum(r.bytes for r in self._host.resources())
 
     def _install(self) -> None:
         boot.install(self._host.boot_folder, self._host.modules_folder, boot.LATER)
