@@ -140,7 +140,11 @@ class StateMachine:
 
     def surroundings(self) -> Sequence[Source]:
         """Return the sources of this machine: its devices, its vitals, its kernel's lines."""
-        return ()
+        from luo_tui.sources.devices import DeviceSource
+        from luo_tui.sources.host import HostSource
+        from luo_tui.sources.kmsg import KmsgSource
+
+        return (DeviceSource(), HostSource(), KmsgSource())
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[int]:

@@ -35,6 +35,11 @@ _BUFFER = 8 << 20
 _UDEVD = Path("/run/udev/control")
 
 
+def monitor_group() -> str:
+    """Return whose events to listen to: udev's where udevd runs, else the kernel's own."""
+    return "udev" if _UDEVD.exists() else "kernel"
+
+
 def read_resources(folder: Path = CLASS) -> tuple[Resource, ...]:
     """Enumerate the class from sysfs alone; no class is no resources."""
     found = (read_resource(e) for e in _entries(folder) if e.name.startswith("token"))
@@ -129,8 +134,7 @@ class ResourceSource:
         import pyudev
 
         self.close()
-        group = "udev" if _UDEVD.exists() else "kernel"
-        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=group)
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=monitor_group())
         monitor.filter_by("liveupdate")
         monitor.filter_by("misc")
         # Only root may have a large one; an overrun is noticed all the same.

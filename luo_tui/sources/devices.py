@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""The host's devices: PCI, virtio and mdev, with their drivers and those who would miss them.
+
+Read from sysfs; udev (netlink; the kernel's own events where no udevd runs)
+tells when to look again, and gives vendor and model their names. Mounts, links
+and the processes behind vfio tell nobody: they are looked at every so often.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+import select
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from luo_tui.changes import Change, DeviceGone, DevicePut, DevicesRead
+from luo_tui.model import Device
+from luo_tui.sources.clean import clean
+from luo_tui.sources.udev import monitor_group
+from luo_tui.sources.users import Users
+
+BUSES = ("pci", "virtio", "mdev")
+_LISTENED = (*BUSES, "vfio", "net", "block")
+_BUFFER = 1 << 20
+_ID = re.compile(
+    r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|virtio\d+"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
+"""A PCI address, a virtio device, the UUID of an mdev."""
+
+# Base classes of PCI: include/linux/pci_ids.h.
+_PCI_KINDS = {
+    0x01: "storage",
+    0x02: "network",
+    0x03: "display",
+    0x04: "multimedia",
+    0x05: "memory",
+    0x06: "bridge",
+    0x07: "communication",
+    0x08: "system",
+    0x09: "input",
+    0x0B: "processor",
+    0x0C: "serial bus",
+    0x0D: "wireless",
+    0x10: "encryption",
+    0x11: "signal processing",
+    0x12: "accelerator",
+}
+_PCI_USB = 0x0C03
+# Device ids of virtio: include/uapi/linux/virtio_ids.h.
+_VIRTIO_KINDS = {
+    1: "network",
+    2: "storage",
+    3: "console",
+    4: "entropy",
+    5: "balloon",
+    8: "storage",
+    9: "file system",
+    16: "display",
+    18: "input",
+    19: "socket",
+    26: "file system",
+}
+
+
+def read_devices(sys: Path = Path("/sys"), proc: Path = Path("/proc")) -> tuple[Device, ...]:
+    """Enumerate the devices from sysfs alone; what vanishes meanwhile is left out."""
+    users = Users.read(sys, proc)
+    found = (read_device(sys, bus, id_, users) for bus, id_ in _listed(sys))
+    return tuple(d for d in found if d is not None)
+
+
+def _listed(sys: Path) -> Iterator[tuple[str, str]]:
+    for bus in BUSES:
+        with contextlib.suppress(OSError):
+            for entry in (sys / "bus" / bus / "devices").iterdir():
+                if _ID.fullmatch(entry.name):
+                    yield bus, entry.name
+
+
+def read_device(sys: Path, bus: str, id_: str, users: Users) -> Device | None:
+    """Read one device; None when it is not there."""
+    folder = sys / "bus" / bus / "devices" / id_
+    if not folder.exists():
+        return None
+    driver, group = _link(folder / "driver"), _link(folder / "iommu_group")
+    return Device(
+        id=id_,
+        bus=bus,
+        kind=_kind(bus, folder),
+        driver=driver,
+        label=_numbers(folder),
+        users=users.of(id_, driver, group, folder),
+        iommu_group=group,
+    )
+
+
+def details(id_: str, sys: Path = Path("/sys")) -> tuple[tuple[str, str], ...]:
+    """Return what udev and sysfs know of a device, for a person who looks at that one."""
+    found: dict[str, str] = {}
+    for bus in BUSES:
+        folder = sys / "bus" / bus / "devices" / id_
+        if not (_ID.fullmatch(id_) and folder.exists()):
+            continue
+        for name in ("vendor", "device", "numa_node", "power_state", "reset_method", "mdev_type"):
+            if text := _text(folder / name):
+                found[name] = text
+        with contextlib.suppress(Exception):  # Without udev there is less to say.
+            found |= {
+                clean(key): clean(value)
+                for key, value in sorted(_udev(folder).properties.items())
+                if key not in ("DEVPATH", "USEC_INITIALIZED")
+            }
+    return tuple(found.items())
+
+
+def _udev(folder: Path) -> Any:
+    import pyudev
+
+    return pyudev.Devices.from_path(pyudev.Context(), str(folder.resolve()))
+
+
+def _kind(bus: str, folder: Path) -> str:
+    try:
+        if bus == "pci":
+            code = int(_text(folder / "class"), 16) >> 8
+            return "usb" if code == _PCI_USB else _PCI_KINDS.get(code >> 8, "")
+        if bus == "virtio":
+            return _VIRTIO_KINDS.get(int(_text(folder / "device"), 16), "")
+    except ValueError:
+        return ""
+    return "mediated device"
+
+
+def _numbers(folder: Path) -> str:
+    """Return vendor and device as numbers, the way lspci(8) writes them."""
+    vendor, device = (_text(folder / n).removeprefix("0x") for n in ("vendor", "device"))
+    return f"{vendor}:{device}" if vendor and device else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return clean(path.read_text(errors="surrogateescape").strip())
+    except (OSError, ValueError):
+        return ""
+
+
+def _link(path: Path) -> str:
+    try:
+        return clean(path.readlink().name)
+    except OSError:
+        return ""
+
+
+class DeviceSource:
+    """Blocks on a udev monitor; samples what no event tells of."""
+
+    name = "devices"
+    events = select.POLLIN
+    every = 15.0
+
+    def __init__(self, sys: Path = Path("/sys"), proc: Path = Path("/proc")) -> None:
+        """``sys`` and ``proc`` are the kernel's, or a test's."""
+        self._sys, self._proc = sys, proc
+        self._monitor: Any = None
+        self._known: dict[str, Device] = {}
+        self._labels: dict[str, str] = {}
+        """Names from udev's hardware database, by id; asked for once a device."""
+
+    def fileno(self) -> int:
+        """Return the netlink socket."""
+        return self._monitor.fileno() if self._monitor is not None else -1
+
+    def reopen(self) -> None:
+        """Open the monitor before anything is enumerated, so that nothing falls in between."""
+        import pyudev
+
+        self.close()
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=monitor_group())
+        for subsystem in _LISTENED:
+            monitor.filter_by(subsystem)
+        with contextlib.suppress(OSError):
+            monitor.set_receive_buffer_size(_BUFFER)
+        monitor.start()
+        self._monitor = monitor
+
+    def enumerate(self) -> Sequence[Change]:
+        """Read them all."""
+        devices = [self._named(d) for d in read_devices(self._sys, self._proc)]
+        self._known = {d.id: d for d in devices}
+        return (DevicesRead(tuple(devices)),)
+
+    def drain(self) -> Sequence[Change] | None:
+        """Take all events that wait and look at those devices; without events, at all of them."""
+        stirred: dict[str, str] = {}
+        while True:
+            try:
+                event = self._monitor.poll(timeout=0)
+            except OSError as error:
+                # pyudev tells of an overrun without an errno.
+                if error.errno in (None, errno.ENOBUFS):
+                    return None
+                raise
+            if event is None:
+                break
+            stirred |= dict(_touched(event.device_path))
+            if event.action in ("remove", "unbind", "bind"):
+                self._labels.pop(event.sys_name, None)
+        if not stirred:
+            stirred = {id_: bus for bus, id_ in _listed(self._sys)}
+            stirred |= {d.id: d.bus for d in self._known.values()}
+        return list(self._looked_at(stirred.items()))
+
+    def _looked_at(self, stirred: Iterable[tuple[str, str]]) -> Iterator[Change]:
+        users = Users.read(self._sys, self._proc)
+        for id_, bus in stirred:
+            device = read_device(self._sys, bus, id_, users)
+            if device is None:
+                if self._known.pop(id_, None):
+                    yield DeviceGone(id_)
+                continue
+            device = self._named(device)
+            if self._known.get(id_) != device:
+                self._known[id_] = device
+                yield DevicePut(device)
+
+    def _named(self, device: Device) -> Device:
+        """Give a device the name of the hardware database, where the monitor is open anyway."""
+        if self._monitor is None:
+            return device
+        if device.id not in self._labels:
+            self._labels[device.id] = _label(self._sys, device)
+        label = self._labels[device.id] or device.label
+        return Device(
+            device.id,
+            device.bus,
+            device.kind,
+            device.driver,
+            label,
+            device.users,
+            device.iommu_group,
+        )
+
+    def close(self) -> None:
+        """Drop the monitor; its socket is closed with it."""
+        self._monitor = None
+
+
+def _touched(path: str) -> Iterator[tuple[str, str]]:
+    """Yield id and bus of the device that an event is about, or whose part it is about."""
+    nearest: dict[str, str] = {}
+    for part in path.split("/"):
+        if not _ID.fullmatch(part):
+            continue
+        bus = "virtio" if part.startswith("virtio") else "pci" if ":" in part else "mdev"
+        nearest[bus] = part  # The deepest counts: above it there are bridges.
+    yield from ((id_, bus) for bus, id_ in nearest.items())
+
+
+def _label(sys: Path, device: Device) -> str:
+    try:
+        properties = _udev(sys / "bus" / device.bus / "devices" / device.id).properties
+        words = [properties.get(f"ID_{part}_FROM_DATABASE", "") for part in ("VENDOR", "MODEL")]
+    except Exception:
+        return ""
+    return clean(" ".join(w for w in words if w))

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Devices, who uses them, and the vitals, from trees that look like the kernel's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from luo_tui.changes import DeviceGone, DevicePut, DevicesRead, VitalsRead
+from luo_tui.sources.devices import DeviceSource, _touched, details, read_devices
+from luo_tui.sources.host import HostSource, _coarse
+
+
+class Tree:
+    """A /sys and a /proc in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.sys, self.proc = root / "sys", root / "proc"
+        (self.proc / "self").mkdir(parents=True)
+        (self.sys / "class").mkdir(parents=True)
+
+    def device(self, bus: str, path: str, driver: str = "", group: str = "", **files: str) -> Path:
+        folder = self.sys / "devices" / path
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text + "\n")
+        if driver:
+            (folder / "driver").symlink_to(f"../drivers/{driver}")
+        if group:
+            (folder / "iommu_group").symlink_to(f"../groups/{group}")
+        listed = self.sys / "bus" / bus / "devices"
+        listed.mkdir(parents=True, exist_ok=True)
+        (listed / folder.name).symlink_to(folder)
+        return folder
+
+    def of_class(self, name: str, folder: Path, **files: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (folder / file).write_text(text + "\n")
+        (self.sys / "class" / name).mkdir(exist_ok=True)
+        (self.sys / "class" / name / folder.name).symlink_to(folder)
+        return folder
+
+    def mounts(self, *lines: str) -> None:
+        (self.proc / "self" / "mountinfo").write_text("".join(f"{line}\n" for line in lines))
+
+    def read(self) -> dict[str, object]:
+        return {d.id: d for d in read_devices(self.sys, self.proc)}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def test_a_nic_behind_a_bridge(tree: Tree) -> None:
+    bridge = tree.device("pci", "pci0/0000:00:1c.0", "pcieport", **{"class": "0x060400"})
+    nic = tree.device(
+        "pci", "pci0/0000:00:1c.0/0000:3b:00.0", "mlx5_core", "7", **{"class": "0x020000"}
+    )
+    tree.of_class("net", nic / "net" / "ens3", operstate="up")
+    found = {d.id: d for d in read_devices(tree.sys, tree.proc)}
+    assert found[nic.name].users == ("ens3 (up)",)
+    assert (found[nic.name].kind, found[nic.name].driver) == ("network", "mlx5_core")
+    assert found[nic.name].iommu_group == "7"
+    assert (found[bridge.name].kind, found[bridge.name].users) == ("bridge", ())
+
+
+def test_a_disk_is_used_where_it_is_mounted_also_through_others(tree: Tree) -> None:
+    disk = tree.device("pci", "pci0/0000:81:00.0", "nvme", **{"class": "0x010802"})
+    part = tree.of_class("block", disk / "nvme" / "nvme0" / "nvme0n1" / "nvme0n1p1", dev="259:1")
+    volume = tree.of_class("block", tree.sys / "devices" / "virtual" / "dm-0", dev="253:0")
+    (part / "holders").mkdir()
+    (part / "holders" / "dm-0").symlink_to(volume)
+    (volume / "holders").mkdir()
+    (volume / "holders" / "loop").symlink_to(part)  # No kernel does that; nothing may hang.
+    tree.mounts(
+        "1 0 253:0 / /srv/a\\040b rw - ext4 /dev/dm-0 rw",
+        "2 0 0:5 / /proc rw - proc proc rw",
+        "torn",
+    )
+    (device,) = read_devices(tree.sys, tree.proc)
+    assert device.users == ("nvme0n1p1 on /srv/a b",)
+
+
+def test_a_virtio_disk_is_named_at_both_of_its_devices(tree: Tree) -> None:
+    pci = tree.device("pci", "pci0/0000:00:03.0", "virtio-pci", **{"class": "0x018000"})
+    virtio = tree.device("virtio", "pci0/0000:00:03.0/virtio1", "virtio_blk", device="0x0002")
+    tree.of_class("block", virtio / "block" / "vda", dev="254:0")
+    tree.mounts("1 0 254:0 / / rw - ext4 /dev/vda rw")
+    found = {d.id: d for d in read_devices(tree.sys, tree.proc)}
+    assert found[pci.name].users == found[virtio.name].users == ("vda on /",)
+    assert found[virtio.name].kind == "storage"
+
+
+def test_a_multipath_nvme_disk_belongs_to_its_controllers(tree: Tree) -> None:
+    pci = tree.device("pci", "pci0/0000:82:00.0", "nvme", **{"class": "0x010802"})
+    controller = pci / "nvme" / "nvme1"
+    controller.mkdir(parents=True)
+    subsystem = tree.sys / "devices" / "virtual" / "nvme-subsystem" / "nvme-subsys1"
+    tree.of_class("block", subsystem / "nvme1n1", dev="259:9")
+    (subsystem / "nvme1").symlink_to(controller)
+    tree.mounts("1 0 259:9 / /data rw - xfs /dev/nvme1n1 rw")
+    (device,) = read_devices(tree.sys, tree.proc)
+    assert device.users == ("nvme1n1 on /data",)
+
+
+def test_processes_behind_vfio_are_named(tree: Tree) -> None:
+    tree.device("pci", "pci0/0000:af:00.0", "vfio-pci", "121", **{"class": "0x030000"})
+    fds = tree.proc / "2177" / "fd"
+    fds.mkdir(parents=True)
+    (fds / "9").symlink_to("/dev/vfio/121")
+    (fds / "10").symlink_to("/dev/null")
+    (tree.proc / "2177" / "comm").write_text("qemu\x1b[31m\n")
+    (device,) = read_devices(tree.sys, tree.proc)
+    assert device.users == ("qemu\\x1b[31m [2177]",)
+
+
+def test_hostile_and_vanishing_entries_are_borne(tree: Tree) -> None:
+    listed = tree.sys / "bus" / "pci" / "devices"
+    listed.mkdir(parents=True)
+    (listed / "0000:00:01.0").symlink_to("/nowhere")
+    (listed / "evil\x1b[2J").mkdir()
+    odd = tree.device("pci", "pci0/0000:00:02.0", **{"class": "not a number"})
+    (odd / "vendor").write_bytes(b"\xff\x1b]52;c;x\x07")
+    (odd / "device").write_text("0x1")
+    (device,) = read_devices(tree.sys, tree.proc)
+    assert device.id == "0000:00:02.0"
+    assert device.label.isprintable()
+    assert device.kind == ""
+    assert details("../../etc", tree.sys) == ()
+    assert read_devices(tree.sys / "none", tree.proc) == ()
+
+
+def test_an_event_is_about_the_nearest_device() -> None:
+    path = "/devices/pci0000:00/0000:00:1c.0/0000:3b:00.0/net/ens3"
+    assert dict(_touched(path)) == {"0000:3b:00.0": "pci"}
+    path = "/devices/pci0000:00/0000:00:03.0/virtio1/block/vda"
+    assert dict(_touched(path)) == {"0000:00:03.0": "pci", "virtio1": "virtio"}
+    assert dict(_touched("/devices/virtual/net/lo")) == {}
+
+
+class Silent:
+    """A monitor without events."""
+
+    def poll(self, timeout: float) -> None:
+        del timeout
+
+    def fileno(self) -> int:
+        return -1
+
+
+def test_what_no_event_tells_of_is_found_by_looking(tree: Tree) -> None:
+    nic = tree.device("pci", "pci0/0000:3b:00.0", "ice", **{"class": "0x020000"})
+    source = DeviceSource(tree.sys, tree.proc)
+    (read,) = source.enumerate()
+    assert isinstance(read, DevicesRead)
+    source._monitor = Silent()
+    source._labels = {nic.name: ""}
+    assert source.drain() == []
+    link = tree.of_class("net", nic / "net" / "ens3", operstate="up")
+    (put,) = source.drain() or ()
+    assert isinstance(put, DevicePut)
+    assert put.device.users == ("ens3 (up)",)
+    (link / "operstate").write_text("down\n")
+    (put,) = source.drain() or ()
+    assert isinstance(put, DevicePut)
+    assert put.device.users == ("ens3 (down)",)
+    (tree.sys / "bus" / "pci" / "devices" / nic.name).unlink()
+    assert source.drain() == [DeviceGone(nic.name)]
+    assert source.drain() == []
+
+
+def test_vitals_do_not_flap() -> None:
+    assert _coarse(1.20, 0.0, 0.5) == 1.0
+    assert _coarse(1.30, 1.0, 0.5) == 1.0
+    assert _coarse(1.24, 1.0, 0.5) == 1.0
+    assert _coarse(1.40, 1.0, 0.5) == 1.5
+    assert _coarse(1.20, 1.5, 0.5) == 1.5
+
+
+def test_vitals_of_this_machine(tmp_path: Path) -> None:
+    dog = tmp_path / "sys" / "class" / "watchdog" / "watchdog0"
+    dog.mkdir(parents=True)
+    for name, text in (("state", "active"), ("identity", "iTCO"), ("timeout", "30")):
+        (dog / name).write_text(f"{text}\n")
+    device = tmp_path / "liveupdate"
+    proc = tmp_path / "proc"
+    (proc / "77" / "fd").mkdir(parents=True)
+    (proc / "77" / "comm").write_text("vmmd\n")
+    (proc / "77" / "fd" / "3").symlink_to(device)
+    source = HostSource(str(device), proc, tmp_path / "sys")
+    try:
+        source.reopen()
+        (read,) = source.enumerate()
+        assert isinstance(read, VitalsRead)
+        assert 0 < read.vitals.memory_available <= read.vitals.memory_total
+        assert read.vitals.watchdogs == ("iTCO, 30 s",)
+        assert read.vitals.booted_at > 0
+        assert read.vitals.holders == (), "there is no device yet"
+        device.write_text("")
+        source._looked = 0.0
+        (read,) = source.drain() or ()
+        assert isinstance(read, VitalsRead)
+        assert read.vitals.holders == ("vmmd [77]",)
+        # Nobody opened or closed it: nobody is looked for.
+        (proc / "77" / "fd" / "3").unlink()
+        source._looked = 0.0
+        assert source.drain() == ()
+        os.close(os.open(device, os.O_RDONLY))
+        (read,) = source.drain() or ()
+        assert isinstance(read, VitalsRead)
+        assert read.vitals.holders == ()
+    finally:
+        source.close()
