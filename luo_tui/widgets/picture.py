@@ -85,13 +85,14 @@ def taking_part(snapshot: Snapshot) -> str:
     found = [p for _, p in sorted(snapshot.participants.items())]
     parts = []
     for kind, word in (("subsystem", "subsystems"), ("pci", "PCI devices")):
-        number = sum(p.kind == kind and p.state != "refused" for p in found)
+        number = sum(p.kind == kind and p.state not in ("refused", "lost") for p in found)
         if number:
             parts.append(f"{number:,} {word if number > 1 else word.removesuffix('s')}")
     parts += [
         f"{p.label} REFUSED ({errno.errorcode.get(p.result, p.result)})" for p in found if p.result
     ]
     parts += [f"{p.label} cannot: {p.reason}" for p in found if p.state == "refused"]
+    parts += [f"{p.label} is lost: {p.reason}" for p in found if p.state == "lost"]
     return ", ".join(parts)
 
 

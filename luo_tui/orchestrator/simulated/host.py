@@ -9,7 +9,6 @@ itself anew for that, with the memory in inherited descriptors.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import resource
@@ -54,7 +53,7 @@ GUESTS = (
     ("guest-ci", 4 * _GIB, 2231, "cloud-hyperviso"),
     ("vm-state", 262_144, 1840, "vmmd"),
 )
-AGENTS = ("cloud-hyperviso", "vmmd")
+AGENTS = ("cloud-hyperviso", "vmmd", "blkd")
 """Processes that come back with the new kernel's user space."""
 
 
@@ -117,6 +116,7 @@ class SimulatedHost(SimulatedKernel):
         vitals: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["vitals"].items()}
         host.vitals = Vitals(**vitals)
         host.lines = [KernelSaid(**said) for said in raw["lines"]]
+        host.lowest_fd = raw["lowest_fd"]
         host.pace.speed = raw["before"]
         host.pace.speed = raw["speed"]
         host.lively = raw["lively"]
@@ -170,14 +170,10 @@ class SimulatedHost(SimulatedKernel):
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         if soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        self.lowest_fd = _HIGH
         for number in range(min(_CROWD - len(self._kept), max(soft, most) - 2 * _HIGH)):
-            fd = os.memfd_create(f"disk-{number:05}")
-            try:
-                os.ftruncate(fd, (number % 16 + 1) << 20)
-                high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-            finally:
-                os.close(fd)
-            self._keep(Kept(self.next_token, high, f"disk-{number:05}", 3000 + number, "blkd"))
+            size = (number % 16 + 1) << 20
+            self.start_process(f"disk-{number:05}", size, 3000 + number, "blkd")
 
     # Devices and vitals
 
@@ -288,6 +284,7 @@ class SimulatedHost(SimulatedKernel):
             "before": self.pace.moving,
             "lively": self.lively,
             "carried": self.carried,
+            "lowest_fd": self.lowest_fd,
             "release": self.release,
             "boot_id": self.boot_id,
             "boots": self.boots,

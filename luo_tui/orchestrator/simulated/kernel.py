@@ -10,6 +10,7 @@ events tell of it, and what luo.ko and KHO print is printed (kernel/*.c).
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -92,6 +93,10 @@ class SimulatedKernel:
         self._kept: dict[int, Kept] = {}
         self._table = threading.Lock()
         """Held while what is kept changes: nobody looks at a descriptor that is being closed."""
+        self._files: set[tuple[int, int]] = set()
+        """What is preserved now, by device and inode."""
+        self.lowest_fd = 3
+        """What is kept is kept in descriptors from this number on."""
 
     # Looking
 
@@ -180,17 +185,13 @@ class SimulatedKernel:
                 raise error(errno.EBADF)
             if not target.startswith("/memfd:"):
                 raise error(errno.ENOENT)
-            if self._knows(fd):
+            about = os.fstat(fd)
+            if (about.st_dev, about.st_ino) in self._files:
                 raise error(errno.EEXIST)
             name = clean(target.removeprefix("/memfd:").removesuffix(" (deleted)"))
             comm = comm or clean(Path("/proc/self/comm").read_text().removesuffix("\n"))
-            return self._keep(Kept(self.next_token, os.dup(fd), name, pid or os.getpid(), comm))
-
-    def _knows(self, fd: int) -> bool:
-        about = os.fstat(fd)
-        mine = about.st_dev, about.st_ino
-        kept = self._kept.values()
-        return any(k.file == mine and k.state is ResourceState.PRESERVED for k in kept)
+            copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self.lowest_fd)
+            return self._keep(Kept(self.next_token, copy, name, pid or os.getpid(), comm))
 
     def unpreserve(self, *tokens: int) -> None:
         """Give kept memfds up."""
@@ -237,6 +238,7 @@ class SimulatedKernel:
     def _keep(self, kept: Kept) -> int:
         with self._table:
             self._kept[kept.token] = kept
+        self._files.add(kept.file)
         self.next_token = kept.token + 1
         self.news.tell(LUO, ResourcePut(kept.resource()))
         return kept.token
@@ -246,6 +248,8 @@ class SimulatedKernel:
             gone = [k for k in self._kept.values() if which(k)]
             for kept in gone:
                 os.close(self._kept.pop(kept.token).fd)
+                if kept.state is ResourceState.PRESERVED:
+                    self._files.discard(kept.file)
         self.news.tell(LUO, *(ResourceGone(k.token) for k in gone))
 
     # Leaving and arriving
@@ -292,6 +296,7 @@ class SimulatedKernel:
         self._drop(lambda kept: not came or kept.state is not ResourceState.PRESERVED)
         for kept in self._kept.values():
             kept.state = ResourceState.INCOMING
+        self._files.clear()
         self.from_release = self.release if came else ""
         self.release = release
         self.next_token = max(self._kept, default=-1) + 1

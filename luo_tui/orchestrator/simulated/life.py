@@ -9,6 +9,7 @@ told, and try again later. The same seed lets the same things happen.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -56,6 +57,8 @@ class Life:
         }
         self._waiting: set[str] = set()
         """Guests whose memory came over and which have not got it back."""
+        self._in_vain: set[int] = set()
+        """Tokens that could not be restored, until there is memory."""
         self._pid = 2300 + 100 * host.boots
         host.lively = True
         self.clock = Clock(host.pace, host.acting)
@@ -99,23 +102,35 @@ class Life:
         self._waiting = {r.name for r in waiting}
         if self._host.scenario == "nothing-restored":
             return False
+        restored = 0
         for resource in waiting:
+            if restored == self._at_once():
+                break
+            if resource.token in self._in_vain:
+                continue
             if self._host.restore_for_agent(resource.token):
                 self._waiting.discard(resource.name)
-                return len(waiting) > 1
-            self._complain(resource, f"restore token {resource.token}", "Cannot allocate memory")
-        return False
+                restored += 1
+            else:
+                self._in_vain.add(resource.token)
+                what = f"restore token {resource.token}"
+                self._complain(resource, what, os.strerror(errno.ENOMEM))
+        return restored > 0
 
     def _preserve_next(self) -> bool:
         kept = {r.name for r in self._host.resources()}
-        for guest in [g for g in self._guests.values() if g.name not in kept]:
+        missing = [g for g in self._guests.values() if g.name not in kept]
+        for guest in missing[: self._at_once()]:
             if guest.name in self._waiting:
                 del self._guests[guest.name]
                 self._complain(guest, guest.name, "its memory was not restored, it is lost")
-                continue
-            self._preserve(guest)
-            return True
-        return False
+            else:
+                self._preserve(guest)
+        return bool(missing)
+
+    def _at_once(self) -> int:
+        """Return how many agents act at once: one, unless they are a crowd."""
+        return max(1, len(self._guests) // 12)
 
     def _preserve(self, guest: Guest) -> None:
         try:
@@ -198,7 +213,7 @@ class Life:
 
     def _breathe(self) -> None:
         used = _HOST_USES + self._in_use() + self._random.randrange(6) * _GIB
-        load = round(2 * (0.9 * len(self._guests) + self._random.uniform(1, 4))) / 2
+        load = round(2 * (0.9 * min(len(self._guests), _MOST) + self._random.uniform(1, 4))) / 2
         free = machinery.hundredth(max(machinery.MEMORY - used, _GIB))
         self._host.live_with(replace(self._host.vitals, memory_available=free, load=load))
 
@@ -212,6 +227,7 @@ class Life:
 
     def _memory_is_free(self) -> None:
         self._host.short_of_memory = False
+        self._in_vain.clear()
         self._host.say("vmmd[1840]: liveupdate: memory is free again, restoring what is left")
 
     def _cut(self) -> None:
