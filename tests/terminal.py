@@ -67,6 +67,8 @@ class Terminal:
         self.bytes = 0
         """How many bytes the program has written."""
         self.ended = False
+        self.record: bytearray | None = None
+        """Every byte that came; set it to an empty one to have them kept."""
         self._fd = fd
         self._screen = pyte.Screen(cols, rows)
         self._stream = pyte.ByteStream(self._screen)
@@ -264,6 +266,8 @@ class Terminal:
 
     def _feed(self, data: bytes) -> None:
         self.bytes += len(data)
+        if self.record is not None:
+            self.record += data
         seen = self._tail + data
         last = 0
         for match in _MODE.finditer(seen):

@@ -12,7 +12,7 @@ CAP_SYS_BOOT = 22
 def effective() -> int:
     """Return the effective capabilities as a bit mask; 0 where they cannot be read."""
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
             if line.startswith("CapEff:"):
                 return int(line.split()[1], 16)
     except (OSError, ValueError, IndexError):

@@ -40,8 +40,8 @@ def console(
 ) -> Iterator[Terminal]:
     """Run the demo, or ``code``, on a pty of its own."""
     whole = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **env}
-    command = ["-c", code] if code else ["-m", "luo_tui", "demo", "--delay", "0", *arguments]
-    with Terminal.run([sys.executable, *command], rows=rows, cols=cols, env=whole) as t:
+    command = ["-c", code] if code else ["-m", "luo_tui", "demo", "--delay", "0"]
+    with Terminal.run([sys.executable, *command, *arguments], rows=rows, cols=cols, env=whole) as t:
         t.cooked = termios.tcgetattr(t._fd)[:4]  # type: ignore[attr-defined]
         yield t
 

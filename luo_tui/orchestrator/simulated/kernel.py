@@ -189,7 +189,7 @@ class SimulatedKernel:
             if (about.st_dev, about.st_ino) in self._files:
                 raise error(errno.EEXIST)
             name = clean(target.removeprefix("/memfd:").removesuffix(" (deleted)"))
-            comm = comm or clean(Path("/proc/self/comm").read_text().removesuffix("\n"))
+            comm = comm or clean(_comm())
             copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self.lowest_fd)
             return self._keep(Kept(self.next_token, copy, name, pid or os.getpid(), comm))
 
@@ -363,6 +363,11 @@ def keep_all(kernel: SimulatedKernel, kept: Iterable[Kept]) -> None:
     """Let the kernel hold descriptors that it held in the boot before."""
     for one in kept:
         kernel._kept[one.token] = one
+
+
+def _comm() -> str:
+    """Return this process's name; it may be any bytes."""
+    return Path("/proc/self/comm").read_text(errors="surrogateescape").removesuffix("\n")
 
 
 def _is_open(fd: int) -> bool:
