@@ -6,9 +6,11 @@ What it has in common with luo.ko is held by ``tests/contract``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.changes import KernelSaid
 from luo_tui.hub import Hub
 from luo_tui.model import Resource, Snapshot, State
 from luo_tui.orchestrator import Move
@@ -30,8 +33,11 @@ from luo_tui.orchestrator.simulated import (
     SimulatedJump,
     SimulatedOrchestrator,
 )
-from luo_tui.orchestrator.simulated.kernel import Kept
+from luo_tui.orchestrator.simulated.kernel import LINES, Kept
+from luo_tui.orchestrator.simulated.machinery import DEVICES, PARTICIPANTS
 from luo_tui.window.images import read_image, scan
+
+ROOT = Path(__file__).parents[2]
 
 
 def host(folder: Path, scenario: str = "default") -> SimulatedHost:
@@ -298,3 +304,48 @@ def test_a_kexec_starts_the_process_anew_with_the_bytes(tmp_path: Path) -> None:
     # Standard streams, five kept, one restored, one new with its copy, and the listing itself:
     # nothing else of the old boot came along.
     assert after["open"] == 3 + 5 + 1 + 2 + 1
+
+
+def printed_by_the_module() -> list[re.Pattern[str]]:
+    """Return what luo.ko's print calls can print, as patterns."""
+    found = []
+    for path in (ROOT / "kernel").glob("*.c"):
+        for text in re.findall(r'\bpr_\w+\("((?:[^"\\]|\\.)*)\\n"', path.read_text()):
+            words = re.split(r"%(?:[-0-9*]*)(?:ll|l)?(?:p[A-Za-z]*|[a-z])", text)
+            found.append(re.compile("luo: " + ".+".join(re.escape(w) for w in words)))
+    return found
+
+
+@pytest.mark.parametrize("scenario", sorted(set(SCENARIOS) - {"crowd"}))
+def test_it_prints_what_the_module_prints(tmp_path: Path, scenario: str) -> None:
+    made = host(tmp_path, scenario)
+    ear = made.news.listen(LINES)
+    for jumps in range(3):
+        load(made)
+        for move in (Move.PREPARE, Move.CANCEL, Move.PREPARE)[: 3 - jumps]:
+            with contextlib.suppress(OSError):
+                made.move(move)
+        with contextlib.suppress(OSError, SimulatedJump):
+            made.reboot()
+        with contextlib.suppress(OSError):
+            made.move(Move.FINISH)
+    said = [c.text for c in ear.take() or () if isinstance(c, KernelSaid)]
+    ours = {line for line in said if line.startswith("luo: ")}
+    ours.discard("luo: loading out-of-tree module taints kernel.")
+    known = printed_by_the_module()
+    assert len(known) > 20
+    assert [line for line in ours if not any(k.fullmatch(line) for k in known)] == []
+    assert len(ours) >= 3
+
+
+def test_its_devices_are_refused_and_lost_for_the_reasons_of_the_module() -> None:
+    module = "".join(p.read_text() for p in (ROOT / "kernel").glob("luo_pci*.c"))
+    for participant in PARTICIPANTS:
+        assert f'"{participant.reason}"' in module or not participant.reason
+    assert '"it was switched off on the way"' in module
+    # Whatever takes part as a device is one of the machine's.
+    devices = {d.id: d for d in DEVICES}
+    for participant in PARTICIPANTS:
+        if participant.kind == "pci":
+            assert devices[participant.name].driver == participant.driver
+    assert len(devices) == len(DEVICES) >= 25

@@ -16,7 +16,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -238,11 +238,6 @@ class SimulatedHost(SimulatedKernel):
             self.kdump = False
         if self.vitals.memory_total:
             self.vitals = machinery.vitals(users=self.vitals.users[:1])
-        lost = {p.name for p in self.participants.values() if p.state == "lost"}
-        self.devices = {
-            i: replace(d, users=("reset: it came over no longer running",)) if i in lost else d
-            for i, d in self.devices.items()
-        }
         if self.scenario != "nothing-restored" and not (self.lively and self.pace.speed):
             self.restore_for_agents()
         self.news.tell(

@@ -321,8 +321,6 @@ class SimulatedKernel:
             if p.kind == "pci" and self.scenario == "device-lost":
                 word, reason = "lost", "it was switched off on the way"
                 self.say(f"luo: {p.id}: lost on the way: {reason}", grave=True)
-            elif p.kind == "pci":
-                self.say(f"{p.driver} {p.name}: came over alive")
             self._put(replace(p, state=word, reason=reason, result=0, prepare_ns=0, freeze_ns=0))
 
     # What is told
