@@ -330,12 +330,14 @@ def test_it_prints_what_the_module_prints(tmp_path: Path, scenario: str) -> None
         with contextlib.suppress(OSError):
             made.move(Move.FINISH)
     said = [c.text for c in ear.take() or () if isinstance(c, KernelSaid)]
+    made.news.unlisten(ear)
+    made.close()
     ours = {line for line in said if line.startswith("luo: ")}
     ours.discard("luo: loading out-of-tree module taints kernel.")
     known = printed_by_the_module()
     assert len(known) > 20
     assert [line for line in ours if not any(k.fullmatch(line) for k in known)] == []
-    assert len(ours) >= 3
+    assert len(ours) >= 2
 
 
 def test_its_devices_are_refused_and_lost_for_the_reasons_of_the_module() -> None:
