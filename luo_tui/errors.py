@@ -57,6 +57,7 @@ class Exit(IntEnum):
     NO_SPACE = 10
     BAD_IMAGE = 11
     NO_TERMINAL = 12
+    TIMED_OUT = 13
     INTERRUPTED = 130
 
 

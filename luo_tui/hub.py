@@ -30,6 +30,8 @@ _RETRY = 5.0
 """Seconds after which a dead source is opened again."""
 _HOST = "host"
 """Name under which a failure to read host or kexec is shown."""
+_LOG = "event log"
+"""Name under which a log that is no longer written to disk is shown."""
 _FOR_THE_MAIN_THREAD = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -254,6 +256,10 @@ class Hub:
             self.log.add(_began(new))
         else:
             self.log.add(tell(before, changes))
+        if self.log.fault and _LOG not in new.health:
+            failed = SourceFailed(_LOG, self.log.fault, time.clock_gettime(time.CLOCK_BOOTTIME))
+            self.log.add(tell(new, (failed,)))
+            new = fold(new, (failed,))
         host = self._host
         if host != new.host or new.events != self.log.last:
             new = replace(new, host=host, events=self.log.last, seq=before.seq + 1)

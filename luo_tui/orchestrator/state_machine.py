@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -99,8 +98,8 @@ class StateMachine:
 
     def host(self) -> Host:
         """Return the machine as it is now."""
-        name = platform.node()
-        return Host(name or "(none)", os.uname().release, boot_id(), name not in _NAMELESS)
+        name, release = os.uname().nodename, os.uname().release
+        return Host(name or "(none)", release, boot_id(), name not in _NAMELESS)
 
     def state(self) -> State:
         """Ask the kernel: by GET_STATE where this process may, else by sysfs. ENOENT: no LUO."""

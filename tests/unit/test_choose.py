@@ -8,6 +8,7 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -152,7 +153,8 @@ def test_the_title_never_claims_what_is_not_there(
 def test_a_host_without_a_name_is_told(
     monkeypatch: pytest.MonkeyPatch, name: str, real: bool
 ) -> None:
-    monkeypatch.setattr("platform.node", lambda: name)
+    about = SimpleNamespace(nodename=name, release=os.uname().release)
+    monkeypatch.setattr("os.uname", lambda: about)
     host = StateMachine().host()
     assert (host.name, host.has_real_name) == (name or "(none)", real)
-    assert host.release == os.uname().release
+    assert host.release == about.release

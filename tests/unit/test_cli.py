@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from luo_tui import cli
+from luo_tui.errors import Exit
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost
+from luo_tui.window.status import schema_text
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -48,7 +50,7 @@ def test_status_for_people_and_for_programs(
     assert "32 GiB" in text
     assert on(host, "status", "--json") == 0
     status = json.loads(capsys.readouterr().out)
-    assert status["schema"] == 1
+    assert status["schema"] == 2
     assert status["demo"] is True
     assert status["host"]["name"] == HOST_NAME
     assert status["state"] == "normal"
@@ -97,6 +99,76 @@ def test_wrong_usage_has_its_code() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("luo-tui ")
+
+
+def test_the_help_tells_every_command_and_every_exit_code() -> None:
+    done = run("--help", COLUMNS="80")
+    assert done.returncode == 0
+    for command in (
+        "status", "watch", "demo", "console", "hold", "restore", "unpreserve",
+    ):  # fmt: skip
+        assert f"\n  {command} " in done.stdout
+        assert run(command, "--help").returncode == 0
+    assert set(cli.CODES) == set(Exit)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for code, text in cli.CODES.items():
+        assert f" {code:d}  {text}\n" in done.stdout
+        assert f"\n| {code:d} | {text} |\n" in readme
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_the_schema_is_printed() -> None:
+    done = run("status", "--schema")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["properties"]["schema"] == {
+        "const": 2,
+        "description": json.loads(schema_text())["properties"]["schema"]["description"],
+    }
+
+
+def test_a_full_disk_is_one_line_and_a_code() -> None:
+    for arguments in (("status",), ("status", "--schema"), ("watch",)):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "luo_tui", *arguments],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == Exit.NO_SPACE
+        assert done.stderr.count("\n") == 1
+        assert "No space left" in done.stderr
+
+
+def test_what_cannot_be_waited_for_is_wrong_usage() -> None:
+    for arguments in (
+        ("--until", "asleep"),
+        ("--until", "unavailable"),
+        ("--timeout", "1"),
+        ("--kind", "weather"),
+        ("--until", "normal", "--timeout", "nan"),
+        ("--until", "normal", "--timeout", "-1"),
+    ):
+        done = run("watch", *arguments)
+        assert done.returncode == Exit.USAGE, arguments
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_a_look_loads_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys\n"
+        "from luo_tui.cli import run\n"
+        "run(['--folder', '/nonexistent', 'status'])\n"
+        "print(*sorted({m.split('.')[0] for m in sys.modules}), file=sys.stderr)\n"
+        "print(*sorted(m for m in sys.modules if m.startswith('luo_tui.')), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    foreign, own = (set(line.split()) for line in done.stderr.splitlines()[-2:])
+    assert "luo_tui.window.status" in own
+    assert foreign & {"textual", "pyudev", "watchdog", "psutil", "hashlib", "tempfile"} == set()
+    assert own & {"luo_tui.hold", "luo_tui.watch", "luo_tui.desk", "luo_tui.demo"} == set()
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

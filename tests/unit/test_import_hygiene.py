@@ -25,7 +25,7 @@ FLOORS = (
     ("sources",),
     ("orchestrator",),
     ("window",),
-    ("hub", "hold", "demo"),
+    ("hub", "hold", "watch", "demo"),
     ("desk", "departure", "messages", "themes", "widgets", "screens", "console", "app"),
     ("cli",),
     ("__main__",),
@@ -43,6 +43,7 @@ CORE = (
     "window",
     "hub",
     "hold",
+    "watch",
     "demo",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
