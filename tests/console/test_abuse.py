@@ -7,7 +7,6 @@ import gc
 import os
 import re
 import select
-import sys
 import threading
 import tracemalloc
 from collections.abc import Sequence

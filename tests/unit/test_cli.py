@@ -167,7 +167,7 @@ def test_a_look_loads_nothing_that_it_does_not_need() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     foreign, own = (set(line.split()) for line in done.stderr.splitlines()[-2:])
     assert "luo_tui.window.status" in own
-    assert foreign & {"textual", "pyudev", "watchdog", "psutil", "hashlib", "tempfile"} == set()
+    assert foreign & {"textual", "pyudev", "watchdog", "hashlib", "tempfile"} == set()
     assert own & {"luo_tui.hold", "luo_tui.watch", "luo_tui.desk", "luo_tui.demo"} == set()
 
 

@@ -173,7 +173,7 @@ def test_a_state_that_does_not_come_has_a_code_of_its_own(begin: Any) -> None:
     assert isinstance(ending, NotDone)
     assert ending.code is Exit.TIMED_OUT
     assert "not updated after 0.2 s: it is normal" in ending.reason
-    assert 0.2 <= time.monotonic() - began
+    assert time.monotonic() - began >= 0.2
 
 
 def test_time_goes_on_while_nobody_reads(host: SimulatedHost, begin: Any) -> None:
@@ -200,9 +200,8 @@ def stuff(host: SimulatedHost, running: Running) -> None:
 def test_a_slow_reader_holds_nobody_up_and_is_told_what_it_missed(
     host: SimulatedHost, begin: Any
 ) -> None:
-    running = begin(Wanted(as_json=True, kinds=frozenset({"kernel"})))
+    running = begin(Wanted(as_json=True))
     last = running.object()["number"]
-    keep(host, "first")
     stuff(host, running)
     gaps = 0
     while True:
