@@ -32,17 +32,21 @@ from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Paced
 from luo_tui.screens.asking import AskAct, Asking
 from luo_tui.screens.base import Drawn, Place
+from luo_tui.screens.devices import Devices
+from luo_tui.screens.events import Events
 from luo_tui.screens.help import Help
 from luo_tui.screens.kexec import AskKexec
 from luo_tui.screens.notice import Notice
 from luo_tui.screens.overview import Overview
 from luo_tui.screens.palette import Palette
+from luo_tui.screens.resources import Resources
 from luo_tui.screens.target import TargetScreen
 from luo_tui.screens.walk import WalkScreen
 from luo_tui.themes import theme_for, themes_beside
 from luo_tui.widgets.line import OnLine
 from luo_tui.widgets.overprint import Overprint
 from luo_tui.widgets.picture import WORD
+from luo_tui.widgets.scrollbar import use_plain_bars
 from luo_tui.widgets.text import Charset, Row, has_only_ascii
 from luo_tui.window.acts import Consent, Plan
 from luo_tui.window.walk import Act, Ask
@@ -78,7 +82,9 @@ class Console(OnLine[KexecRequest | Left]):
     CSS_PATH = "luo_tui.tcss"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
-    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {WalkScreen.WORD: WalkScreen}
+    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
+        place.WORD: place for place in (Resources, Devices, Events, WalkScreen)
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),
         Binding("ctrl+c", "no_quit", show=False, priority=True),
@@ -96,6 +102,7 @@ class Console(OnLine[KexecRequest | Left]):
     ) -> None:
         """``notice`` has to be acknowledged before anything else; ``wanted`` names a theme."""
         Charset.ascii_only = has_only_ascii(os.environ)
+        use_plain_bars()
         theme = theme_for(os.environ, wanted)
         # Said here, since Textual decides now how it leaves colours out.
         super().__init__(ansi_color=theme.ansi or None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from luo_tui.hub import Hub
@@ -40,6 +40,8 @@ class View:
     """Whether the image that is loaded was loaded by this window."""
     latest: tuple[Event, ...] = ()
     """The last few things that happened, the newest last."""
+    log: Log = field(default_factory=Log)
+    """Everything that happened since the console began to watch."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -123,6 +125,7 @@ class Desk:
             demo=self.orchestrator.demo,
             ours=ours_is_loaded(snapshot, story),
             latest=self._log.since(self._log.last - LATEST),
+            log=self._log,
         )
 
     def stirred(self, view: View) -> bool:

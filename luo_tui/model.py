@@ -7,11 +7,12 @@ picture at one instant; see :mod:`luo_tui.changes` for how it changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 
 class State(StrEnum):
@@ -112,6 +113,18 @@ class Resources(Mapping[int, Resource]):
     def __len__(self) -> int:
         """Count them."""
         return len(self._by_token)
+
+    def items(self) -> ItemsView[int, Resource]:
+        """Go through tokens and resources; the inherited way is slow."""
+        return self._by_token.items()
+
+    def values(self) -> ValuesView[Resource]:
+        """Go through the resources."""
+        return self._by_token.values()
+
+    def get(self, token: int, default: Any = None) -> Any:
+        """Return the resource with this token, or ``default``."""
+        return self._by_token.get(token, default)
 
     def __eq__(self, other: object) -> bool:
         """Compare with any mapping; those that share their resources compare fast."""

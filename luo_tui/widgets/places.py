@@ -9,6 +9,9 @@ from textual.widget import Widget
 
 PLACES = {
     "overview": "1",
+    "resources": "2",
+    "devices": "3",
+    "events": "4",
     "window": "5",
 }
 """The places by name, each with its key."""

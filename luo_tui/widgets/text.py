@@ -56,6 +56,13 @@ def clip(text: str, width: int) -> str:
     return set_cell_size(clean, width - 1) + "~"
 
 
+def fit_right(text: str, width: int) -> str:
+    """Fit ``text`` into exactly ``width`` cells, to the right."""
+    clean = plain(text)
+    room = width - cell_len(clean)
+    return " " * room + clean if room >= 0 else clip(text, width)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One paragraph with a label to its left."""

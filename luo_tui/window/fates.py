@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What an update does to each device. Pure.
+"""What an update does to each device, and to each preserved descriptor. Pure.
 
 A device lives on only where its driver takes part and the kernel lets it
 (kernel/luo_pci.c); all others are shut down and set up anew by the next
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from luo_tui.model import Device, Participant, Snapshot
+from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot
 
 
 class Fate(StrEnum):
@@ -58,6 +58,20 @@ def fates(snapshot: Snapshot) -> tuple[Fated, ...]:
     # The kernel may know one that no other source has told of.
     found += [_fate(_only_named(p), p) for p in taking_part.values()]
     return tuple(sorted(found, key=_danger))
+
+
+def outlook(resource: Resource) -> str:
+    """Say what becomes of a preserved descriptor."""
+    if resource.result:
+        code = errno.errorcode.get(resource.result, str(resource.result))
+        return f"REFUSED the latest prepare or freeze ({code})"
+    match resource.state:
+        case ResourceState.PRESERVED:
+            return "carried over by the next update"
+        case ResourceState.INCOMING:
+            return "lost at finish unless restored"
+        case ResourceState.RESTORED:
+            return "came over; a process has it again"
 
 
 def counts(found: Iterable[Fated]) -> Mapping[Fate, int]:

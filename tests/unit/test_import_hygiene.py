@@ -21,6 +21,8 @@ FLOORS = (
     ("changes",),
     ("chronicle",),
     ("log",),
+    ("filter",),
+    ("listing",),
     ("uapi",),
     ("sources",),
     ("orchestrator",),
