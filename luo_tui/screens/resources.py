@@ -35,13 +35,13 @@ def becomes(resource: Resource) -> str:
 
 
 COLUMNS: tuple[Column[Resource], ...] = (
-    Column("token", lambda r: str(r.token), 7, right=True, key=lambda r: r.token),
-    Column("kind", lambda r: r.kind, 7),
+    Column("token", lambda r: str(r.token), 6, right=True, key=lambda r: r.token),
+    Column("kind", lambda r: r.kind, 6),
     Column("state", lambda r: r.state, 9),
     Column("size", lambda r: size_text(r.bytes), 8, right=True, key=lambda r: r.bytes),
     Column("pages", lambda r: f"{r.pages:,}", 11, right=True, key=lambda r: r.pages, above=110),
-    Column("owner", owner, 18, key=lambda r: (r.comm, r.pid)),
-    Column("update", becomes, 12, above=76),
+    Column("owner", owner, 22, key=lambda r: (r.comm, r.pid)),
+    Column("update", becomes, 12, above=100),
     Column("name", lambda r: r.name),
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who would miss a device: network interfaces, mounted disks, processes behind vfio."""
+"""Who would miss a device: links that are up, mounted disks, processes behind vfio."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class Users:
         """Look at interfaces and disks; never fails."""
         users = cls(proc)
         for link in _entries(sys / "class" / "net"):
-            state = "up" if _text(link / "operstate") in ("up", "unknown") else "down"
-            users._add(link, f"{clean(link.name)} ({state})")
+            # Links without a state of their own, such as loopback, say "unknown".
+            if _text(link / "operstate") in ("up", "unknown"):
+                users._add(link, f"{clean(link.name)} (up)")
         mounts = _mounts(proc)
         for disk in _entries(sys / "class" / "block"):
             places = sorted(set(_places(disk, mounts, _DEPTH)))
