@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-#   make demo    the console on a simulated host; no root, no kernel
+#   make demo    the console on a simulated host; no root, no kernel (ARGS=--list)
 #   make test    everything, as root on a Debian machine: installs, builds the lab, tests
 #   make check   the part of the tests that takes minutes and needs no root
 #   make lab     the console inside the lab, on a real kernel
@@ -28,7 +28,7 @@ help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
 
 demo: $(VENV)/ready
-	@$(PY) -m luo_tui demo
+	@$(PY) -m luo_tui demo $(ARGS)
 
 check: $(VENV)/ready-dev lint types
 	$(PY) tests/run.py unit console contract

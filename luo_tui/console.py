@@ -251,7 +251,10 @@ class Console(OnLine[KexecRequest | Left]):
     def action_help(self) -> None:
         """Open the help that belongs here."""
         here = self.screen
-        self.push(Help(here.about() if isinstance(here, Drawn) else ()))
+        about = list(here.about()) if isinstance(here, Drawn) else []
+        if isinstance(self.desk.orchestrator, Paced):
+            about.append(Row("the demo's host: faster, slower, stand still or go on", "+ - 0"))
+        self.push(Help(about))
 
     def action_palette(self) -> None:
         """Open the palette."""

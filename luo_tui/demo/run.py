@@ -57,10 +57,11 @@ class Demo:
 
     def __exit__(self, *_: object) -> None:
         """End everything, and leave nothing behind."""
-        if self._colleague is not None:
-            self._colleague.stop()
+        # In this order: the clock would let the colleague come again.
         if self._life is not None:
             self._life.stop()
+        if self._colleague is not None:
+            self._colleague.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._host.close()
 
@@ -71,5 +72,6 @@ def listing() -> Iterator[str]:
         needs = " (not at speed 0)" if name in NEEDS_LIFE else ""
         yield f"{name:20} {sentence}{needs}"
     yield ""
+    yield "Keys in the demo: + faster, - slower, 0 stand still or go on."
     yield "Not as on a real host:"
     yield from (f"- {what}" for what in NOT_IMITATED)

@@ -52,7 +52,9 @@ def test_it_lives_and_its_speed_is_changed_by_keys(tmp_path: Path) -> None:
     with demo(tmp_path, "--speed", "20") as t:
         t.wait_for("Nothing is prepared")
         t.wait_for("5 preserved")
-        t.send("0")
+        t.send("?")
+        t.wait_for("stand still or go on")
+        t.send("escape", "0")
         t.wait_for("stands still")
         t.send("-")
         t.wait_for("speed 20")
@@ -200,8 +202,9 @@ def watched(folder: Path) -> Iterator[tuple[SimulatedHost, Life, Window]]:
     try:
         yield host, life, Window(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
     finally:
-        colleague.stop()
         life.stop()
+        colleague.stop()
+        host.close()
 
 
 def test_another_operator_has_the_window(

@@ -33,7 +33,8 @@ from luo_tui.orchestrator.simulated import (
     SimulatedJump,
     SimulatedOrchestrator,
 )
-from luo_tui.orchestrator.simulated.kernel import LINES, Kept
+from luo_tui.orchestrator.simulated.kept import Kept
+from luo_tui.orchestrator.simulated.kernel import LINES
 from luo_tui.orchestrator.simulated.machinery import DEVICES, PARTICIPANTS
 from luo_tui.window.images import read_image, scan
 

@@ -32,7 +32,8 @@ from luo_tui.changes import (
 )
 from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
 from luo_tui.orchestrator.simulated import boot, machinery
-from luo_tui.orchestrator.simulated.kernel import LUO, Kept, SimulatedKernel, error, keep_all
+from luo_tui.orchestrator.simulated.kept import Kept, error
+from luo_tui.orchestrator.simulated.kernel import LUO, SimulatedKernel, keep_all
 from luo_tui.sources.clean import clean
 
 if TYPE_CHECKING:

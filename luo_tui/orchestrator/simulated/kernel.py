@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.changes import (
@@ -28,6 +28,7 @@ from luo_tui.changes import (
 from luo_tui.model import LuoState, Participant, Resource, ResourceState, Stamps, State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.boot import COMPATIBLE
+from luo_tui.orchestrator.simulated.kept import Kept, error, is_open, tsc
 from luo_tui.orchestrator.simulated.news import News
 from luo_tui.orchestrator.simulated.pace import Pace
 from luo_tui.orchestrator.state_machine import MOVES
@@ -42,30 +43,6 @@ _PRINTED = 500
 _KHZ = 1_000_000
 _SHORT = 16 << 30
 """Bytes from which on a restore fails while memory is short."""
-
-
-@dataclass(slots=True)
-class Kept:
-    """A descriptor that the simulated kernel holds."""
-
-    token: int
-    fd: int
-    name: str
-    pid: int
-    comm: str
-    state: ResourceState = ResourceState.PRESERVED
-    file: tuple[int, int] = (0, 0)
-    """Device and inode."""
-
-    def __post_init__(self) -> None:
-        """Note which file it is."""
-        about = os.fstat(self.fd)
-        self.file = about.st_dev, about.st_ino
-
-    def resource(self) -> Resource:
-        """Return what the class shows of it."""
-        size = os.fstat(self.fd).st_size
-        return Resource(self.token, "memfd", self.state, self.name, size, self.pid, self.comm)
 
 
 class SimulatedKernel:
@@ -180,7 +157,7 @@ class SimulatedKernel:
         """Keep a memfd, as ``comm`` [``pid``]'s, or as this process's; return its token."""
         with self.acting:
             self._preservable()
-            target = str(Path(f"/proc/self/fd/{fd}").readlink()) if _is_open(fd) else ""
+            target = str(Path(f"/proc/self/fd/{fd}").readlink()) if is_open(fd) else ""
             if not target:
                 raise error(errno.EBADF)
             if not target.startswith("/memfd:"):
@@ -347,16 +324,6 @@ class SimulatedKernel:
         time.sleep(share * (self.delay if self.delay is not None else 1 / self.pace.moving))
 
 
-def tsc() -> int:
-    """Return the time that a jump does not stop."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def error(code: int) -> OSError:
-    """Make the kernel's answer."""
-    return OSError(code, os.strerror(code))
-
-
 def keep_all(kernel: SimulatedKernel, kept: Iterable[Kept]) -> None:
     """Let the kernel hold descriptors that it held in the boot before."""
     for one in kept:
@@ -366,11 +333,3 @@ def keep_all(kernel: SimulatedKernel, kept: Iterable[Kept]) -> None:
 def _comm() -> str:
     """Return this process's name; it may be any bytes."""
     return Path("/proc/self/comm").read_text(errors="surrogateescape").removesuffix("\n")
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except (OSError, OverflowError):
-        return False
-    return True

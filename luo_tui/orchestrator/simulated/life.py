@@ -120,23 +120,26 @@ class Life:
     def _preserve_next(self) -> bool:
         kept = {r.name for r in self._host.resources()}
         missing = [g for g in self._guests.values() if g.name not in kept]
+        preserved = 0
         for guest in missing[: self._at_once()]:
             if guest.name in self._waiting:
                 del self._guests[guest.name]
                 self._complain(guest, guest.name, "its memory was not restored, it is lost")
             else:
-                self._preserve(guest)
-        return bool(missing)
+                preserved += self._preserve(guest)
+        return preserved > 0
 
     def _at_once(self) -> int:
         """Return how many agents act at once: one, unless they are a crowd."""
         return max(1, len(self._guests) // 12)
 
-    def _preserve(self, guest: Guest) -> None:
+    def _preserve(self, guest: Guest) -> bool:
         try:
             self._host.start_process(guest.name, guest.size, guest.pid, guest.comm)
         except OSError as refused:
             self._complain(guest, f"preserve {guest.name}", os.strerror(refused.errno or 0))
+            return False
+        return True
 
     def _complain(self, who: Guest | Resource, what: str, why: str) -> None:
         self._host.say(f"{who.comm}[{who.pid}]: liveupdate: {what}: {why}")

@@ -11,7 +11,7 @@ from typing import NoReturn
 from luo_tui.model import Host, KexecState, State
 from luo_tui.orchestrator import Move, Moves, Source
 from luo_tui.orchestrator.simulated.host import SimulatedHost
-from luo_tui.orchestrator.simulated.kernel import error
+from luo_tui.orchestrator.simulated.kept import error
 from luo_tui.orchestrator.simulated.sources import (
     SimulatedDevices,
     SimulatedLines,
