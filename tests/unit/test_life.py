@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -266,6 +268,31 @@ def test_a_crowd(tmp_path: Path) -> None:
         # A guest may have gone meanwhile.
         assert len(see(made).outgoing) > 9_990
     assert not made.resources()
+
+
+@pytest.mark.parametrize("scenario", ["crowd", "overrun"])
+@pytest.mark.parametrize(("soft", "hard"), [(1024, 4096), (256, 20_000)])
+def test_few_files_may_be_open(tmp_path: Path, scenario: str, soft: int, hard: int) -> None:
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from luo_tui.orchestrator.simulated import Life, SimulatedHost\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        f"host = SimulatedHost.create(Path({str(tmp_path)!r}), {scenario!r})\n"
+        "life = Life(host)\n"
+        "while life.clock.now < 60: life.clock.step()\n"
+        "print(len(host.resources()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = {("crowd", 4096): 1700, ("crowd", 20_000): 9_990}.get((scenario, hard), 4)
+    assert int(done.stdout) >= wanted
 
 
 def test_an_ear_holds_so_much_and_dies_once_closed() -> None:

@@ -45,6 +45,7 @@ DEVICES, VITALS = "devices", "vitals"
 _STATE_FILE = "host.json"
 _GIB = 1 << 30
 _CROWD = 10_000
+_SPARE = 256
 _HIGH = 2048
 """The crowd's descriptors are numbered from here on: others need the low numbers."""
 
@@ -93,8 +94,10 @@ class SimulatedHost(SimulatedKernel):
         host.lay_boot()
         for name, size, pid, comm in GUESTS:
             host.start_process(name, size, pid, comm)
-        if scenario == "crowd":
-            host._crowd()
+        if scenario in ("crowd", "overrun"):
+            room = _open_files(_CROWD + _HIGH + _SPARE)
+            if scenario == "crowd":
+                host._crowd(room)
         host.participants = {p.id: p for p in machinery.PARTICIPANTS}
         host.devices = {d.id: d for d in machinery.DEVICES}
         host.vitals = machinery.vitals()
@@ -165,14 +168,9 @@ class SimulatedHost(SimulatedKernel):
         finally:
             os.close(fd)
 
-    def _crowd(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _CROWD + 2 * _HIGH
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        if soft < most:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    def _crowd(self, room: int) -> None:
         self.lowest_fd = _HIGH
-        for number in range(min(_CROWD - len(self._kept), max(soft, most) - 2 * _HIGH)):
+        for number in range(min(_CROWD - len(self._kept), room - _HIGH - _SPARE)):
             size = (number % 16 + 1) << 20
             self.start_process(f"disk-{number:05}", size, 3000 + number, "blkd")
 
@@ -301,3 +299,13 @@ class SimulatedHost(SimulatedKernel):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         command = [sys.executable, "-m", "luo_tui", "demo", "--resume", str(self.folder)]
         os.execv(sys.executable, command)  # noqa: S606 - this is the jump
+
+
+def _open_files(wanted: int) -> int:
+    """Allow this process that many open files, or as many as it may have; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if most <= soft:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most

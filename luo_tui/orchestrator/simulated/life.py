@@ -9,6 +9,7 @@ told, and try again later. The same seed lets the same things happen.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -224,7 +225,10 @@ class Life:
         return sum(r.bytes for r in self._host.resources())
 
     def _install(self) -> None:
-        boot.install(self._host.boot_folder, self._host.modules_folder, boot.LATER)
+        try:
+            boot.install(self._host.boot_folder, self._host.modules_folder, boot.LATER)
+        except OSError:  # Such as a full disk.
+            self.clock.after(_INSTALLED_AT, self._install)
 
     # Failures to order
 
@@ -240,10 +244,12 @@ class Life:
 
     def _burst(self) -> None:
         """Let an agent preserve more than an ear holds, and give all of it up at once."""
-        if self._host.state is State.NORMAL:
-            tokens = [
-                self._host.start_process(f"short-{n}", 4096, self._pid, "vmmd-test")
-                for n in range(MOST + 100)
-            ]
+        tokens = []
+        # Fewer where this process may not have so many files open.
+        with contextlib.suppress(OSError):
+            for number in range(MOST + 100):
+                name = f"short-{number}"
+                tokens.append(self._host.start_process(name, 4096, self._pid, "vmmd-test"))
+        with contextlib.suppress(OSError):
             self._host.unpreserve(*tokens)
         self.clock.after(60.0, self._burst)

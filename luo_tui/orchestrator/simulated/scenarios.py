@@ -15,7 +15,7 @@ SCENARIOS = {
     "source-dies": "the source of the resources dies, and comes back, again and again",
     "overrun": "more events come at once than the source holds",
     "second-operator": "another operator has the window, loads, prepares and cancels",
-    "crowd": "10,000 resources",
+    "crowd": "10,000 resources, or as many as there may be open files",
 }
 
 NEEDS_LIFE = frozenset({"source-dies", "overrun", "second-operator"})
