@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
 from luo_tui.errors import ActFailed, Exit, NotDone
@@ -248,6 +248,18 @@ act, as root:
 `luo-tui COMMAND --help` tells a command's options."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help of one width: argparse would load shutil, and with it three compressors, to ask."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=79)
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
+
+
 def _after() -> Iterator[str]:
     yield "examples:"
     yield "  luo-tui demo                                  learn it, with nothing to lose"
@@ -261,12 +273,11 @@ def _after() -> Iterator[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="luo-tui",
         usage="luo-tui [OPTIONS] [COMMAND ...]",
         description=_ABOUT,
         epilog="\n".join(_after()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"luo-tui {__version__}")
     parser.add_argument(

@@ -10,7 +10,6 @@ never a guess.
 
 from __future__ import annotations
 
-import gzip
 import os
 import struct
 from pathlib import Path
@@ -36,6 +35,8 @@ def command_line() -> str:
 
 def config(option: str) -> bool | None:
     """Return whether the running kernel was built with ``option``; None where nothing tells."""
+    import gzip  # Many kernels have no such file, and the command line is to start fast.
+
     try:
         text = gzip.decompress(_CONFIG.read_bytes()).decode(errors="replace")
     except (OSError, EOFError):

@@ -11,8 +11,6 @@ beside the image.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import lzma
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,9 +101,27 @@ def _config(path: Path, option: str) -> bool | None:
 def _orchestrator(folder: Path) -> str:
     """Find the target's luo.ko and read what it writes and reads across a kexec."""
     for place in _MODULES:
-        for suffix, unpack in (("", bytes), (".xz", lzma.decompress), (".gz", gzip.decompress)):
-            with contextlib.suppress(OSError, lzma.LZMAError, EOFError):
-                content = unpack((folder / place / f"luo.ko{suffix}").read_bytes())
-                if match := _COMPATIBLE.search(content):
+        for suffix in ("", ".xz", ".gz"):
+            with contextlib.suppress(OSError):
+                content = (folder / place / f"luo.ko{suffix}").read_bytes()
+                if match := _COMPATIBLE.search(_unpacked(content, suffix)):
                     return match[1].decode("ascii")
     return ""
+
+
+def _unpacked(content: bytes, suffix: str) -> bytes:
+    """Unpack a module; empty where it is torn. What unpacks is loaded when it is needed."""
+    if suffix == ".xz":
+        import lzma
+
+        with contextlib.suppress(lzma.LZMAError, EOFError):
+            return lzma.decompress(content)
+        return b""
+    if suffix == ".gz":
+        import gzip
+        import zlib
+
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            return gzip.decompress(content)
+        return b""
+    return content

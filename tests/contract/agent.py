@@ -14,9 +14,11 @@ import hashlib
 import json
 import mmap
 import os
+import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.changes import ResourcesRead
+from luo_tui.errors import NotDone
 from luo_tui.hub import Hub
-from luo_tui.model import Snapshot
+from luo_tui.model import Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.uapi import luo_v2
+from luo_tui.watch import Wanted, Watch
 
 
 class Agent:
@@ -38,12 +42,16 @@ class Agent:
         self._fds: list[int] = []
         self._hub: Hub | None = None
         self._wakes = 0
+        self._lines: _Lines | None = None
 
     def end(self) -> None:
         """Let go of everything, as the end of a process does."""
         if self._hub is not None:
             self._hub.stop()
             self._hub = None
+        if self._lines is not None:
+            self._lines.end()
+            self._lines = None
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
@@ -132,6 +140,27 @@ class Agent:
                 break
             time.sleep(0.01)
         return _plain(self._hub.snapshot)
+
+    def lines(self, until: str = "", timeout: float | None = None) -> dict[str, Any]:
+        """Begin to watch by line, for programs; return the first object."""
+        if self._lines is not None:
+            self._lines.end()
+        wanted = Wanted(as_json=True, until=State(until) if until else None, timeout=timeout)
+        self._lines = _Lines(self._orchestrator, wanted)
+        return self._lines.next()
+
+    def line(self, kind: str, text: str) -> dict[str, Any]:
+        """Return the next object of this kind that has ``text`` in it."""
+        assert self._lines is not None
+        while True:
+            found = self._lines.next()
+            if found["kind"] == kind and text in found["text"]:
+                return found
+
+    def lines_ended(self) -> int:
+        """Wait until watching by line has ended by itself; return its exit code."""
+        assert self._lines is not None
+        return self._lines.code()
 
     # Files.
 
@@ -415,6 +444,45 @@ class Agent:
     def _mine(self, fd: int) -> int:
         self._fds.append(fd)
         return fd
+
+
+class _Lines:
+    """A watch by line that writes into a pipe."""
+
+    def __init__(self, orchestrator: Orchestrator, wanted: Wanted) -> None:
+        self._reader, self._writer = os.pipe()
+        self._rest = b""
+        self._code = -1
+        nobodys = Path("/nonexistent/luo-tui")
+        self._watch = Watch(orchestrator, nobodys, self._writer, wanted, print)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._code = self._watch.run()
+        except NotDone as ended:
+            self._code = ended.code
+
+    def next(self, seconds: float = 20) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while b"\n" not in self._rest:
+            if not select.select([self._reader], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise OSError(errno.ETIME, f"no such line; at the end: {self._rest!r}")
+            self._rest += os.read(self._reader, 1 << 16)
+        line, _, self._rest = self._rest.partition(b"\n")
+        return dict(json.loads(line))
+
+    def code(self, seconds: float = 20) -> int:
+        self._thread.join(seconds)
+        return -1 if self._thread.is_alive() else int(self._code)
+
+    def end(self) -> None:
+        if self._thread.is_alive():
+            self._watch.leave()
+        self._thread.join()
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 def _meminfo() -> dict[str, int]:
