@@ -171,6 +171,7 @@ class Console(OnLine[KexecRequest | Left]):
         """Offer the images."""
         snapshot, kexec = self.view.snapshot, self.desk.orchestrator.kexec
         screen = TargetScreen(str(kexec.boot_folder), message.images, snapshot.host.release)
+        self.desk.tell("choosing the target")
         self.push(screen, self._chosen)
 
     def on_departed(self, message: Departed) -> None:
@@ -308,6 +309,7 @@ class Console(OnLine[KexecRequest | Left]):
                 return
             kind = AskKexec if question.action.ask is Ask.TYPE else AskAct
             screen = kind(question)
+            self.desk.tell(f"asked to confirm: {WORD[act]}")
             self.push(screen, lambda yes: self._answered(screen, yes is True))
 
     async def action_quit(self) -> None:
@@ -351,6 +353,7 @@ class Console(OnLine[KexecRequest | Left]):
         return not self.under_way
 
     def _chosen(self, image: object) -> None:
+        self.desk.tell("")
         if isinstance(image, KernelImage):
             self.desk.choose(image)
             self._look(self.hub.snapshot)
@@ -358,6 +361,7 @@ class Console(OnLine[KexecRequest | Left]):
 
     def _answered(self, screen: AskAct, yes: bool) -> None:
         question = screen.question
+        self.desk.tell("")
         if not yes:
             return
         if question.action.act is Act.KEXEC and question.plan is not None:

@@ -21,7 +21,8 @@ from luo_tui.window.acts import Consent, Plan, Window
 from luo_tui.window.checks import run_checks
 from luo_tui.window.images import read_image, scan
 from luo_tui.window.journal import Story
-from luo_tui.window.walk import Act, Action, Facts, Walk, ours_is_loaded, walk
+from luo_tui.window.owner import Who
+from luo_tui.window.walk import Act, Action, Ask, Facts, Walk, ours_is_loaded, walk
 
 LATEST = 8
 """Events that are shown outside the event log."""
@@ -50,8 +51,10 @@ class View:
 
     @property
     def watching(self) -> bool:
-        """Whether this console cannot act: no privilege, or another console has the window."""
-        return not self.facts.may_act or self.facts.owner is not None
+        """Whether this console cannot act: no privilege, or the window is another's."""
+        if not self.facts.may_act or self.facts.owner is not None:
+            return True
+        return self.walk.action(Act.TAKE_OVER) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +78,34 @@ class Question:
 
     def consent(self, typed: str = "") -> Consent:
         """Turn the operator's yes into a consent to exactly what was shown."""
-        if self.action.act is not Act.KEXEC:
-            return Consent.to(self.action.act, self.view.snapshot)
-        story = self.view.facts.story
-        target = story.target if story else ""
-        return Consent.to(Act.KEXEC, self.view.snapshot, target=target, typed=typed)
+        act, story = self.action.act, self.view.facts.story
+        return Consent.to(
+            act,
+            self.view.snapshot,
+            target=story.target if story and act is Act.KEXEC else "",
+            typed=typed if act is Act.KEXEC else "",
+            label=self.action.label if self.action.ask is not Ask.NOTHING else "",
+            holder=str(story.holder or "") if story and act is Act.TAKE_OVER else "",
+        )
 
 
 class Desk:
     """One console's facts and its window. The acts block: call them from one worker at a time."""
 
     def __init__(
-        self, orchestrator: Orchestrator, folder: Path, look: Callable[[], Snapshot]
+        self,
+        orchestrator: Orchestrator,
+        folder: Path,
+        look: Callable[[], Snapshot],
+        me: Who | None = None,
     ) -> None:
-        """``look`` reads the facts anew from the kernel, in whatever thread calls it."""
+        """``look`` reads the facts anew from the kernel, in whatever thread calls it.
+
+        ``me`` acts; the one who runs this process, where that is not said.
+        """
         self.orchestrator = orchestrator
         self.folder = folder
-        self.window = Window(orchestrator, folder, look)
+        self.window = Window(orchestrator, folder, look, me)
         self.busy = threading.Lock()
         """Held while an act is under way."""
         self._log = Log()
@@ -117,6 +131,8 @@ class Desk:
             findings=run_checks(snapshot, image, self._command_line) if image else (),
             story=story,
             owner=self.window.owner(),
+            me=self.window.me,
+            mine=self.window.mine,
         )
         return View(
             facts=facts,
@@ -141,6 +157,11 @@ class Desk:
     def choose(self, image: KernelImage) -> None:
         """Make ``image`` the target from now on."""
         self._chosen = image
+        self.tell(f"target chosen: {image.release}")
+
+    def tell(self, doing: str) -> None:
+        """Let the consoles that watch know what is being done here."""
+        self.window.tell(doing)
 
     def ask(self, view: View, act: Act) -> Question | None:
         """Put an act to the operator as it stands in ``view``; None where it makes no sense."""
@@ -165,6 +186,8 @@ class Desk:
                 return self.window.cancel(consent)
             case Act.FINISH:
                 self.window.finish(consent)
+            case Act.TAKE_OVER:
+                self.window.take_over(consent)
             case _:
                 raise ValueError(f"{consent.act} is not done from here")
         return ()

@@ -20,6 +20,7 @@ from luo_tui.widgets.picture import (
     next_action,
     next_rows,
     tally,
+    timeline,
 )
 from luo_tui.widgets.sheet import Sheet
 from luo_tui.widgets.steps import Steps
@@ -45,6 +46,7 @@ class WalkScreen(Place):
             yield Sheet(id="doubts")
             yield Sheet(id="acts")
             yield Sheet(id="passed")
+            yield Sheet(id="timeline")
 
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
@@ -54,6 +56,7 @@ class WalkScreen(Place):
         self.query_one("#doubts", Sheet).show(doubts(view))
         self.query_one("#acts", Sheet).show(_acts(view))
         self.query_one("#passed", Sheet).show(_passed(view))
+        self.query_one("#timeline", Sheet).show(timeline(view))
 
     def about(self) -> Iterable[Row]:
         """Say what the window is."""

@@ -11,7 +11,7 @@ from luo_tui.desk import View
 from luo_tui.model import Snapshot
 from luo_tui.widgets.text import Row
 from luo_tui.window.report import blackout
-from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, size_text
+from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, size_text, told
 
 KEY = {
     Act.LOAD: "l",
@@ -20,6 +20,7 @@ KEY = {
     Act.CANCEL: "c",
     Act.FINISH: "f",
     Act.UNLOAD: "u",
+    Act.TAKE_OVER: "o",
 }
 """The key of each act; the wording of the acts themselves is the walk's."""
 
@@ -30,6 +31,7 @@ WORD = {
     Act.CANCEL: "cancel the update",
     Act.FINISH: "finish",
     Act.UNLOAD: "unload",
+    Act.TAKE_OVER: "take over",
 }
 
 _OF_STEP = {
@@ -125,6 +127,8 @@ def next_action(view: View) -> Action | None:
     """Return the act of the step that is next, or the load that has to come before it."""
     if view.walk.step is None:
         return None
+    if taking := view.walk.action(Act.TAKE_OVER):
+        return taking
     own = view.walk.action(_OF_STEP[view.walk.step])
     if own is not None and own.possible:
         return own
@@ -169,6 +173,15 @@ def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iter
         yield Row(text, "" if at else label, style)
     if len(texts) > most:
         yield Row(f"and {len(texts) - most:,} more: the overview lists them all", style=style)
+
+
+def timeline(view: View) -> Iterator[Row]:
+    """Yield what was done in the window, the newest last: the same to its owner and to others."""
+    story = view.facts.story
+    if story is None:
+        return
+    for at, done in enumerate(story.acts):
+        yield Row(told(done), "" if at else "window")
 
 
 def checked(view: View) -> str:

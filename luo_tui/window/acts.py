@@ -14,15 +14,16 @@ import contextlib
 import errno
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
-from luo_tui.window.journal import Journal, Lock, Story, Who, latest, open_journal
-from luo_tui.window.walk import Act, ours_is_loaded, typed_word
+from luo_tui.window.journal import Journal, Story, latest, open_journal
+from luo_tui.window.owner import Lock, Who
+from luo_tui.window.walk import Act, gone_holder, ours_is_loaded, typed_word
 
 _OPS = {
     Act.LOAD: Op.LOAD,
@@ -54,9 +55,22 @@ class Consent:
     """Release shown as the target; for the kexec alone."""
     typed: str = ""
     """What was typed; for the kexec alone."""
+    label: str = ""
+    """The outcome as the answer named it; empty where nothing was asked."""
+    holder: str = ""
+    """Who was shown as gone; for taking over alone."""
 
     @classmethod
-    def to(cls, act: Act, shown: Snapshot, *, target: str = "", typed: str = "") -> Consent:
+    def to(
+        cls,
+        act: Act,
+        shown: Snapshot,
+        *,
+        target: str = "",
+        typed: str = "",
+        label: str = "",
+        holder: str = "",
+    ) -> Consent:
         """Build a consent from the picture that the operator saw."""
         return cls(
             act,
@@ -65,6 +79,8 @@ class Consent:
             tuple(r.token for r in shown.incoming),
             target,
             typed,
+            label,
+            holder,
         )
 
 
@@ -80,9 +96,17 @@ class Window:
     """One update of one host. Not thread-safe: one act at a time, from one thread."""
 
     def __init__(
-        self, orchestrator: Orchestrator, folder: Path, look: Callable[[], Snapshot]
+        self,
+        orchestrator: Orchestrator,
+        folder: Path,
+        look: Callable[[], Snapshot],
+        me: Who | None = None,
     ) -> None:
-        """``folder`` holds journal and lock; ``look`` reads the facts anew, from the kernel."""
+        """``folder`` holds journal and lock; ``look`` reads the facts anew, from the kernel.
+
+        ``me`` acts; the one who runs this process, where that is not said.
+        """
+        self.me = me or Who.here()
         self._orchestrator = orchestrator
         self._folder = folder
         self._look = look
@@ -92,7 +116,7 @@ class Window:
     @property
     def mine(self) -> bool:
         """Whether this console has the window open."""
-        return self._journal is not None
+        return self._journal is not None and not self._lock.lost
 
     def story(self) -> Story | None:
         """Return the story of the newest window; None where there never was one."""
@@ -102,10 +126,32 @@ class Window:
         """Return who has the window open in another console; None when nobody has."""
         return self._lock.owner()
 
+    def tell(self, doing: str) -> None:
+        """Let the consoles that watch know what is being done here. Never fails.
+
+        Nothing is written where this console has not the window open.
+        """
+        self._lock.tell(doing)
+
+    def take_over(self, consent: Consent) -> None:
+        """Take the window over from an owner who is gone, as he was shown."""
+        if consent.act is not Act.TAKE_OVER:
+            raise NotDone(f"The consent was to {consent.act}, not to {Act.TAKE_OVER}.")
+        if not self._orchestrator.may_act():
+            raise NotDone("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
+        self._open(self._look(), consent.holder)
+        self.arrive()
+
     def load(self, consent: Consent, plan: Plan) -> None:
         """Load the plan's image for kexec, in place of whatever is loaded."""
         self._begin(consent, Act.LOAD)
-        self._write("begin", act=Act.LOAD, image=plan.image.path, target=plan.image.release)
+        self._write(
+            "begin",
+            act=Act.LOAD,
+            confirmed=consent.label,
+            image=plan.image.path,
+            target=plan.image.release,
+        )
         try:
             self._load(plan)
         except OSError as error:
@@ -122,7 +168,7 @@ class Window:
     def unload(self, consent: Consent) -> None:
         """Unload whatever image is loaded; in state normal that closes the window."""
         now = self._begin(consent, Act.UNLOAD)
-        self._write("begin", act=Act.UNLOAD)
+        self._write("begin", act=Act.UNLOAD, confirmed=consent.label)
         try:
             self._orchestrator.kexec.unload()
         except OSError as error:
@@ -137,13 +183,13 @@ class Window:
         if not ours_is_loaded(now, self.story()):
             self._rest()
             raise NotDone("The target kernel is not loaded any more: load it again.")
-        self._move(Act.PREPARE)
+        self._move(Act.PREPARE, confirmed=consent.label)
 
     def cancel(self, consent: Consent) -> tuple[str, ...]:
         """Move prepared or frozen -> normal and unload our image. Returns what is left to say."""
         now = self._begin(consent, Act.CANCEL)
         ours = ours_is_loaded(now, self.story())
-        self._move(Act.CANCEL)
+        self._move(Act.CANCEL, confirmed=consent.label)
         left = self._unload_ours() if ours else ()
         self._close("cancelled")
         return left
@@ -151,7 +197,7 @@ class Window:
     def finish(self, consent: Consent) -> None:
         """Move updated -> normal; what nobody restored is discarded, as it was shown."""
         self._begin(consent, Act.FINISH)
-        self._move(Act.FINISH, discarded=list(consent.incoming))
+        self._move(Act.FINISH, confirmed=consent.label, discarded=list(consent.incoming))
         self._close("finished")
 
     def arrive(self) -> None:
@@ -228,6 +274,7 @@ class Window:
             self._rest()
             raise NotDone(f"What was typed is not {word!r}: nothing was done.")
         kexec = self._orchestrator.kexec
+        self.tell(f"under way: {Act.KEXEC}")
         op = Op.SYNC
         try:
             kexec.sync()
@@ -239,6 +286,7 @@ class Window:
                 command_line=plan.command_line,
                 tokens=list(consent.outgoing),
                 typed=consent.typed,
+                confirmed=consent.label,
             )
             op = Op.LOAD
             self._load(plan)
@@ -267,6 +315,7 @@ class Window:
         if state is State.NORMAL:
             more.extend(self._unload_ours())
         failure = ActFailed.of(op, error, state, *more)
+        self.tell("")
         try:
             self._write("returned", op=op, errno=error.errno, state=str(state))
             if state is State.NORMAL:
@@ -295,12 +344,14 @@ class Window:
             raise
         return now
 
-    def _open(self, now: Snapshot) -> None:
+    def _open(self, now: Snapshot, shown_gone: str = "") -> None:
+        """Open the window, or go on in it; from ``shown_gone``, if that is still how it stands."""
         if self._journal is not None:
-            return
-        who = Who.here()
+            if not self._lock.lost:
+                return
+            self._rest()
         try:
-            self._lock.take(who)
+            self._lock.take(self.me)
         except OSError as error:
             if error.errno == errno.EAGAIN:
                 owner = self.owner()
@@ -309,9 +360,27 @@ class Window:
                     Exit.BUSY,
                 ) from error
             raise ActFailed.of(Op.WINDOW, error, now.luo.state) from error
+        gone = gone_holder(self.story(), now.host.boot_id, self.me)
+        if str(gone or "") != shown_gone:
+            self._rest()
+            raise NotDone(
+                f"The window was left open by {gone}: take it over first."
+                if gone
+                else "There is nothing to take over any more: look again.",
+                Exit.BUSY,
+            )
         try:
             self._journal, _ = open_journal(self._folder, now.host.boot_id)
-            self._write("opened", who=str(who), host=now.host.name, release=now.host.release)
+            if gone:
+                self._write("taken", **{"from": asdict(gone), "by": asdict(self.me)})
+            else:
+                self._write(
+                    "opened",
+                    who=str(self.me),
+                    person=asdict(self.me),
+                    host=now.host.name,
+                    release=now.host.release,
+                )
         except OSError as error:
             self._rest()
             raise ActFailed.of(
@@ -377,6 +446,10 @@ class Window:
     def _write(self, event: str, **data: object) -> None:
         assert self._journal is not None  # noqa: S101 - every act begins with _open()
         try:
+            if event == "begin":
+                self.tell(f"under way: {data['act']}")
+            elif event in ("done", "failed"):
+                self.tell("")
             self._journal.write(event, **data)
         except OSError as error:
             raise ActFailed.of(

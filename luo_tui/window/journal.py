@@ -5,9 +5,7 @@ One file a window, JSON lines, only ever appended to, fsynced at each record.
 Its blocks are reserved beyond its end when it is opened, so that a disk that
 fills up later cannot lose a record. A torn last line is left out when reading.
 Anyone may read it; it holds no
-secrets. One window may be open for a host, guarded by an open-file-description
-lock (fcntl(2), F_OFD_SETLK), which the kernel drops by itself when the owner
-dies or the machine jumps.
+secrets. One window may be open for a host: see :class:`Lock`.
 """
 
 from __future__ import annotations
@@ -15,11 +13,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
-import getpass
 import json
 import os
-import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -27,44 +22,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+# Also for those who read journal and lock together.
+from luo_tui.window.owner import Lock as Lock
+from luo_tui.window.owner import Who as Who
+
 DEFAULT_FOLDER = Path("/var/lib/luo-tui")
 RESERVED = 128 * 1024
 """Bytes set aside for one window: some four hundred records; a window writes about twenty."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_FLOCK = "hhqqi4x"
-"""struct flock with 64-bit offsets: type, whence, start, length, pid (0 for these locks)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """A person at a terminal, as far as the system knows."""
-
-    user: str = ""
-    tty: str = ""
-    origin: str = ""
-    """Address that an ssh session came from; empty on the host itself."""
-    pid: int = 0
-
-    @classmethod
-    def here(cls) -> Who:
-        """Return the one who runs this process; never fails."""
-        try:
-            user = os.environ.get("SUDO_USER") or getpass.getuser()
-        except (OSError, KeyError):
-            user = f"uid {os.getuid()}"
-        tty = ""
-        for stream in (0, 1, 2):
-            with contextlib.suppress(OSError):
-                tty = os.ttyname(stream).removeprefix("/dev/")
-                break
-        origin = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
-        return cls(user, tty, origin, os.getpid())
-
-    def __str__(self) -> str:
-        place = self.tty or "no terminal"
-        where = f" from {self.origin}" if self.origin else ""
-        return f"{self.user or 'somebody'} on {place}{where} (pid {self.pid})"
+_MOST = 60
+"""Lines of a timeline that are kept: three windows' worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +47,23 @@ class Record:
     up: float
     """CLOCK_BOOTTIME in seconds."""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One line of a window's timeline: an act, or what else became of the window."""
+
+    what: str
+    """The act's name in the journal, or ``opened``, ``taken``, ``left``, ``arrived`` ..."""
+    at: str
+    """When it began; UTC, ISO 8601, as in the record."""
+    by: str = ""
+    confirmed: str = ""
+    """The outcome that was agreed to, as its button said it."""
+    ended: str = ""
+    """When its end was written down; empty while that has not come."""
+    result: str = ""
+    """How it ended, with the state that was read back; empty while it is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,48 +92,71 @@ class Story:
     """Boot id of the kernel that should have taken the handover over and had not."""
     closed: str = ""
     """How the window ended; empty while it is open."""
+    holder: Who | None = None
+    """Who had the window last, whether or not he has it still."""
+    held_in: str = ""
+    """Boot id in which he had it."""
+    taken_from: Who | None = None
+    """From whom the holder took it over; None when he did not."""
+    acts: tuple[Done, ...] = ()
+    """The timeline, newest last; of a very long one the last part."""
 
 
 def tell(window: str, records: Iterable[Record]) -> Story:
     """Fold the records of one window into its story. Unknown events are passed over."""
     story = Story(window)
     for r in records:
-        match r.event:
-            case "opened":
-                story = replace(
-                    story,
-                    opened_by=story.opened_by or str(r.data.get("who", "")),
-                    opened_at=story.opened_at or r.at,
-                    boot=story.boot or r.boot,
-                    release=story.release or str(r.data.get("release", "")),
-                )
-            case "begin":
-                story = replace(story, under_way=str(r.data.get("act", "")))
-            case "done" | "failed":
-                story = replace(_ended(story, r), under_way="")
-            case "jump":
-                story = replace(
-                    story,
-                    under_way="",
-                    jumped_from=r.boot,
-                    jumped_at=r.at,
-                    target=str(r.data.get("target", story.target)),
-                    tokens=tuple(int(t) for t in r.data.get("tokens", ())),
-                )
-            case "returned":
-                story = replace(
-                    story,
-                    jumped_from="",
-                    jumped_at="",
-                    # A jump that failed before the freeze leaves the host prepared, by us.
-                    prepared=r.data.get("state") == "prepared",
-                )
-            case "lost":
-                story = replace(story, lost_in=r.boot)
-            case "arrived":
-                story = replace(story, arrived=True)
-            case "closed":
-                story = replace(story, closed=str(r.data.get("how", "closed")))
+        story = _noted(_told(story, r), r)
+    return story
+
+
+def _told(story: Story, r: Record) -> Story:
+    match r.event:
+        case "opened":
+            return replace(
+                story,
+                opened_by=story.opened_by or str(r.data.get("who", "")),
+                opened_at=story.opened_at or r.at,
+                boot=story.boot or r.boot,
+                release=story.release or str(r.data.get("release", "")),
+                holder=_person(r.data.get("person")) or story.holder,
+                held_in=r.boot,
+                taken_from=None,
+            )
+        case "taken":
+            return replace(
+                story,
+                holder=_person(r.data.get("by")) or story.holder,
+                held_in=r.boot,
+                taken_from=_person(r.data.get("from")),
+            )
+        case "begin":
+            return replace(story, under_way=str(r.data.get("act", "")))
+        case "done" | "failed":
+            return replace(_ended(story, r), under_way="")
+        case "jump":
+            return replace(
+                story,
+                under_way="",
+                jumped_from=r.boot,
+                jumped_at=r.at,
+                target=str(r.data.get("target", story.target)),
+                tokens=tuple(int(t) for t in r.data.get("tokens", ())),
+            )
+        case "returned":
+            return replace(
+                story,
+                jumped_from="",
+                jumped_at="",
+                # A jump that failed before the freeze leaves the host prepared, by us.
+                prepared=r.data.get("state") == "prepared",
+            )
+        case "lost":
+            return replace(story, lost_in=r.boot)
+        case "arrived":
+            return replace(story, arrived=True)
+        case "closed":
+            return replace(story, closed=str(r.data.get("how", "closed")))
     return story
 
 
@@ -170,6 +178,62 @@ def _ended(story: Story, r: Record) -> Story:
         case "cancel":
             return replace(story, prepared=False)
     return story
+
+
+def _noted(story: Story, r: Record) -> Story:
+    """Carry the timeline on by one record."""
+    acts = story.acts
+    by = str(story.holder) if story.holder else story.opened_by
+    match r.event:
+        case "begin" | "jump":
+            what = str(r.data.get("act", "")) if r.event == "begin" else "kexec"
+            confirmed = str(r.data.get("confirmed", ""))
+            if confirmed and r.data.get("typed"):
+                confirmed += f", {r.data['typed']} typed"
+            acts += (Done(what, r.at, by, confirmed),)
+        case "done" | "failed" | "returned":
+            what = "kexec" if r.event == "returned" else str(r.data.get("act", ""))
+            acts = _with_end(acts, what, r)
+        case "opened" | "taken" | "left" | "arrived" | "lost" | "closed":
+            if r.event in ("opened", "taken"):
+                acts = _given_up(acts)
+            if r.event == "arrived" or r.event == "lost":
+                acts = _with_end(acts, "kexec", r)
+            told = str(r.data.get("how") or r.data.get("why") or r.data.get("release") or "")
+            if r.event == "taken" and story.taken_from:
+                told = f"from {story.taken_from}"
+            acts += (Done(r.event, r.at, by, ended=r.at, result=told),)
+        case _:
+            return story
+    return replace(story, acts=acts[-_MOST:])
+
+
+def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:
+    """Write the end of ``what`` down at its beginning; by itself if that is not known."""
+    state = str(r.data.get("state") or "")
+    result = {"returned": "failed"}.get(r.event, r.event) + (f", {state}" if state else "")
+    code = r.data.get("errno")
+    if isinstance(code, int):
+        result += f" ({errno.errorcode.get(code, code)})"
+    for at in range(len(acts) - 1, -1, -1):
+        if acts[at].what == what and not acts[at].ended:
+            return (*acts[:at], replace(acts[at], ended=r.at, result=result), *acts[at + 1 :])
+    return (*acts, Done(what, r.at, ended=r.at, result=result))
+
+
+def _given_up(acts: tuple[Done, ...]) -> tuple[Done, ...]:
+    """Say of what began under an owner who is gone that nobody knows its end; a jump has one."""
+    return tuple(
+        a if a.ended or a.result or a.what == "kexec" else replace(a, result="its end is not known")
+        for a in acts
+    )
+
+
+def _person(raw: object) -> Who | None:
+    if isinstance(raw, Mapping):
+        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+            return Who.of(raw)
+    return None
 
 
 def read(path: Path) -> list[Record]:
@@ -284,67 +348,6 @@ def open_journal(folder: Path, boot_id: str) -> tuple[Journal, Story]:
     stem = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     journal = Journal(windows / f"{stem}.jsonl", boot_id)
     return journal, Story(stem)
-
-
-class Lock:
-    """The one open window of this host."""
-
-    def __init__(self, folder: Path) -> None:
-        """``folder`` is the journal's; it is made by :meth:`take` if need be."""
-        self._path = folder / "lock"
-        self._fd = -1
-
-    @property
-    def held(self) -> bool:
-        """Whether this process holds the lock through this object."""
-        return self._fd >= 0
-
-    def take(self, who: Who) -> None:
-        """Take the lock and write the owner down. EAGAIN: another console has it."""
-        if self.held:
-            return
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
-            text = json.dumps(asdict(who)).encode()
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, text, 0)
-        except OSError as error:
-            os.close(fd)
-            if error.errno == errno.EACCES:
-                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
-            raise
-        self._fd = fd
-
-    def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
-        if self.held:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = -1
-
-    def owner(self) -> Who | None:
-        """Return who holds the lock elsewhere; None when it is free, or held by this object."""
-        if self.held:
-            return None
-        try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            ask = struct.pack(_FLOCK, fcntl.F_RDLCK, 0, 0, 0, 0)
-            answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, ask)
-            if struct.unpack(_FLOCK, answer)[0] == fcntl.F_UNLCK:
-                return None
-            try:
-                raw = json.loads(os.pread(fd, 4096, 0))
-                return Who(str(raw["user"]), str(raw["tty"]), str(raw["origin"]), int(raw["pid"]))
-            except (ValueError, KeyError, TypeError):
-                return Who()
-        finally:
-            os.close(fd)
 
 
 def _reserve(fd: int, end: int) -> None:

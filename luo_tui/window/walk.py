@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from luo_tui.model import KernelImage, Resource, Snapshot, State
-from luo_tui.window.journal import Story, Who
+from luo_tui.window.journal import Done, Story
+from luo_tui.window.owner import Who
 
 
 class Act(StrEnum):
@@ -27,6 +29,7 @@ class Act(StrEnum):
     CANCEL = "cancel"
     KEXEC = "kexec"
     FINISH = "finish"
+    TAKE_OVER = "take over"
 
 
 class Ask(StrEnum):
@@ -79,6 +82,10 @@ class Facts:
     story: Story | None = None
     owner: Who | None = None
     """Who has the window open in another console; None when it is free or ours."""
+    me: Who | None = None
+    """Who looks; None for a program that only looks."""
+    mine: bool = False
+    """Whether this console has the window open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +162,35 @@ def handover_lost(snapshot: Snapshot, story: Story | None) -> bool:
     return elsewhere and not story.closed and not story.arrived
 
 
+def gone_holder(story: Story | None, boot_id: str, me: Who) -> Who | None:
+    """Return from whom ``me`` would have to take the window over; None where he may just go on.
+
+    For a window whose lock is free. Its last holder is gone. Another person has
+    to take over; the same one only at another terminal, and only in the boot in
+    which the window was held: after a jump its console is gone of necessity.
+    """
+    if story is None or story.closed or story.holder is None:
+        return None
+    last = story.holder
+    if last.user == me.user and (last.is_at_the_same_place(me) or story.held_in != boot_id):
+        return None
+    return last
+
+
+def local_time(at: str) -> str:
+    """Write a record's time as the operator's clock shows it, to the second."""
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return at
+
+
+def _gone(facts: Facts) -> Who | None:
+    if facts.me is None or facts.mine or facts.owner is not None:
+        return None
+    return gone_holder(facts.story, facts.snapshot.host.boot_id, facts.me)
+
+
 def typed_word(snapshot: Snapshot, target: str) -> str:
     """Return what must be typed before the kexec: the host's name, or the target if it has none."""
     return snapshot.host.name if snapshot.host.has_real_name else target
@@ -211,19 +247,11 @@ def _notes(facts: Facts) -> list[str]:
         notes.append(_lost_note(snapshot, story))
     if story and not story.closed and story.jumped_from == snapshot.host.boot_id:
         notes.append(
-            f"The journal says that the jump to {story.target} began at {story.jumped_at}; "
+            f"The journal says that the jump to {story.target} began at "
+            f"{local_time(story.jumped_at)}; "
             "it did not happen: this is still the same boot."
         )
-    if facts.owner is not None:
-        notes.append(f"The window is open in another console: {facts.owner}. You are watching.")
-    if story and not story.closed and facts.owner is None:
-        if story.under_way:
-            notes.append(
-                f"The journal says that {story.under_way} began and not how it ended "
-                f"(its console is gone). What counts is the kernel's state: {state}."
-            )
-        if story.opened_by:
-            notes.append(f"Window opened by {story.opened_by} at {story.opened_at}.")
+    notes += _window_notes(facts)
     prepared_here = story and not story.closed and story.prepared
     if state is State.PREPARED and not prepared_here:
         notes.append("No window says who prepared this host: another tool did.")
@@ -244,8 +272,42 @@ def _notes(facts: Facts) -> list[str]:
     return notes
 
 
+def _window_notes(facts: Facts) -> list[str]:
+    """Say who has the window, or had it."""
+    story, owner = facts.story, facts.owner
+    notes = []
+    if owner is not None:
+        notes.append(f"The window is open in another console: {owner}. You are watching.")
+        since = f"since {local_time(owner.since)}, " if owner.since else ""
+        notes.append(f"Its owner, {since}now: {owner.doing or 'nothing is under way or asked'}.")
+    if story is None or story.closed:
+        return notes
+    if (
+        story.holder
+        and story.taken_from
+        and story.taken_from == facts.me
+        and story.holder.pid != facts.me.pid
+    ):
+        notes.append(f"You had this window; {story.holder} has taken it over.")
+    if owner is not None or facts.mine:
+        return notes
+    if gone := _gone(facts):
+        notes.append(f"{_LEFT} {gone}, whose console is gone. To act, take it over: key o.")
+    if story.under_way:
+        notes.append(
+            f"The journal says that {story.under_way} began and not how it ended "
+            f"(its console is gone). What counts is the kernel's state: {facts.snapshot.luo.state}."
+        )
+    if story.opened_by:
+        notes.append(f"Window opened by {story.opened_by} at {local_time(story.opened_at)}.")
+    return notes
+
+
+_LEFT = "The window was left open by"
+
+
 def _lost_note(snapshot: Snapshot, story: Story | None) -> str:
-    target, at = (story.target, story.jumped_at) if story else ("", "")
+    target, at = (story.target, local_time(story.jumped_at)) if story else ("", "")
     lost = len(story.tokens) if story else 0
     running = snapshot.host.release
     how = "took nothing over" if running == target else "is not the target: an ordinary boot"
@@ -268,8 +330,12 @@ def _actions(facts: Facts) -> list[Action]:
         offers = [_finish(facts)]
     if facts.snapshot.kexec.loaded and state in (State.NORMAL, State.UPDATED):
         offers.append(_unload())
-    why = _nobody_may(facts)
-    return [replace(a, blocked=why) for a in offers] if why else offers
+    if why := _nobody_may(facts):
+        return [replace(a, blocked=why) for a in offers]
+    if offers and (gone := _gone(facts)):
+        why = f"{_LEFT} {gone}: take it over first."
+        return [_take_over(facts, gone), *(replace(a, blocked=why) for a in offers)]
+    return offers
 
 
 def _nobody_may(facts: Facts) -> str:
@@ -278,6 +344,42 @@ def _nobody_may(facts: Facts) -> str:
     if facts.owner is not None:
         return f"The window is open in another console: {facts.owner}"
     return ""
+
+
+def _take_over(facts: Facts, gone: Who) -> Action:
+    story = facts.story or Story("")
+    step = _step(facts)[0]
+    last = told(story.acts[-1]) if story.acts else "none"
+    return Action(
+        act=Act.TAKE_OVER,
+        label=f"Take over the window of {gone.user or 'somebody'} on "
+        f"{gone.tty or 'no terminal'} (gone)",
+        keep="Take nothing over",
+        does=(
+            f"Makes this console the owner of the window that was last held by {gone}.",
+            f"Opened by {story.opened_by or 'somebody'} at {local_time(story.opened_at)}.",
+            f"It stands before: {step}. Last record: {last}.",
+            *((f"{story.under_way} began, and its end is not known.",) if story.under_way else ()),
+            f"The kernel's state is now: {facts.snapshot.luo.state}.",
+        ),
+        survives=("Everything: nothing on this host changes.",),
+        lost=(),
+        way_back="Leave the console: the window stays open for the next one.",
+        ask=Ask.CONFIRM,
+    )
+
+
+def told(done: Done) -> str:
+    """Write one line of a window's timeline, its time first."""
+    result = done.result or ("" if done.ended else "under way")
+    took = f" at {local_time(done.ended)[11:]}" if done.ended not in ("", done.at) else ""
+    parts = [
+        f"{local_time(done.at)} {done.what}",
+        f"{result}{took}" if result else "",
+        f"confirmed: {done.confirmed}" if done.confirmed else "",
+        f"by {done.by}" if done.by else "",
+    ]
+    return "; ".join(p for p in parts if p)
 
 
 def _load(facts: Facts) -> Action:

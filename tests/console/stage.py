@@ -15,6 +15,7 @@ from luo_tui.hub import Hub
 from luo_tui.model import Resource, ResourceState
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 from luo_tui.window.acts import Consent, Plan
+from luo_tui.window.owner import Who
 from luo_tui.window.walk import Act
 
 
@@ -26,12 +27,12 @@ class Bench:
         self.host = SimulatedHost.create(folder, scenario, delay)
         self.host.jump = None
 
-    def desk(self, *, may_act: bool = True) -> Desk:
+    def desk(self, *, may_act: bool = True, me: Who | None = None) -> Desk:
         orchestrator = SimulatedOrchestrator(self.host, may_act=may_act)
-        return Desk(orchestrator, self.folder, Hub(orchestrator, lambda: None).read_now)
+        return Desk(orchestrator, self.folder, Hub(orchestrator, lambda: None).read_now, me)
 
-    def console(self, *, may_act: bool = True, **more: Any) -> Console:
-        return Console(self.desk(may_act=may_act), **more)
+    def console(self, *, may_act: bool = True, me: Who | None = None, **more: Any) -> Console:
+        return Console(self.desk(may_act=may_act, me=me), **more)
 
     def walk_to(self, act: Act, desk: Desk | None = None) -> Desk:
         """Do the acts up to and with ``act`` without a screen, as another console would."""

@@ -85,6 +85,23 @@ def cancel(t: Terminal, state: str = "prepared") -> None:
     t.wait_for("Nothing is prepared.")
 
 
+def take_over(t: Terminal) -> None:
+    """Where the window's owner is gone: become its owner, on consent."""
+    t.send("o")
+    t.wait_for("> [ Take nothing over ]")
+    t.send("tab")
+    t.wait_for("> [ Take over the window of ")
+    t.send("enter")
+    t.wait_for("Done: Take over the window of ")
+    t.wait_until_gone("key o")
+
+
+def take_over_if_asked(t: Terminal) -> None:
+    """Take over, if this is not the terminal that the window was left on."""
+    if "take it over: key o" in t.flat():
+        take_over(t)
+
+
 def finish(t: Terminal, *, lost: str = "") -> None:
     """From the overview of an updated host: finish, and see what that discards."""
     t.wait_for("This kernel took over from")

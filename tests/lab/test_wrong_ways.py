@@ -195,6 +195,7 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
     with driver.over_ssh(host) as t:
         screen = t.wait_for("Prepared: 1 resource would survive")
         assert "Window opened by root on pts/" in screen
+        driver.take_over_if_asked(t)
         t.send("w")
         t.wait_for("[>] freeze and kexec")
         driver.ask_kexec(t, built.kernels["new"].release)
@@ -267,6 +268,7 @@ def test_a_cut_line_at_each_step(built: Built, host: Machine, moment: str) -> No
         assert state(host) == "prepared"
         with driver.over_ssh(host) as t:
             t.wait_for("Prepared: 1 resource would survive")
+            driver.take_over_if_asked(t)
             t.send("w")
             driver.cancel(t)
     assert state(host) == "normal"

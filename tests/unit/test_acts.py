@@ -18,17 +18,18 @@ from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJu
 from luo_tui.window.acts import Consent, Plan, Window
 from luo_tui.window.images import read_image, scan
 from luo_tui.window.journal import read
+from luo_tui.window.owner import Lock, Who
 from luo_tui.window.walk import Act, handover_lost
 
 
 class Console:
     """One console's window on a simulated host, with the consent that its screen would give."""
 
-    def __init__(self, host: SimulatedHost) -> None:
+    def __init__(self, host: SimulatedHost, me: Who | None = None) -> None:
         self.host = host
         self.orchestrator = host.orchestrator
         self.look = Hub(self.orchestrator, lambda: None).read_now
-        self.window = Window(self.orchestrator, host.folder, self.look)
+        self.window = Window(self.orchestrator, host.folder, self.look, me)
         kexec = self.orchestrator.kexec
         image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]
         self.plan = Plan(image, kexec.command_line())
@@ -344,3 +345,112 @@ def test_the_plan_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
             Plan(image, following.plan.command_line),
             lambda: None,
         )
+
+
+ANN, BOB = Who("ann", "pts/1", "", 11), Who("bob", "pts/2", "", 12)
+
+
+def take_over(console: Console, gone: Who) -> None:
+    console.window.take_over(Consent.to(Act.TAKE_OVER, console.look(), holder=str(gone)))
+
+
+def test_a_gone_owners_window_has_to_be_taken_over(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    ann, bob = Console(machine, ANN), Console(machine, BOB)
+    ann.load()
+    with pytest.raises(NotDone, match="open in another console: ann") as refused:
+        take_over(bob, ANN)
+    assert refused.value.code is Exit.BUSY
+    ann.prepare()
+    ann.window._rest()  # killed
+    before = ann.events()
+    with pytest.raises(NotDone, match="left open by ann on pts/1.*take it over first"):
+        bob.window.cancel(bob.yes(Act.CANCEL))
+    with pytest.raises(NotDone, match="left open by ann"):
+        take_over(bob, Who("eve"))
+    assert machine.state is State.PREPARED
+    assert bob.window.owner() is None
+    assert ann.events() == before
+    take_over(bob, ANN)
+    assert bob.window.mine
+    seen = ann.window.owner()
+    assert seen is not None
+    assert seen.user == "bob"
+    with pytest.raises(NotDone, match="open in another console: bob"):
+        ann.window.cancel(ann.yes(Act.CANCEL))
+    story = ann.window.story()
+    assert story is not None
+    assert (story.holder, story.taken_from) == (BOB, ANN)
+    bob.window.cancel(bob.yes(Act.CANCEL))
+    assert machine.state is State.NORMAL
+    assert bob.events().count("taken") == 1
+    with pytest.raises(NotDone, match="nothing to take over"):
+        take_over(ann, BOB)
+    assert ann.window.owner() is None
+
+
+def test_after_the_jump_the_same_person_goes_on_and_another_takes_over(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    ann = Console(machine, ANN)
+    ann.load()
+    ann.prepare()
+    with pytest.raises(SimulatedJump):
+        ann.kexec()
+    ann.window._rest()
+    bob = Console(machine, BOB)
+    bob.window.arrive()
+    assert "arrived" not in bob.events(), "another person's console takes nothing by itself"
+    assert bob.window.owner() is None
+    elsewhere = Console(machine, Who("ann", "pts/9", "192.0.2.8", 44))
+    elsewhere.window.arrive()
+    assert "arrived" in elsewhere.events()
+    elsewhere.window._rest()
+    take_over(bob, elsewhere.window.me)
+    bob.window.finish(bob.yes(Act.FINISH))
+    assert machine.state is State.NORMAL
+
+
+def test_what_was_confirmed_is_written_down(tmp_path: Path) -> None:
+    console = Console(host(tmp_path), ANN)
+    console.load()
+    label = "Prepare: normal -> prepared"
+    console.window.prepare(Consent.to(Act.PREPARE, console.look(), label=label))
+    story = console.window.story()
+    assert story is not None
+    last = story.acts[-1]
+    assert (last.what, last.confirmed, last.by) == ("prepare", label, str(ANN))
+    assert last.result == "done, prepared"
+    assert last.ended >= last.at
+
+
+def test_others_see_an_act_begin_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = host(tmp_path, "prepare-refused")
+    console = Console(machine, ANN)
+    console.load()
+    seen: list[str] = []
+    ordinary = SimulatedHost.move
+
+    def watched(self: SimulatedHost, move: Move) -> None:
+        owner = Lock(tmp_path).owner()
+        seen.append(owner.doing if owner else "nobody")
+        ordinary(self, move)
+
+    monkeypatch.setattr(SimulatedHost, "move", watched)
+    with pytest.raises(ActFailed):
+        console.prepare()
+    assert seen == ["under way: prepare"]
+    owner = Lock(tmp_path).owner()
+    assert owner is not None
+    assert owner.doing == ""
+
+
+def test_a_console_whose_lock_file_was_taken_away_has_lost_the_window(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    ann, bob = Console(machine, ANN), Console(machine, BOB)
+    ann.load()
+    (tmp_path / "lock").unlink()
+    take_over(bob, ANN)
+    assert not ann.window.mine
+    with pytest.raises(NotDone, match="open in another console: bob"):
+        ann.prepare()
+    assert machine.state is State.NORMAL

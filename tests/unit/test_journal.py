@@ -4,15 +4,32 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from luo_tui.window.journal import RESERVED, Journal, Lock, Who, latest, open_journal, read, tell
+from luo_tui.window import owner as owner_module
+from luo_tui.window.journal import (
+    RESERVED,
+    Done,
+    Journal,
+    Lock,
+    Record,
+    Who,
+    latest,
+    open_journal,
+    read,
+    tell,
+)
+from luo_tui.window.owner import SIZE, decode, encode
 
 
 def test_records_come_back_and_add_up(tmp_path: Path) -> None:
@@ -106,7 +123,10 @@ def test_one_lock_for_a_host(tmp_path: Path) -> None:
     mine.take(Who("ann", "pts/1", "", 4))
     assert mine.held
     assert mine.owner() is None
-    assert other.owner() == Who("ann", "pts/1", "", 4)
+    seen = other.owner()
+    assert seen is not None
+    assert replace(seen, since="") == Who("ann", "pts/1", "", 4)
+    assert datetime.now(UTC) - datetime.fromisoformat(seen.since) < timedelta(seconds=60)
     with pytest.raises(OSError, match="unavailable") as caught:
         other.take(Who("bob"))
     assert caught.value.errno == errno.EAGAIN
@@ -142,3 +162,208 @@ def test_unknown_events_are_passed_over() -> None:
 
 def test_no_folder_is_no_window(tmp_path: Path) -> None:
     assert latest(tmp_path / "nowhere") is None
+
+
+ANN = Who("ann", "pts/1", "192.0.2.7", 4)
+BOB = Who("bob", "pts/2", "", 5)
+
+
+def test_what_the_owner_does_is_seen_by_others(tmp_path: Path) -> None:
+    mine, other = Lock(tmp_path), Lock(tmp_path)
+    mine.tell("nobody hears this")
+    assert not (tmp_path / "lock").exists(), "who does not hold the lock writes nothing"
+    mine.take(ANN)
+    for doing in ("under way: prepare", "", "asked to confirm: freeze and kexec"):
+        mine.tell(doing)
+        seen = other.owner()
+        assert seen is not None
+        assert seen.doing == doing
+        assert (tmp_path / "lock").stat().st_size == SIZE
+    mine.release()
+    mine.tell("too late")
+    other.take(BOB)
+    assert (seen := Lock(tmp_path).owner()) is not None
+    assert (seen.user, seen.doing) == ("bob", ""), "nothing of the last owner is left"
+
+
+def test_a_reader_never_sees_half_of_a_text(tmp_path: Path) -> None:
+    mine, other = Lock(tmp_path), Lock(tmp_path)
+    mine.take(ANN)
+    texts = ("a" * 160, "b" * 160, "")
+    done = threading.Event()
+
+    def write() -> None:
+        for n in range(3000):
+            mine.tell(texts[n % 3])
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        who = other.owner()
+        assert who is not None
+        assert who.user == "ann"
+        seen.add(who.doing)
+    writer.join()
+    assert seen <= set(texts)
+    # And should the kernel mix the two, that is noticed.
+    old, new = encode(replace(ANN, doing="x" * 160)), encode(replace(ANN, doing="y" * 160))
+    assert decode(old) is not None
+    assert [cut for cut in range(1, SIZE) if decode(new[:cut] + old[cut:]) not in (
+        None, decode(old), decode(new)
+    )] == []  # fmt: skip
+    assert decode(new[:150] + old[150:]) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"null", b"\xff" * SIZE, b"x" * (1 << 20), b"{" * SIZE, b'{"user":"eve"}'],
+)
+def test_a_foreign_text_names_nobody_and_hides_nobody(tmp_path: Path, content: bytes) -> None:
+    mine, other = Lock(tmp_path), Lock(tmp_path)
+    mine.take(ANN)
+    (tmp_path / "lock").write_bytes(content)
+    assert other.owner() == Who(), "somebody has it all the same"
+    mine.tell("choosing the target")
+    mine.release()
+    assert other.owner() is None
+    other.take(BOB)
+    assert (seen := mine.owner()) is not None
+    assert seen.user == "bob"
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "\u202egnp", "\udcff", "\U0001f4a9" * 300, '"\\' * 99])
+def test_hostile_names_are_made_harmless_and_fit(tmp_path: Path, name: str) -> None:
+    mine = Lock(tmp_path)
+    mine.take(Who(name, name, name, 1 << 70, name))
+    mine.tell(name)
+    seen = Lock(tmp_path).owner()
+    assert seen is not None
+    assert seen.user
+    assert all(t.isprintable() for t in (seen.user, seen.tty, seen.doing, str(seen)))
+    assert (tmp_path / "lock").stat().st_size == SIZE
+
+
+def test_a_full_disk_does_not_harm_the_act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Lock(tmp_path)
+    mine.take(ANN)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner_module.os, "pwrite", full)
+        mine.tell("under way: prepare")
+    assert mine.held
+    assert (seen := Lock(tmp_path).owner()) is not None
+    assert seen.user == "ann"
+    mine.release()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner_module.os, "pwrite", full)
+        with pytest.raises(OSError, match="No space"):
+            mine.take(ANN)
+    assert not mine.held
+
+
+def test_a_lock_file_that_was_replaced_is_no_lock_any_more(tmp_path: Path) -> None:
+    mine, other = Lock(tmp_path), Lock(tmp_path)
+    mine.take(ANN)
+    assert not mine.lost
+    (tmp_path / "lock").unlink()
+    assert mine.lost
+    other.take(BOB)
+    seen = mine.owner()
+    assert seen is not None
+    assert seen.user == "bob"
+    mine.release()
+    assert other.held
+    assert not other.lost
+
+
+def test_watching_opens_the_lock_for_reading_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = Lock(tmp_path), Lock(tmp_path)
+    mine.take(ANN)
+    opened: list[int] = []
+    ordinary = os.open
+
+    def watched(path: str, flags: int, *more: int) -> int:
+        fd = ordinary(path, flags, *more)
+        opened.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE)
+        return fd
+
+    monkeypatch.setattr(owner_module.os, "open", watched)
+    assert other.owner() is not None
+    assert opened == [os.O_RDONLY]
+
+
+def test_who_acts_is_found_behind_sudo_and_inside_tmux(tmp_path: Path) -> None:
+    code = (
+        "from luo_tui.window.owner import Who; w = Who.here(); print(w.origin, w.inside, sep='|')"
+    )
+
+    def said(outer: dict[str, str]) -> str:
+        """What a program says whose own environment was emptied, as sudo does."""
+        clean = {k: v for k, v in os.environ.items() if k not in ("SSH_CONNECTION", "TMUX", "STY")}
+        inner = f"env -i PYTHONPATH={os.environ.get('PYTHONPATH', '.')} {sys.executable} -c"
+        done = subprocess.run(
+            ["/bin/sh", "-c", f'{inner} "$0"; true', code],
+            env={**clean, **outer}, capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    assert said({"SSH_CONNECTION": "192.0.2.7 5 192.0.2.1 22"}) == "192.0.2.7|"
+    inside = {"TMUX": "/tmp/tmux-0/default,1,0", "SSH_CONNECTION": "192.0.2.7 5 192.0.2.1 22"}
+    assert said(inside) == "|tmux"
+    assert said({"STY": "9.pts-0.host"}) == "|screen"
+    assert str(Who("ann", "pts/3", "", 7, "tmux")) == "ann on pts/3 in tmux (pid 7)"
+
+
+def record(event: str, second: int, **data: object) -> Record:
+    return Record(event, f"2026-01-01T00:00:{second:02d}.000+00:00", "boot-1", second, data)
+
+
+def test_the_timeline_says_who_did_and_confirmed_what_and_how_it_ended() -> None:
+    story = tell(
+        "w",
+        [
+            record("opened", 1, who=str(ANN), person=asdict(ANN)),
+            record("begin", 2, act="load", confirmed=""),
+            record("done", 3, act="load", target="new", image="/boot/new"),
+            record("begin", 4, act="prepare", confirmed="Prepare: normal -> prepared"),
+            record("failed", 5, act="prepare", errno=errno.EBUSY, state="normal"),
+            record("begin", 6, act="prepare", confirmed="Prepare: normal -> prepared"),
+            record("taken", 7, **{"from": asdict(ANN), "by": asdict(BOB)}),
+            record("jump", 8, typed="hv-07", confirmed="End this kernel"),
+            record("returned", 9, errno=errno.EINVAL, state="normal"),
+            record("closed", 10, how="failed"),
+        ],
+    )
+    assert (story.holder, story.taken_from, story.held_in) == (BOB, ANN, "boot-1")
+    at = "2026-01-01T00:00:{:02d}.000+00:00".format
+    yes = "Prepare: normal -> prepared"
+    assert story.acts == (
+        Done("opened", at(1), str(ANN), ended=at(1)),
+        Done("load", at(2), str(ANN), "", at(3), "done"),
+        Done("prepare", at(4), str(ANN), yes, at(5), "failed, normal (EBUSY)"),
+        Done("prepare", at(6), str(ANN), yes, "", "its end is not known"),
+        Done("taken", at(7), str(BOB), ended=at(7), result=f"from {ANN}"),
+        Done("kexec", at(8), str(BOB), "End this kernel, hv-07 typed", at(9),
+             "failed, normal (EINVAL)"),
+        Done("closed", at(10), str(BOB), ended=at(10), result="failed"),
+    )  # fmt: skip
+    assert json.dumps(asdict(story))
+
+
+def test_a_timeline_has_an_end() -> None:
+    long = [record("begin", n % 60, act="load") for n in range(1000)]
+    assert len(tell("w", long).acts) < 100
+
+
+@pytest.mark.parametrize("person", [None, 7, [], {}, {"user": "x"}, {**asdict(ANN), "pid": "z"}])
+def test_a_record_without_a_person_is_borne(person: object) -> None:
+    story = tell("w", [record("opened", 1, who="ann", person=person), record("taken", 2)])
+    assert (story.holder, story.opened_by) == (None, "ann")

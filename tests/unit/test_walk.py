@@ -18,7 +18,8 @@ from luo_tui.model import (
     Snapshot,
     State,
 )
-from luo_tui.window.journal import Story, Who
+from luo_tui.window.journal import Done, Story
+from luo_tui.window.owner import Who
 from luo_tui.window.walk import (
     Act,
     Ask,
@@ -26,6 +27,7 @@ from luo_tui.window.walk import (
     Finding,
     Level,
     Step,
+    gone_holder,
     handover_lost,
     ours_is_loaded,
     size_text,
@@ -209,3 +211,78 @@ def test_what_others_did_is_told() -> None:
 )  # fmt: skip
 def test_sizes(number: int, text: str) -> None:
     assert size_text(number) == text
+
+
+ANN = Who("ann", "pts/1", "192.0.2.7", 4)
+HELD = replace(STORY, holder=ANN, held_in="boot-1")
+
+
+@pytest.mark.parametrize(
+    ("me", "boot", "asked"),
+    [
+        (replace(ANN, pid=9), "boot-1", False),  # her own terminal again
+        (replace(ANN, tty="pts/2"), "boot-1", True),
+        (replace(ANN, origin="192.0.2.8"), "boot-1", True),
+        (replace(ANN, tty="pts/2"), "boot-2", False),  # after the jump no console is left
+        (Who("bob", "pts/1", "192.0.2.7", 4), "boot-1", True),
+        (Who("bob", "pts/1", "192.0.2.7", 4), "boot-2", True),
+    ],
+)
+def test_who_has_to_take_a_window_over(me: Who, boot: str, asked: bool) -> None:
+    assert gone_holder(HELD, boot, me) == (ANN if asked else None)
+    assert gone_holder(None, boot, me) is None
+    assert gone_holder(replace(HELD, closed="cancelled"), boot, me) is None
+    assert gone_holder(replace(HELD, holder=None), boot, me) is None
+
+
+@pytest.mark.parametrize("state", [State.NORMAL, State.PREPARED, State.FROZEN, State.UPDATED])
+def test_nothing_but_taking_over_is_possible_where_the_owner_is_gone(state: State) -> None:
+    bob = Who("bob", "pts/2")
+    story = replace(HELD, under_way="prepare", acts=(Done("prepare", "2026-01-01T00:00:00+00:00"),))
+    gone = facts(picture(state, GUEST, loaded=True), story=story, image=IMAGE, me=bob)
+    assert possible(gone) == {Act.TAKE_OVER}
+    offer = walk(gone).action(Act.TAKE_OVER)
+    assert offer is not None
+    assert offer.label == "Take over the window of ann on pts/1 (gone)"
+    assert offer.ask is Ask.CONFIRM
+    shown = " ".join(offer.does)
+    assert str(ANN) in shown
+    assert "prepare began, and its end is not known" in shown
+    assert f"The kernel's state is now: {state}." in shown
+    assert any("key o" in n for n in walk(gone).notes)
+    blocked = [a.blocked for a in walk(gone).actions if a.act is not Act.TAKE_OVER]
+    assert blocked
+    assert all("ann on pts/1 from 192.0.2.7" in b and "take it over" in b for b in blocked)
+    # Not to its owner, not while somebody has it, not without privilege.
+    for other in (
+        replace(gone, mine=True),
+        replace(gone, owner=ANN),
+        replace(gone, me=ANN),
+        replace(gone, me=None),
+    ):
+        assert walk(other).action(Act.TAKE_OVER) is None
+    assert possible(replace(gone, may_act=False)) == set()
+
+
+def test_who_watches_is_told_what_the_owner_does() -> None:
+    owner = replace(ANN, since="2026-01-01T00:00:00+00:00", doing="under way: prepare")
+    notes = walk(facts(picture(State.NORMAL), story=HELD, owner=owner)).notes
+    assert any(n.startswith("Its owner, since 20") and "under way: prepare" in n for n in notes)
+    assert len(walk(facts(picture(State.NORMAL), owner=replace(owner, doing=""))).notes) == len(
+        walk(facts(picture(State.NORMAL), owner=owner)).notes
+    ), "nothing jumps when it ends"
+
+
+def test_who_lost_the_window_is_told() -> None:
+    bob = Who("bob", "pts/2", "", 5)
+    story = replace(HELD, holder=bob, taken_from=ANN)
+    said = walk(facts(picture(State.NORMAL), story=story, owner=bob, me=ANN)).notes
+    assert any("You had this window; bob on pts/2 (pid 5) has taken it over." in n for n in said)
+    other = walk(facts(picture(State.NORMAL), story=story, owner=bob, me=Who("eve"))).notes
+    assert not any("You had" in n for n in other)
+
+
+def test_an_act_of_our_own_is_not_called_an_orphan() -> None:
+    busy = replace(HELD, under_way="prepare")
+    notes = walk(facts(picture(State.NORMAL), story=busy, me=ANN, mine=True)).notes
+    assert not any("its console is gone" in n for n in notes)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Two operators on a real kernel: one acts, others watch it live; a gone owner's window goes on."""
+
+from __future__ import annotations
+
+import json
+
+from machine import Built, Machine
+
+from tests.lab import driver
+
+
+def events(machine: Machine) -> list[dict[str, object]]:
+    lines = machine.must("cat /var/lib/luo-tui/windows/*.jsonl").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_one_acts_the_others_watch_and_the_window_is_taken_over(
+    built: Built, machine: Machine
+) -> None:
+    target = built.kernels["new"].release
+    machine.must("echo precious >/dev/shm/f; luo-tui hold /dev/shm/f --name cache")
+    # Opened one after the other, so that each has a terminal of its own.
+    with driver.over_ssh(machine) as owner:
+        owner.wait_for("Nothing is prepared.")
+        with driver.over_ssh(machine, user="watcher") as watcher, driver.over_ssh(machine) as next_:
+            next_.wait_for("Nothing is prepared.")
+            watcher.wait_for("Nothing is prepared.")
+            watcher.resize(50, 120)
+            watcher.send("w")
+            watcher.wait_for("[>] check")
+
+            # From here on the watchers press nothing.
+            driver.load(owner, target)
+            screen = watcher.wait_for("kexec image loaded by this window")
+            assert "open in another console: root on pts/" in screen
+            assert "You are watching." in screen
+            assert f"target {target}" in screen
+            watcher.wait_for("load; done")
+
+            owner.send("p")
+            owner.wait_for("> [ Stay normal ]")
+            watcher.wait_for("asked to confirm: prepare")
+            next_.wait_for("asked to confirm: prepare")
+            owner.send("escape")
+            watcher.wait_for("now: nothing is under way or asked")
+
+            driver.prepare(owner)
+            watcher.wait_for("[x] prepare")
+            screen = watcher.wait_for("prepare; done, prepared")
+            assert "confirmed: Prepare: normal -> prepared" in screen
+            driver.ask_kexec(owner, target)
+            watcher.wait_for("asked to confirm: freeze and kexec")
+
+            before = events(machine)
+            machine.must(
+                f"kill -KILL {json.loads(machine.must('luo-tui status --json'))['owner']['pid']}"
+            )
+            screen = next_.wait_for("whose console is gone. To act, take it over: key o.")
+            assert "root on pts/" in screen
+            assert events(machine) == before, "watching writes nothing"
+            next_.send("w", "c")
+            assert "[ Stay prepared ]" not in next_.wait_for("take it over first.")
+            watcher.wait_until_gone("open in another console")
+
+            driver.take_over(next_)
+            watcher.wait_for("open in another console: root on pts/")
+            watcher.wait_for("taken; from root on pts/")
+            driver.cancel(next_)
+            watcher.wait_for("Nothing is prepared.")
+    assert machine.must("cat /sys/kernel/liveupdate/state") == "normal\n"
+    assert machine.must("cat /sys/kernel/kexec_loaded") == "0\n"
+    told = events(machine)
+    assert [e["event"] for e in told if e["event"] in ("opened", "taken", "closed")] == [
+        "opened",
+        "taken",
+        "closed",
+    ]
