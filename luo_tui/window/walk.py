@@ -292,7 +292,8 @@ def _window_notes(facts: Facts) -> list[str]:
     if owner is not None or facts.mine:
         return notes
     if gone := _gone(facts):
-        notes.append(f"{_LEFT} {gone}, whose console is gone. To act, take it over: key o.")
+        remedy = " To act, take it over: key o." if facts.may_act else ""
+        notes.append(f"{_LEFT} {gone}, whose console is gone.{remedy}")
     if story.under_way:
         notes.append(
             f"The journal says that {story.under_way} began and not how it ended "

@@ -364,7 +364,7 @@ def test_a_gone_owners_window_has_to_be_taken_over(tmp_path: Path) -> None:
     ann.prepare()
     ann.window._rest()  # killed
     before = ann.events()
-    with pytest.raises(NotDone, match="left open by ann on pts/1.*take it over first"):
+    with pytest.raises(NotDone, match=r"left open by ann on pts/1.*take it over first"):
         bob.window.cancel(bob.yes(Act.CANCEL))
     with pytest.raises(NotDone, match="left open by ann"):
         take_over(bob, Who("eve"))
