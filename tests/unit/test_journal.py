@@ -300,7 +300,11 @@ def test_watching_opens_the_lock_for_reading_alone(
 
 
 def test_who_acts_is_found_behind_sudo_and_inside_tmux(tmp_path: Path) -> None:
-    code = "from luo_tui.window.owner import Who as W; w = W.here(); print(w.origin, w.inside, sep='|')"
+    code = (
+        "from luo_tui.window.owner import Who\n"
+        "who = Who.here()\n"
+        "print(who.origin, who.inside, sep='|')"
+    )
 
     def said(outer: dict[str, str]) -> str:
         """What a program says whose own environment was emptied, as sudo does."""
