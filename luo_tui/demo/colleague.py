@@ -54,6 +54,12 @@ class Colleague:
             self._process.wait()
 
     def _come(self) -> None:
+        try:
+            self._begin()
+        except OSError:  # Such as too many open files.
+            self._clock.after(_AGAIN, self._come)
+
+    def _begin(self) -> None:
         ours, theirs = socket.socketpair()
         # A terminal of its own, so that it has a name to be shown.
         keep, terminal = os.openpty()

@@ -25,7 +25,7 @@ from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, Simula
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
 from luo_tui.window.acts import Consent, Plan, Window
 from luo_tui.window.images import scan
-from luo_tui.window.journal import latest
+from luo_tui.window.journal import Lock, latest
 from luo_tui.window.walk import Act
 from tests.terminal import Terminal
 
@@ -238,14 +238,11 @@ def test_another_operator_has_the_window(
     window.unload(Consent.to(Act.UNLOAD, look()))
 
 
-def test_another_operator_goes_when_the_demo_ends(
-    watched: tuple[SimulatedHost, Life, Window],
-) -> None:
-    host, _life, window = watched
-    host.pace.speed = 20
-    until(lambda: bool(host.image))
-    host.pace.speed = 0
-    owner = window.owner()
-    assert owner is not None
-    os.kill(owner.pid, signal.SIGKILL)
-    until(lambda: window.owner() is None)
+def test_another_operator_goes_with_the_demo(tmp_path: Path) -> None:
+    with demo(tmp_path, "--scenario", "second-operator", "--speed", "5") as t:
+        t.wait_for("oncall on pts/")
+        (folder,) = tmp_path.iterdir()
+        lock = Lock(folder)
+        assert lock.owner() is not None
+        os.kill(t.process.pid, signal.SIGKILL)
+        until(lambda: lock.owner() is None)
