@@ -222,9 +222,12 @@ class Console(OnLine[KexecRequest | Left]):
             self._draw()
 
     def _draw(self) -> None:
-        for screen in self.screen_stack:
+        seen = True
+        for screen in reversed(self.screen_stack):
             if isinstance(screen, Drawn):
-                screen.show(self.view)
+                screen.show(self.view, seen=seen)
+            # A place covers what is under it; what a dialog covers may still be seen.
+            seen = seen and not isinstance(screen, Place)
 
     def _say(self, text: str) -> None:
         for screen in self.screen_stack:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 
@@ -139,12 +140,26 @@ class Resources(Mapping[int, Resource]):
     def changed(self, news: Mapping[int, Resource | None]) -> Resources:
         """Return them with ``news`` by token; None is for one that has gone."""
         found = {**self._by_token}
+        last = next(reversed(found), -1)
+        in_order = True
         for token, resource in news.items():
             if resource is None:
                 found.pop(token, None)
-            else:
-                found[token] = resource
-        return Resources(found.values())
+                continue
+            if token not in found:
+                in_order = in_order and token > last
+                last = max(last, token)
+            found[token] = resource
+        if not in_order:
+            return Resources(found.values())
+        new = Resources()
+        new._by_token = found
+        return new
+
+    @property
+    def by_token(self) -> Mapping[int, Resource]:
+        """The same as a mapping that is as fast as a dictionary."""
+        return MappingProxyType(self._by_token)
 
     @cached_property
     def by_state(self) -> Mapping[ResourceState, tuple[Resource, ...]]:

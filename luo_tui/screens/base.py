@@ -70,6 +70,8 @@ class Drawn(Screen[Result]):
         super().__init__()
         self.view: View | None = None
         self._furnished = False
+        self._late = False
+        """Whether the view has not been drawn yet."""
 
     def compose(self) -> ComposeResult:
         """Title, the screen's own widgets, what is said, the keys."""
@@ -100,10 +102,11 @@ class Drawn(Screen[Result]):
     def draw(self, view: View) -> None:
         """Bring the screen's own widgets up to date."""
 
-    def show(self, view: View) -> None:
-        """Draw this view, from now on."""
+    def show(self, view: View, *, seen: bool = True) -> None:
+        """Draw this view, from now on; what is not seen is drawn when it is."""
         self.view = view
-        if not self._furnished:
+        self._late = not seen
+        if not self._furnished or not seen:
             return
         self.query_one(Title).show(view)
         self.query_one(TooSmall).show(view)
@@ -119,6 +122,11 @@ class Drawn(Screen[Result]):
         """Draw what there is to draw."""
         self._furnished = True
         if self.view is not None:
+            self.show(self.view)
+
+    def on_screen_resume(self) -> None:
+        """Draw what happened while something else was in front."""
+        if self._late and self.view is not None:
             self.show(self.view)
 
     def on_resize(self) -> None:

@@ -59,7 +59,7 @@ class Overview(Place):
         self.query_one("#news", Sheet).show(_news(view))
         self.query_one("#headline", Sheet).show(headline(view))
         self.query_one("#machine", Sheet).show(machine(view))
-        self.query_one(ResourceList).show(tuple(r for _, r in sorted(snapshot.resources.items())))
+        self.query_one(ResourceList).show(tuple(snapshot.resources.values()))
         self._count()
 
     def keys(self, view: View) -> Pairs:

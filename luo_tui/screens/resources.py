@@ -72,7 +72,7 @@ class Resources(ListingPlace[Resource]):
 
     def items(self, view: View) -> Mapping[int, Resource]:
         """Return the resources by token."""
-        return view.snapshot.resources
+        return view.snapshot.resources.by_token
 
     def sums(self, view: View) -> Iterable[Row]:
         """Yield the counts, and what is preserved against what memory there is."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from luo_tui.desk import View
-from luo_tui.model import Snapshot
+from luo_tui.model import ResourceState, Snapshot
 from luo_tui.widgets.text import Row
 from luo_tui.window.report import blackout
 from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, size_text, told
@@ -113,13 +113,13 @@ def milliseconds(number: float) -> str:
 def tally(snapshot: Snapshot) -> str:
     """Count the resources by state."""
     parts = []
-    for name, found in (
-        ("preserved", snapshot.outgoing),
-        ("not restored", snapshot.incoming),
-        ("restored", snapshot.restored),
+    for name, state in (
+        ("preserved", ResourceState.PRESERVED),
+        ("not restored", ResourceState.INCOMING),
+        ("restored", ResourceState.RESTORED),
     ):
-        if found:
-            parts.append(f"{len(found):,} {name} ({size_text(sum(r.bytes for r in found))})")
+        if number := len(snapshot.resources.by_state[state]):
+            parts.append(f"{number:,} {name} ({size_text(snapshot.bytes_in(state))})")
     return ", ".join(parts) or "none"
 
 
