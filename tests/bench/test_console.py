@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import time
 
@@ -49,15 +48,3 @@ def test_console() -> None:
     figures("start to first paint", paints, "ms")
     figures("key to repaint", keys, "ms")
     print(f"{'bytes written in 10 idle seconds':34} {idle}")
-
-
-def test_status() -> None:
-    times = []
-    for _ in range(RUNS):
-        began = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "luo_tui", "status"], check=False, capture_output=True
-        )
-        times.append((time.monotonic() - began) * 1000)
-    print()
-    figures("luo-tui status, start to exit", times, "ms")
