@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """How the machine is: memory, load, users, watchdog timers, and who has /dev/liveupdate open.
 
-Memory, load and users (psutil) notify nobody: they are sampled, and told so
+Memory, load and users (by psutil) notify nobody: they are sampled, and told so
 coarsely that an idle machine stays the same. Who has the device open is looked
 for only after inotify said that somebody opened or closed it.
 """
@@ -26,6 +26,7 @@ _STEPS = 100
 _STUBBORN = 0.75
 """A figure is told anew when it is off by this part of its step: on an edge it does not flap."""
 _LOAD_STEP = 0.5
+_UTMP = Path("/run/utmp")
 # inotify(7): include/uapi/linux/inotify.h.
 _IN_OPEN, _IN_CLOSE = 0x20, 0x08 | 0x10
 _IN_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
@@ -106,20 +107,15 @@ class HostSource:
             self._libc.inotify_add_watch(self._fd, name, _IN_OPEN | _IN_CLOSE)
 
     def _read(self) -> Vitals:
-        # Slow to import, and not needed before the first picture of a console.
-        import psutil
-
         old = self._vitals
-        memory = psutil.virtual_memory()
+        total, available = (_memory(self._proc, n) for n in ("MemTotal", "MemAvailable"))
         return Vitals(
-            memory_total=memory.total,
-            memory_available=int(
-                _coarse(memory.available, old.memory_available, max(1, memory.total // _STEPS))
-            ),
+            memory_total=total,
+            memory_available=int(_coarse(available, old.memory_available, max(1, total // _STEPS))),
             load=_coarse(os.getloadavg()[0], old.load, _LOAD_STEP),
             cpus=os.cpu_count() or 0,
             users=_users(),
-            booted_at=old.booted_at or float(psutil.boot_time()),
+            booted_at=old.booted_at or _booted_at(self._proc),
             holders=self._holders(),
             watchdogs=_watchdogs(self._sys),
         )
@@ -138,7 +134,27 @@ def _coarse(value: float, told: float, step: float) -> float:
     return told if told and abs(value - told) < _STUBBORN * step else round(value / step) * step
 
 
+def _memory(proc: Path, name: str) -> int:
+    """Return one line of the kernel's account of memory, in bytes; 0 when it does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (proc / "meminfo").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _booted_at(proc: Path) -> float:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in (proc / "stat").read_text().splitlines():
+            if line.startswith("btime "):
+                return float(line.split()[1])
+    return 0.0
+
+
 def _users() -> tuple[str, ...]:
+    # Slow to import; a system without the file has nobody in it either.
+    if not _UTMP.exists():
+        return ()
     import psutil
 
     found = []

@@ -191,6 +191,8 @@ def test_vitals_of_this_machine(tmp_path: Path) -> None:
     (proc / "77" / "fd").mkdir(parents=True)
     (proc / "77" / "comm").write_text("vmmd\n")
     (proc / "77" / "fd" / "3").symlink_to(device)
+    for name in ("meminfo", "stat"):
+        (proc / name).write_bytes(Path("/proc", name).read_bytes())
     source = HostSource(str(device), proc, tmp_path / "sys")
     try:
         source.reopen()
