@@ -28,6 +28,8 @@ from luo_tui.orchestrator import Orchestrator, Sampled, Source
 
 _RETRY = 5.0
 """Seconds after which a dead source is opened again."""
+_BREATH = 0.05
+"""Seconds between two pictures at least: in a burst whoever draws and answers keys has a turn."""
 _HOST = "host"
 """Name under which a failure to read host or kexec is shown."""
 _LOG = "event log"
@@ -159,6 +161,7 @@ class Hub:
                 self._publish(self._resync())
             else:
                 self._publish([*self._drain(ready), *self._sample()])
+            time.sleep(_BREATH)
 
     def _sources(self) -> Sequence[Source]:
         return [*self._own, *self._surroundings]

@@ -91,7 +91,7 @@ def churned(tmp_path: Path) -> Iterator[Churned]:
     note = tmp_path / "note"
     note.touch()
     env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
-    with Terminal.run([sys.executable, "-c", CHURN, str(note)], rows=24, cols=80, env=env) as t:
+    with Terminal.run([sys.executable, "-c", CHURN, str(note)], rows=30, cols=80, env=env) as t:
         cooked = termios.tcgetattr(t._fd)[:4]
         c = Churned(t, note)
         end = time.monotonic() + 30
