@@ -20,8 +20,8 @@ from luo_tui.sources.files import FilesSource
 from luo_tui.window.acts import Consent, Plan, Window
 from luo_tui.window.checks import run_checks
 from luo_tui.window.images import read_image, scan
-from luo_tui.window.journal import Story
 from luo_tui.window.owner import Who
+from luo_tui.window.story import Story
 from luo_tui.window.walk import Act, Action, Ask, Facts, Walk, ours_is_loaded, walk
 
 LATEST = 8

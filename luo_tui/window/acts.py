@@ -21,8 +21,9 @@ from typing import NoReturn
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
-from luo_tui.window.journal import Journal, Story, latest, open_journal
+from luo_tui.window.journal import Journal, latest, open_journal
 from luo_tui.window.owner import Lock, Who
+from luo_tui.window.story import Story
 from luo_tui.window.walk import Act, gone_holder, ours_is_loaded, typed_word
 
 _OPS = {

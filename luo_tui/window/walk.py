@@ -16,8 +16,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from luo_tui.model import KernelImage, Resource, Snapshot, State
-from luo_tui.window.journal import Done, Story
 from luo_tui.window.owner import Who
+from luo_tui.window.story import Done, Story
 
 
 class Act(StrEnum):

@@ -17,19 +17,9 @@ from pathlib import Path
 import pytest
 
 from luo_tui.window import owner as owner_module
-from luo_tui.window.journal import (
-    RESERVED,
-    Done,
-    Journal,
-    Lock,
-    Record,
-    Who,
-    latest,
-    open_journal,
-    read,
-    tell,
-)
+from luo_tui.window.journal import RESERVED, Journal, Lock, Who, latest, open_journal, read
 from luo_tui.window.owner import SIZE, decode, encode
+from luo_tui.window.story import Done, Record, tell
 
 
 def test_records_come_back_and_add_up(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from luo_tui.model import (
     Snapshot,
     State,
 )
-from luo_tui.window.journal import Done, Story
 from luo_tui.window.owner import Who
+from luo_tui.window.story import Done, Story
 from luo_tui.window.walk import (
     Act,
     Ask,
