@@ -87,6 +87,8 @@ def _drop_output() -> None:
 
 
 def _dispatch(args: argparse.Namespace) -> int:
+    if args.log is not None and args.command not in (None, "console", "watch"):
+        raise NotDone(f"`luo-tui {args.command}` has no --log: console and watch do.", Exit.USAGE)
     if args.command == "demo":
         return _demo(args)
     orchestrator = open_orchestrator()

@@ -156,6 +156,23 @@ def test_what_cannot_be_waited_for_is_wrong_usage() -> None:
         assert done.stdout == ""
 
 
+def test_a_log_is_kept_by_who_watches_and_refused_by_who_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for command in ("status", "demo"):
+        done = run("--log", str(path), command)
+        assert done.returncode == Exit.USAGE
+        assert "has no --log" in done.stderr
+    assert not path.exists()
+    waiting = ("watch", "--until", "frozen", "--timeout", "0")
+    for arguments in (("--log", str(path), *waiting), (*waiting, "--log", str(path))):
+        assert run(*arguments).returncode in (Exit.UNAVAILABLE, Exit.TIMED_OUT)
+        assert json.loads(path.read_text())["text"].startswith("watching begins")
+        path.unlink()
+    done = run(*waiting, "--log", str(tmp_path / "none" / "log"))
+    assert done.returncode == Exit.FAILED
+    assert "No such file" in done.stderr
+
+
 def test_a_look_loads_nothing_that_it_does_not_need() -> None:
     code = (
         "import sys\n"
