@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A simulated host: the demo, and the second half of every contract test.
 
-``kernel`` has the rules of LUO v2, ``host`` the machine around it and its jump,
-``machinery`` its devices and vitals, ``boot`` its kernel images; ``news`` and
-``sources`` tell of all that, ``orchestrator`` gives the commands. ``life`` is
-what happens there by itself, which only the demo starts, at a ``pace``.
+``kernel`` has the rules of LUO v2, on what is ``kept``; ``host`` is the machine
+around it and its jump, ``machinery`` its devices and vitals, ``boot`` its kernel
+images. ``news`` and ``sources`` tell of all that, ``orchestrator`` gives the
+commands. ``life`` is what happens there by itself, which only the demo starts:
+on a ``clock``, at a ``pace``, with what was ordered in ``scenarios``, which says
+too where it is not like the real one.
 """
 
 from __future__ import annotations
