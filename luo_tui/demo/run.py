@@ -17,6 +17,7 @@ from luo_tui.orchestrator.simulated import (
     SimulatedHost,
     SimulatedOrchestrator,
 )
+from luo_tui.orchestrator.simulated.machinery import REFUSED
 from luo_tui.orchestrator.simulated.scenarios import NEEDS_LIFE
 
 
@@ -37,6 +38,7 @@ class Demo:
         folder, lock = make_folder()
         host = SimulatedHost.create(folder, scenario, delay)
         host.kdump = True
+        host.participants[REFUSED.id] = REFUSED
         host.carried = [lock]
         host.pace.speed = speed if delay is None else 0.0
         return cls(host)

@@ -21,6 +21,7 @@ from luo_tui.demo.run import Demo, listing
 from luo_tui.errors import NotDone
 from luo_tui.hub import Hub
 from luo_tui.model import State
+from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
 from luo_tui.window.acts import Consent, Plan, Window
@@ -187,6 +188,11 @@ def test_other_commands_do_not_load_the_demo() -> None:
 def test_a_demo_with_a_delay_does_not_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Demo.begin("default", 1.0, 0.0) as still:
+        look = Hub(still.orchestrator, lambda: None).read_now
+        # One of its devices cannot take part, and nobody calls it.
+        assert {p.state for p in look().participants.values()} == {"registered", "refused"}
+        still.orchestrator.move(Move.PREPARE)
+        assert {p.state for p in look().participants.values()} == {"prepared", "refused"}
         assert still.orchestrator.speed == 0
         assert still.folder.is_dir()
     assert list(tmp_path.iterdir()) == []

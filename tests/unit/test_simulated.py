@@ -35,7 +35,7 @@ from luo_tui.orchestrator.simulated import (
 )
 from luo_tui.orchestrator.simulated.kept import Kept
 from luo_tui.orchestrator.simulated.kernel import LINES
-from luo_tui.orchestrator.simulated.machinery import DEVICES, PARTICIPANTS
+from luo_tui.orchestrator.simulated.machinery import DEVICES, PARTICIPANTS, REFUSED
 from luo_tui.window.images import read_image, scan
 
 ROOT = Path(__file__).parents[2]
@@ -343,12 +343,12 @@ def test_it_prints_what_the_module_prints(tmp_path: Path, scenario: str) -> None
 
 def test_its_devices_are_refused_and_lost_for_the_reasons_of_the_module() -> None:
     module = "".join(p.read_text() for p in (ROOT / "kernel").glob("luo_pci*.c"))
-    for participant in PARTICIPANTS:
+    for participant in (*PARTICIPANTS, REFUSED):
         assert f'"{participant.reason}"' in module or not participant.reason
     assert '"it was switched off on the way"' in module
     # Whatever takes part as a device is one of the machine's.
     devices = {d.id: d for d in DEVICES}
-    for participant in PARTICIPANTS:
+    for participant in (*PARTICIPANTS, REFUSED):
         if participant.kind == "pci":
             assert devices[participant.name].driver == participant.driver
     assert len(devices) == len(DEVICES) >= 25

@@ -14,15 +14,16 @@ PARTICIPANTS = (
     Participant("subsystem-pci-v1", "subsystem", "pci-v1", "registered"),
     Participant("pci-0000:3b:00.0", "pci", "0000:3b:00.0", "registered", driver="mlx5_core"),
     Participant("subsystem-vfio-v1", "subsystem", "vfio-v1", "registered"),
-    Participant(
-        "pci-0000:5e:00.0",
-        "pci",
-        "0000:5e:00.0",
-        "refused",
-        driver="ice",
-        reason="it is behind a bridge",
-    ),
 )
+REFUSED = Participant(
+    "pci-0000:5e:00.0",
+    "pci",
+    "0000:5e:00.0",
+    "refused",
+    driver="ice",
+    reason="it is behind a bridge",
+)
+"""One that cannot take part: it is there in the demo only."""
 
 _WEB = "cloud-hyperviso [2101]"
 _DB = "cloud-hyperviso [2177]"
