@@ -79,7 +79,8 @@ def test_exit_codes_are_fixed() -> None:
     assert {e.name: int(e) for e in Exit} == {
         "OK": 0, "FAILED": 1, "USAGE": 2, "NOT_PERMITTED": 3, "UNAVAILABLE": 4, "WRONG_STATE": 5,
         "REFUSED": 6, "BUSY": 7, "NOT_FOUND": 8, "MISMATCH": 9, "NO_SPACE": 10, "BAD_IMAGE": 11,
-        "NO_TERMINAL": 12, "INTERRUPTED": 130,
+        "NO_TERMINAL": 12,
+        "TIMED_OUT": 13, "INTERRUPTED": 130,
     }  # fmt: skip
 
 
