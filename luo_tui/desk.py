@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from luo_tui.hub import Hub
@@ -68,13 +68,17 @@ class Question:
     def still(self, view: View) -> bool:
         """Whether the facts that the question rests on are the same in ``view``."""
         now, then = view.snapshot, self.view.snapshot
-        if view.walk.action(self.action.act) != self.action:
+        action = view.walk.action(self.action.act)
+        # What is lost is told as it was; only what was said to survive must still do so.
+        if action is None or replace(action, lost=()) != replace(self.action, lost=()):
             return False
         if now.luo.state is not then.luo.state:
             return False
-        tokens = [r.token for r in then.outgoing]
-        carries = self.action.act in (Act.PREPARE, Act.KEXEC)
-        return not carries or [r.token for r in now.outgoing] == tokens
+        if self.action.act in (Act.PREPARE, Act.KEXEC):
+            return [r.token for r in now.outgoing] == [r.token for r in then.outgoing]
+        if self.action.act is Act.FINISH:
+            return [r.token for r in now.incoming] == [r.token for r in then.incoming]
+        return True
 
     def consent(self, typed: str = "") -> Consent:
         """Turn the operator's yes into a consent to exactly what was shown."""

@@ -15,7 +15,7 @@ from luo_tui.desk import View
 from luo_tui.screens.base import Pairs, Place, act_keys, may_choose
 from luo_tui.widgets.banner import Banner
 from luo_tui.widgets.machine import Machine
-from luo_tui.widgets.picture import headline, machine, next_rows, tally
+from luo_tui.widgets.picture import headline, machine, next_rows, tally, vitals
 from luo_tui.widgets.resources import ResourceList
 from luo_tui.widgets.sheet import Sheet
 from luo_tui.widgets.steps import Steps
@@ -41,6 +41,8 @@ class Overview(Place):
             with Vertical(id="left"):
                 yield Sheet(id="headline")
                 yield Sheet(id="machine")
+                with Vertical(id="where-there-is-room"):
+                    yield Sheet(id="vitals")
                 yield Sheet(id="tally")
                 yield Sheet(id="heads")
                 yield ResourceList()
@@ -59,6 +61,7 @@ class Overview(Place):
         self.query_one("#news", Sheet).show(_news(view))
         self.query_one("#headline", Sheet).show(headline(view))
         self.query_one("#machine", Sheet).show(machine(view))
+        self.query_one("#vitals", Sheet).show(vitals(view.snapshot))
         self.query_one(ResourceList).show(tuple(snapshot.resources.values()))
         self._count()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from luo_tui.desk import View
 from luo_tui.model import ResourceState, Snapshot
 from luo_tui.widgets.text import Row
+from luo_tui.window.fates import alarms, fates
 from luo_tui.window.report import blackout
 from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, size_text, told
 
@@ -76,10 +77,31 @@ def machine(view: View) -> Iterator[Row]:
         refused = any(p.result for p in view.snapshot.participants.values())
         style = "$text-error" if refused else ""
         yield Row(taking_part(view.snapshot), "takes part", style=style)
+    if view.snapshot.devices:
+        told = ", ".join(alarms(fates(view.snapshot))) or "none that is in use is reset"
+        yield Row(f"{told} (key 3)", "devices")
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
         phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
         yield Row(f"{milliseconds(dark.total)} in all. {phases}", "blackout")
+
+
+def vitals(snapshot: Snapshot) -> Iterator[Row]:
+    """Yield how the machine is."""
+    now = snapshot.vitals
+    if not now.memory_total:
+        return
+    available, total = size_text(now.memory_available), size_text(now.memory_total)
+    yield Row(f"{available} available of {total}", "memory")
+    up = time.strftime("%Y-%m-%d %H:%M", time.localtime(now.booted_at))
+    kdump = "armed" if snapshot.kexec.crash_loaded else "not armed"
+    yield Row(f"{now.load:g} on {now.cpus} CPUs; up since {up}; kdump {kdump}", "load")
+    if now.watchdogs:
+        yield Row("; ".join(now.watchdogs), "watchdog")
+    if now.users:
+        yield Row("; ".join(now.users), "logged in")
+    if now.holders:
+        yield Row("; ".join(now.holders), "LUO open in")
 
 
 def taking_part(snapshot: Snapshot) -> str:

@@ -83,12 +83,18 @@ def counts(found: Iterable[Fated]) -> Mapping[Fate, int]:
 
 
 def summary(found: Iterable[Fated]) -> Iterator[str]:
-    """Yield what stands out, the worst first: ``2 bound to vfio``."""
+    """Yield how many there are of what, the worst first: ``2 bound to vfio``."""
     every = tuple(found)
+    used = sum(f.dangerous and f.fate is Fate.RESET for f in every)
     for fate, number in counts(every).items():
-        yield f"{number:,} {fate}"
-    if used := sum(f.dangerous and f.fate is Fate.RESET for f in every):
-        yield f"{used:,} of those to be reset in use"
+        yield f"{number:,} {fate}" + (f" ({used:,} IN USE)" if used and fate is Fate.RESET else "")
+
+
+def alarms(found: Iterable[Fated]) -> Iterator[str]:
+    """Yield what somebody would miss: of all else there is nothing to say."""
+    every = [f for f in found if f.dangerous]
+    for fate, number in counts(every).items():
+        yield f"{number:,} {fate}" + (" IN USE" if fate is Fate.RESET else "")
 
 
 def _danger(one: Fated) -> tuple[bool, int, bool, str]:

@@ -10,14 +10,18 @@ state outranks the journal: the journal only adds who, when and why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from luo_tui.model import KernelImage, Resource, Snapshot, State
+from luo_tui.model import KernelImage, Resource, ResourceState, Snapshot, State
+from luo_tui.window.fates import Fate, fates
 from luo_tui.window.owner import Who
 from luo_tui.window.story import Done, Story
+
+NAMED = 200
+"""Resources that one list names one by one."""
 
 
 class Act(StrEnum):
@@ -441,7 +445,7 @@ def _prepare(facts: Facts) -> Action:
         keep="Stay normal",
         does=(
             f"Makes {_count(len(kept), 'preserved resource')} ready for the handover "
-            f"({size_text(sum(r.bytes for r in kept))}).",
+            f"({size_text(snapshot.bytes_in(ResourceState.PRESERVED))}).",
             "From now until cancel or finish nothing can be preserved or unpreserved, "
             "and preserved files can neither grow nor shrink.",
         ),
@@ -485,12 +489,12 @@ def _kexec(facts: Facts) -> Action:
             "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
         ),
-        survives=tuple(f"{r.label}, {size_text(r.bytes)}" for r in kept)
-        or ("Nothing: no resource is preserved.",),
+        survives=(*_named(kept), *_carried(snapshot)) or ("Nothing: no resource is preserved.",),
         lost=(
             f"Every process on {snapshot.host.name} ends, this console and every login with it.",
             "Services are not stopped first: what they did not write out is lost.",
             "All memory, connections and devices that are not listed as surviving are lost.",
+            *_interrupted(snapshot),
         ),
         way_back="None after the jump. Until then: cancel the update.",
         ask=Ask.TYPE,
@@ -501,7 +505,7 @@ def _kexec(facts: Facts) -> Action:
 
 def _finish(facts: Facts) -> Action:
     snapshot = facts.snapshot
-    lost = tuple(f"{r.label}, {size_text(r.bytes)}, of {_owner(r)}" for r in snapshot.incoming)
+    lost = snapshot.incoming
     return Action(
         act=Act.FINISH,
         label=f"Finish and discard {len(lost)} unrestored: updated -> normal"
@@ -512,12 +516,40 @@ def _finish(facts: Facts) -> Action:
             "Ends the update: nothing more can be restored from the previous kernel.",
             *(("Discards for good what nobody restored.",) if lost else ()),
         ),
-        survives=tuple(f"{r.label}, {size_text(r.bytes)} (restored)" for r in snapshot.restored)
-        + tuple(f"{r.label}, {size_text(r.bytes)} (preserved anew)" for r in snapshot.outgoing),
-        lost=lost,
+        survives=(
+            *_named(snapshot.restored, "{} (restored)"),
+            *_named(snapshot.outgoing, "{} (preserved anew)"),
+        ),
+        lost=_named(lost, "{}, of {}"),
         way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
         ask=Ask.CONFIRM,
     )
+
+
+def _named(resources: Sequence[Resource], how: str = "{}") -> tuple[str, ...]:
+    """Name resources one by one; of very many only the first, and how many there are besides.
+
+    ``how`` takes name and size, and the owner.
+    """
+    names = [how.format(f"{r.label}, {size_text(r.bytes)}", _owner(r)) for r in resources[:NAMED]]
+    if len(resources) > NAMED:
+        names.append(f"and {len(resources) - NAMED:,} more: the resources (key 2) have them all")
+    return tuple(names)
+
+
+def _carried(snapshot: Snapshot) -> Iterator[str]:
+    """Name the devices that are kept running."""
+    for one in fates(snapshot):
+        if one.fate is Fate.CARRIED:
+            yield f"{one.device.bus} {one.device.id} ({one.device.driver or 'no driver'}), runs on"
+
+
+def _interrupted(snapshot: Snapshot) -> Iterator[str]:
+    """Say which devices are taken from somebody who uses them now."""
+    taken = [f.device.id for f in fates(snapshot) if f.dangerous]
+    if taken:
+        some = ", ".join(taken[:3]) + (" and others (key 3)" if len(taken) > 3 else "")
+        yield f"{_count(len(taken), 'device')} in use or in a guest's hands: {some}."
 
 
 def _blockers(facts: Facts) -> list[Finding]:

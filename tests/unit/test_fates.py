@@ -85,7 +85,7 @@ def test_the_dangerous_ones_come_first() -> None:
     found = fates(snapshot(*devices, participants=there))
     assert [f.device.id for f in found] == ["6", "5", "4", "0", "3", "2", "1", "9"]
     assert list(counts(found).values()) == [1, 1, 3, 1, 2]
-    assert "1 of those to be reset in use" in list(summary(found))
+    assert "3 will be reset (1 IN USE)" in list(summary(found))
 
 
 def test_other_participants_are_no_devices() -> None:
