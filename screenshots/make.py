@@ -60,6 +60,10 @@ class Noon(datetime):
         return cls(2026, 1, 15, 12, 0, 0, tzinfo=tz or UTC)
 
 
+def _morning() -> float:
+    return Noon.now().timestamp() - 26 * 86_400
+
+
 async def press(pilot: Pilot[Any], *keys: str) -> None:
     """Press keys, each when everything before it has come to its end."""
     app: Any = pilot.app
@@ -101,8 +105,16 @@ async def draw(out: Path) -> None:
         take(app, "walk-120x36")
         await press(pilot, "l", "escape")
         take(app, "overview-120x36")
+        await press(pilot, "3")
+        take(app, "devices-120x36")
+        await press(pilot, "4")
+        take(app, "events-120x36")
         await pilot.resize_terminal(*SMALL)
-        await press(pilot, "p")
+        await press(pilot, "2")
+        take(app, "resources-80x24")
+        await press(pilot, "3")
+        take(app, "devices-80x24")
+        await press(pilot, "5", "p")
         take(app, "prepare-80x24")
         await press(pilot, "tab", "enter", "k", "tab", *"demo-hv")
         take(app, "kexec-80x24")
@@ -126,8 +138,11 @@ def main() -> None:
         patch("luo_tui.window.journal.datetime", Noon),
         patch.object(Who, "here", lambda: WHO),
         patch("luo_tui.log.time", SimpleNamespace(time=Noon.now().timestamp)),
+        patch("luo_tui.orchestrator.simulated.machinery.time", SimpleNamespace(time=_morning)),
     )
-    with tempfile.TemporaryDirectory() as folder, fixed[0], fixed[1], fixed[2]:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as standing:
+        for one in fixed:
+            standing.enter_context(one)
         os.chdir(folder)
         asyncio.run(draw(out))
         os.chdir(HERE)

@@ -79,7 +79,7 @@ def machine(view: View) -> Iterator[Row]:
         yield Row(taking_part(view.snapshot), "takes part", style=style)
     if view.snapshot.devices:
         told = ", ".join(alarms(fates(view.snapshot))) or "none that is in use is reset"
-        yield Row(f"{told} (key 3)", "devices")
+        yield Row(told, "devices")
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
         phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
@@ -115,7 +115,7 @@ def taking_part(snapshot: Snapshot) -> str:
     parts += [
         f"{p.label} REFUSED ({errno.errorcode.get(p.result, p.result)})" for p in found if p.result
     ]
-    parts += [f"{p.label} cannot: {p.reason}" for p in found if p.state == "refused"]
+    parts += [f"{p.label} cannot" for p in found if p.state == "refused"]
     parts += [f"{p.label} is lost: {p.reason}" for p in found if p.state == "lost"]
     return ", ".join(parts)
 

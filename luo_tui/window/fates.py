@@ -94,7 +94,7 @@ def alarms(found: Iterable[Fated]) -> Iterator[str]:
     """Yield what somebody would miss: of all else there is nothing to say."""
     every = [f for f in found if f.dangerous]
     for fate, number in counts(every).items():
-        yield f"{number:,} {fate}" + (" IN USE" if fate is Fate.RESET else "")
+        yield f"{number:,} {'reset IN USE' if fate is Fate.RESET else fate}"
 
 
 def _danger(one: Fated) -> tuple[bool, int, bool, str]:
