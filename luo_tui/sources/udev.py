@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The class ``liveupdate``: one device for each preserved file and for each participant.
 
-Events come by netlink: udev's where udevd runs, the kernel's own otherwise.
+Events come by netlink, from the kernel itself: udevd adds nothing to them, and
+may be stopped at any time.
 Each carries what is needed but the names (kernel/luo_devices.c); those are
 read from sysfs, with a device that has gone meanwhile passed over. Events of
 ``/dev/liveupdate`` itself come through the same monitor, so that the module's
@@ -134,7 +135,7 @@ class ResourceSource:
         import pyudev
 
         self.close()
-        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=monitor_group())
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
         monitor.filter_by("liveupdate")
         monitor.filter_by("misc")
         # Only root may have a large one; an overrun is noticed all the same.
