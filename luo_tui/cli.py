@@ -89,6 +89,8 @@ def _drop_output() -> None:
 def _dispatch(args: argparse.Namespace) -> int:
     if args.log is not None and args.command not in (None, "console", "watch"):
         raise NotDone(f"`luo-tui {args.command}` has no --log: console and watch do.", Exit.USAGE)
+    if args.theme:
+        os.environ[_THEME] = args.theme
     if args.command == "demo":
         return _demo(args)
     orchestrator = open_orchestrator()
@@ -174,7 +176,7 @@ def _console(orchestrator: Orchestrator, folder: Path, log: Path | None = None) 
         )
     from luo_tui.app import run_console
 
-    return run_console(orchestrator, folder, log=log)
+    return run_console(orchestrator, folder, os.environ.get(_THEME, ""), log)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -231,6 +233,9 @@ def _seconds(text: str) -> float:
     return value
 
 
+_THEME = "LUO_TUI_THEME"
+"""Variable that names a theme; it is there again after the demo's jump."""
+THEMES = ("dark", "light", "plain", "mono")
 _LOG = "append every event to FILE, one JSON object a line (console and watch)"
 _ABOUT = """\
 Operator console for the Linux Live Update Orchestrator (LUO): walks a host
@@ -289,6 +294,11 @@ def _parser() -> argparse.ArgumentParser:
         help="where journal and records lie (%(default)s)",
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help=_LOG)
+    parser.add_argument(
+        "--theme",
+        choices=THEMES,
+        help=f"colours of the console; also by {_THEME}; NO_COLOR outranks both",
+    )
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", prog="luo-tui", help=argparse.SUPPRESS
     )

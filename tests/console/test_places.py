@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from textual.color import Color
 
+from luo_tui.cli import THEMES
 from luo_tui.model import Resource, Resources, ResourceState
 from luo_tui.screens.asking import Asking
 from luo_tui.screens.base import Place
@@ -127,6 +128,10 @@ async def test_colours_change_at_once_and_mean_nothing_alone(
         assert app.theme == "light"
         assert app.screen.styles.background != dark
         assert text(app) == before
+
+
+def test_the_command_line_knows_the_themes() -> None:
+    assert THEMES == NAMES
 
 
 def test_no_color_outranks_what_is_wanted() -> None:
