@@ -119,7 +119,7 @@ async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench
         await press(pilot, "k")
         assert time.process_time() - began < 3
         await press(pilot, *["pagedown"] * 30)
-        assert "more: the overview lists them all" in flat(app)
+        assert "more: the resources (key 2) have them all" in flat(app)
 
 
 async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
