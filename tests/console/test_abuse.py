@@ -287,6 +287,8 @@ def test_a_crash_in_any_screen_leaves_the_terminal_clean(word: str, tmp_path: Pa
             t.send("enter")
             t.wait_for("[>] load")
             t.send("l")
+            t.wait_for("loaded by this window")
+            t.send("1")
         else:
             t.send(OPENED_BY.get(word) or PLACES[word])
         assert t.wait_ended() == 1
