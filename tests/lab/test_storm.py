@@ -19,6 +19,8 @@ from tests.terminal import Terminal
 
 TIMES = int(os.environ.get("LUO_TUI_BURST", "2000"))
 """How often something is preserved and given up: two events each time."""
+MORE_THAN_FIT = max(TIMES, 10_000)
+"""As above: sixteen thousand events fit into the socket."""
 GROWTH = 24 << 10
 """KiB that a console may grow in a burst: twenty thousand events in its log, and the socket's."""
 
@@ -105,7 +107,7 @@ def test_more_events_than_the_socket_holds(machine: Machine, hands: Hands) -> No
         pid = console_pid(machine)
         before = rss(machine, pid)
         machine.must(f"kill -STOP {pid}")
-        rate = t.meanwhile(lambda: hands.do("burst", times=TIMES))
+        rate = t.meanwhile(lambda: hands.do("burst", times=MORE_THAN_FIT))
         hands.preserve("after")
         machine.must(f"kill -CONT {pid}")
         same_as_sysfs(machine, t, ["before", "after"])
