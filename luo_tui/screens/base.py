@@ -106,7 +106,8 @@ class Drawn(Screen[Result]):
         """Draw this view, from now on; what is not seen is drawn when it is."""
         self.view = view
         self._late = not seen
-        if not self._furnished or not seen:
+        # A screen that is being taken apart is no longer displayed.
+        if not self._furnished or not seen or not self.display:
             return
         self.query_one(Title).show(view)
         self.query_one(TooSmall).show(view)
