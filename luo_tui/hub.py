@@ -28,7 +28,7 @@ from luo_tui.orchestrator import Orchestrator, Sampled, Source
 
 _RETRY = 5.0
 """Seconds after which a dead source is opened again."""
-_BREATH = 0.05
+_BREATH = 0.025
 """Seconds between two pictures at least: in a burst whoever draws and answers keys has a turn."""
 _HOST = "host"
 """Name under which a failure to read host or kexec is shown."""

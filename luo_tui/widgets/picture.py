@@ -194,7 +194,9 @@ def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iter
     for at, text in enumerate(texts[:most]):
         yield Row(text, "" if at else label, style)
     if len(texts) > most:
-        yield Row(f"and {len(texts) - most:,} more: the resources (key 2) have them all", style=style)
+        yield Row(
+            f"and {len(texts) - most:,} more: the resources (key 2) have them all", style=style
+        )
 
 
 def timeline(view: View) -> Iterator[Row]:
