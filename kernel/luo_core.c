@@ -419,8 +419,12 @@ static void __exit luo_exit(void)
 {
 	luo_reboot_exit();
 	luo_debugfs_exit();
-	luo_ioctl_exit();
+	/*
+	 * The device goes last of the two: whoever hears of its going may look
+	 * at the folder and must not find it. Nobody opens it any more.
+	 */
 	luo_sysfs_exit();
+	luo_ioctl_exit();
 	luo_subsystems_exit();
 	luo_devices_exit();
 }

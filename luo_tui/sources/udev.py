@@ -33,6 +33,8 @@ from luo_tui.sources.clean import clean
 CLASS = Path("/sys/class/liveupdate")
 _BUFFER = 8 << 20
 """Bytes of netlink receive buffer: sixteen thousand events were seen to fit."""
+_AT_ONCE = 4096
+"""Events after which what they came to is told, though more are waiting."""
 _UDEVD = Path("/run/udev/control")
 
 
@@ -152,9 +154,12 @@ class ResourceSource:
         )
 
     def drain(self) -> Sequence[Change] | None:
-        """Take all events that wait; None after an overrun, or when the module came or went."""
-        changes: list[Change] = []
-        while True:
+        """Take the events that wait; None after an overrun, or when the module came or went.
+
+        Of many about one device only the last counts: it is read once.
+        """
+        stirred: dict[str, Any] = {}
+        for _ in range(_AT_ONCE):
             try:
                 device = self._monitor.poll(timeout=0)
             except OSError as error:
@@ -164,12 +169,14 @@ class ResourceSource:
                     return None
                 raise
             if device is None:
-                return changes
+                break
             if device.subsystem == "misc":
                 if device.sys_name == "liveupdate" and device.action in ("add", "remove"):
                     return None
                 continue
-            changes.extend(self._change(device))
+            stirred.pop(device.sys_name, None)
+            stirred[device.sys_name] = device
+        return [change for device in stirred.values() for change in self._change(device)]
 
     def _change(self, device: Any) -> Iterable[Change]:
         if "LUO_TOKEN" not in device.properties:
