@@ -33,7 +33,13 @@ from luo_tui.model import (
 )
 from luo_tui.sources import sysfs
 from luo_tui.sources.clean import LIMIT, clean
-from luo_tui.sources.udev import ResourceSource, read_participants, read_resource, read_resources
+from luo_tui.sources.udev import (
+    _AT_ONCE,
+    ResourceSource,
+    read_participants,
+    read_resource,
+    read_resources,
+)
 
 BLANK = Snapshot(Host("hv", "7.3", "b"), LuoState(State.NORMAL))
 
@@ -255,6 +261,7 @@ class Monitor:
 
 def event(action: str, token: object = None, subsystem: str = "liveupdate", name: str = "") -> Any:
     properties = {} if token is None else {"LUO_TOKEN": str(token)}
+    name = name or f"token{token}"
     return SimpleNamespace(action=action, subsystem=subsystem, sys_name=name, properties=properties)
 
 
@@ -281,7 +288,18 @@ def test_events_become_changes(tmp_path: Path) -> None:
     assert changes is not None
     one = Resource(1, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu", 1)
     two = Resource(2, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu", 1)
-    assert list(changes) == [ResourcePut(one), ResourcePut(two), ResourceGone(3), ResourcePut(one)]
+    # Of two events about one device the last counts.
+    assert list(changes) == [ResourcePut(two), ResourceGone(3), ResourcePut(one)]
+
+
+def test_a_burst_is_told_in_parts_and_each_device_is_read_once(tmp_path: Path) -> None:
+    for token in range(3):
+        put(tmp_path, token)
+    made = source(tmp_path, *(event("change", n % 3) for n in range(_AT_ONCE + 2)))
+    first, second, third = made.drain(), made.drain(), made.drain()
+    assert first is not None
+    assert second is not None
+    assert (len(first), len(second), third) == (3, 2, [])
 
 
 @pytest.mark.parametrize(
