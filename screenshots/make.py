@@ -36,6 +36,7 @@ from luo_tui.desk import Desk  # noqa: E402
 from luo_tui.hub import Hub  # noqa: E402
 from luo_tui.model import Stamps  # noqa: E402
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump  # noqa: E402
+from luo_tui.widgets.places import PLACES  # noqa: E402
 from luo_tui.window.journal import Who  # noqa: E402
 
 SMALL, WIDE = (80, 24), (120, 36)
@@ -83,41 +84,48 @@ def console(host: SimulatedHost, folder: Path) -> Console:
     return Console(Desk(orchestrator, folder, Hub(orchestrator, lambda: None).read_now))
 
 
+def take(app: Console, out: Path, name: str) -> None:
+    """Write what is on the screen, with its size in the name."""
+    size = f"{app.size.width}x{app.size.height}"
+    (out / f"{name}-{size}.svg").write_text(app.export_screenshot(title="luo-tui"))
+
+
+async def tour(app: Console, pilot: Pilot[Any], out: Path, ending: str = "") -> None:
+    """Take a picture of each place."""
+    for place, key in PLACES.items():
+        await press(pilot, key)
+        take(app, out, f"{place}{ending}")
+
+
 async def draw(out: Path) -> None:
     """Walk through an update, and take a picture at each place worth one."""
     folder = Path("demo-hv")
     host = SimulatedHost.create(folder)
     host.boot_id, host.jump = "boot-1", None
 
-    def take(app: Console, name: str) -> None:
-        (out / f"{name}.svg").write_text(app.export_screenshot(title="luo-tui"))
+    with patch.dict(os.environ, {"NO_COLOR": "1"}):
+        app = console(host, folder)
+        async with app.run_test(size=SMALL) as pilot:
+            await tour(app, pilot, out, "-mono")
 
     app = console(host, folder)
     async with app.run_test(size=SMALL) as pilot:
-        await press(pilot, "x")
-        take(app, "overview-80x24")
-        await press(pilot, "w", "t")
-        take(app, "targets-80x24")
-        await press(pilot, "enter")
-        take(app, "walk-80x24")
+        await press(pilot, "x", "w", "t")
+        take(app, out, "targets")
+        await press(pilot, "enter", "l")
+        await tour(app, pilot, out)
+        await press(pilot, "colon")
+        take(app, out, "palette")
+        await press(pilot, "escape", "question_mark")
+        take(app, out, "help")
+        await press(pilot, "escape")
         await pilot.resize_terminal(*WIDE)
-        await press(pilot, "x")
-        take(app, "walk-120x36")
-        await press(pilot, "l", "escape")
-        take(app, "overview-120x36")
-        await press(pilot, "3")
-        take(app, "devices-120x36")
-        await press(pilot, "4")
-        take(app, "events-120x36")
+        await tour(app, pilot, out)
         await pilot.resize_terminal(*SMALL)
-        await press(pilot, "2")
-        take(app, "resources-80x24")
-        await press(pilot, "3")
-        take(app, "devices-80x24")
-        await press(pilot, "5", "p")
-        take(app, "prepare-80x24")
+        await press(pilot, "p")
+        take(app, out, "prepare")
         await press(pilot, "tab", "enter", "k", "tab", *"demo-hv")
-        take(app, "kexec-80x24")
+        take(app, out, "kexec")
         await press(pilot, "tab", "enter")
     request: Any = app.return_value
     with contextlib.suppress(SimulatedJump):
@@ -128,7 +136,7 @@ async def draw(out: Path) -> None:
     app = console(host, folder)
     async with app.run_test(size=SMALL) as pilot:
         await press(pilot, "x")
-        take(app, "updated-80x24")
+        take(app, out, "updated")
 
 
 def main() -> None:
@@ -136,6 +144,7 @@ def main() -> None:
     out = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE
     fixed = (
         patch("luo_tui.window.journal.datetime", Noon),
+        patch("luo_tui.window.owner.datetime", Noon),
         patch.object(Who, "here", lambda: WHO),
         patch("luo_tui.log.time", SimpleNamespace(time=Noon.now().timestamp)),
         patch("luo_tui.orchestrator.simulated.machinery.time", SimpleNamespace(time=_morning)),
