@@ -10,12 +10,16 @@ import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGES = 60
 IDLE = 20.0
+MOVES = 100
 
 CONSOLE = """
 import os, sys, tempfile, threading, time
@@ -115,3 +119,16 @@ def test_what_it_costs_to_look_on(tmp_path: Path) -> None:
             used = (spent(t.process.pid) - before) * 60 / IDLE
             print(f"{name:44} {came} bytes in {IDLE:.0f} s, {used:.2f} CPU seconds a minute")
     os.close(asks)
+
+
+@pytest.mark.lab
+def test_from_the_kernels_state_to_the_screen(lab_machine: Any) -> None:
+    """On a real kernel, beside a bare program that prints the state: the rest is the console's."""
+    lab_machine.boot()
+    lab_machine.put((ROOT / "tests" / "bench" / "paint.py").read_bytes(), "/tmp/paint.py")
+    print()
+    for name, command in (("bare program", "poll"), ("console", "luo-tui")):
+        said = lab_machine.must(f"python3 /tmp/paint.py {MOVES} -- {command}", timeout=400)
+        pairs = [tuple(float(w) for w in line.split()) for line in said.splitlines()]
+        quantiles(f"{name}: state to first byte", [first for first, _ in pairs], "ms")
+        quantiles(f"{name}: state to whole picture", [last for _, last in pairs], "ms")
