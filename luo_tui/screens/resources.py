@@ -90,7 +90,8 @@ class Resources(ListingPlace[Resource]):
     def detail(self, item: Resource) -> Iterable[Row]:
         """Yield all that the kernel tells."""
         yield Row(item.name or "(no name)", "name", style="bold")
-        yield Row(outlook(item), "update")
+        if self.view is not None:
+            yield Row(outlook(item, self.view.snapshot), "update")
         yield Row(f"{item.token}", "token")
         yield Row(item.kind + (f", needs {item.handler}" if item.handler else ""), "kind")
         yield Row(str(item.state), "state")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot
+from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot, State
 
 
 class Fate(StrEnum):
@@ -60,18 +60,21 @@ def fates(snapshot: Snapshot) -> tuple[Fated, ...]:
     return tuple(sorted(found, key=_danger))
 
 
-def outlook(resource: Resource) -> str:
-    """Say what becomes of a preserved descriptor."""
+def outlook(resource: Resource, snapshot: Snapshot) -> str:
+    """Say what will happen to a preserved descriptor, from how things stand."""
+    if resource.handler and resource.state is ResourceState.INCOMING:
+        return f"cannot be restored before {resource.handler} is there; finish discards it"
+    match resource.state:
+        case ResourceState.INCOMING:
+            return "finish discards it unless somebody restores it before"
+        case ResourceState.RESTORED:
+            return "is back with a process; the next update does not carry it"
     if resource.result:
         code = errno.errorcode.get(resource.result, str(resource.result))
         return f"REFUSED the latest prepare or freeze ({code})"
-    match resource.state:
-        case ResourceState.PRESERVED:
-            return "carried over by the next update"
-        case ResourceState.INCOMING:
-            return "lost at finish unless restored"
-        case ResourceState.RESTORED:
-            return "came over; a process has it again"
+    if snapshot.luo.state in (State.PREPARED, State.FROZEN):
+        return "survives a kexec now"
+    return "is carried by the next update, from prepare on"
 
 
 def counts(found: Iterable[Fated]) -> Mapping[Fate, int]:

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Snapshot, State
+from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Snapshot
 from luo_tui.orchestrator import Orchestrator
-from luo_tui.window.fates import Fated, fates, summary
+from luo_tui.window.fates import Fated, fates, outlook, summary
 from luo_tui.window.images import scan
 from luo_tui.window.journal import Lock, latest
 from luo_tui.window.report import blackout
@@ -49,7 +49,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "notes": list(standing.notes),
         "step": str(standing.step) if standing.step else None,
         "kexec": asdict(snapshot.kexec),
-        "resources": [{**asdict(r), "fate": fate(r, snapshot)} for r in _resources(snapshot)],
+        "resources": [{**asdict(r), "fate": outlook(r, snapshot)} for r in _resources(snapshot)],
         "participants": [asdict(p) for p in _participants(snapshot)],
         "devices": [_device(f) for f in fates(snapshot)],
         "vitals": _plain(asdict(snapshot.vitals)),
@@ -90,22 +90,6 @@ def status_text(
     images = _images(orchestrator, snapshot)
     yield _heading(f"images in {orchestrator.kexec.boot_folder}", len(images), [])
     yield from _cut((_image(i) for i in images), len(images), most)
-
-
-def fate(resource: Resource, snapshot: Snapshot) -> str:
-    """Say what will happen to a resource, from how things stand."""
-    if resource.handler and resource.state is ResourceState.INCOMING:
-        return f"cannot be restored before {resource.handler} is there; finish discards it"
-    match resource.state:
-        case ResourceState.INCOMING:
-            return "finish discards it unless somebody restores it before"
-        case ResourceState.RESTORED:
-            return "is back with a process; the next update does not carry it"
-    if resource.result:
-        return f"REFUSED the latest prepare or freeze with errno {resource.result}"
-    if snapshot.luo.state in (State.PREPARED, State.FROZEN):
-        return "survives a kexec now"
-    return "is carried by the next update, from prepare on"
 
 
 def _standing(orchestrator: Orchestrator, facts: Facts) -> Iterator[str]:
@@ -172,7 +156,7 @@ def _resource(r: Resource, snapshot: Snapshot) -> str:
     owner = f"{r.comm or '?'} [{r.pid}]" if r.pid else "?"
     return (
         f"  {r.token:>6} {r.kind:8} {r.state:10} {size_text(r.bytes):>9}  {owner:22} "
-        f"{r.name or '-'}: {fate(r, snapshot)}"
+        f"{r.name or '-'}: {outlook(r, snapshot)}"
     )
 
 

@@ -159,12 +159,11 @@ async def test_what_changed_is_marked_for_a_while(
 async def test_details_follow_the_cursor(bench: Bench) -> None:
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
-        lost = Resource(
-            7, "memfd", ResourceState.INCOMING, "cache", 5 << 20, 42, "agent", 9, result=5
-        )
-        await resources_of(app, pilot, *many(2), replace(lost, result=0), replace(lost, token=8))
+        lost = Resource(7, "memfd", ResourceState.INCOMING, "cache", 5 << 20, 42, "agent", 9)
+        refused = replace(lost, token=8, state=ResourceState.PRESERVED, result=5)
+        await resources_of(app, pilot, *many(2), lost, refused)
         await press(pilot, "down", "down")
-        assert "lost at finish unless restored" in flat(app)
+        assert "finish discards it unless somebody restores it before" in flat(app)
         await press(pilot, "down", "enter")
         assert isinstance(app.screen, Whole)
         assert "REFUSED the latest prepare or freeze (EIO)" in flat(app)
@@ -207,7 +206,7 @@ async def test_devices_stand_in_groups_and_headings_are_passed_over(bench: Bench
         await settle(pilot)
         await press(pilot, "3")
         shown = text(app)
-        assert shown.index("bound to vfio: a guest") < shown.index("cannot take part: ")
+        assert shown.index("bound to vfio: a guest") < shown.index("will be reset, IN USE: ")
         assert "loses it" in flat(app)
         table = app.screen.query_one(Table)
         seen = [table.cursor]

@@ -17,8 +17,9 @@ from luo_tui.model import Resource, Resources, ResourceState, Snapshot, Stamps
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.window.fates import outlook
 from luo_tui.window.journal import Lock, Who, open_journal
-from luo_tui.window.status import MOST, fate, schema_text, status_json, status_text
+from luo_tui.window.status import MOST, schema_text, status_json, status_text
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 
@@ -135,8 +136,8 @@ def test_long_lists_are_cut_only_for_people_who_do_not_want_all(
 def test_what_will_happen_to_a_resource(host: SimulatedHost) -> None:
     snapshot = look(host.orchestrator)
     came = Resource(1, "memfd", ResourceState.INCOMING)
-    assert "unless somebody restores it" in fate(came, snapshot)
-    assert "before luo-x is there" in fate(replace(came, handler="luo-x"), snapshot)
-    assert "does not carry it" in fate(replace(came, state=ResourceState.RESTORED), snapshot)
+    assert "unless somebody restores it" in outlook(came, snapshot)
+    assert "before luo-x is there" in outlook(replace(came, handler="luo-x"), snapshot)
+    assert "does not carry it" in outlook(replace(came, state=ResourceState.RESTORED), snapshot)
     refused = Resource(1, "memfd", ResourceState.PRESERVED, result=16)
-    assert "errno 16" in fate(refused, snapshot)
+    assert "(EBUSY)" in outlook(refused, snapshot)
