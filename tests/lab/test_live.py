@@ -20,6 +20,8 @@ from tests.terminal import Terminal
 HANDS = Path(__file__).with_name("hands.py")
 EXTRA = "/lib/modules/$(uname -r)/extra"
 ROWS, COLS = 40, 130
+SLOT = "0000:00:10.0"
+"""Where a device is plugged in."""
 
 
 class Hands:
@@ -142,6 +144,19 @@ def test_a_device_that_is_plugged_in_takes_part(machine: Machine) -> None:
         t.wait_for("1 PCI device")
         plug(machine, "device_del late")
         t.wait_until_gone("1 PCI device")
+
+        # And where all devices are; the machine's own are reset, whoever uses them.
+        t.send("3")
+        screen = t.wait_for("[3 devices]")
+        assert "will be reset, IN USE" in screen
+        assert "virtio_blk" in screen
+        plug(machine, "device_add edu,id=again,addr=0x10,dma_mask=0xffffffff")
+        t.wait_for("takes part: their drivers keep them running")
+        t.wait_for(SLOT)
+        plug(machine, "device_del again")
+        t.wait_until_gone(SLOT)
+        t.send("4")
+        t.wait_for(f"pci {SLOT}")
         leave(t)
 
 

@@ -33,8 +33,10 @@ def plain(
     return keys[::-1] if reverse else keys
 
 
-@pytest.mark.parametrize("by_size", [True, False, None])
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("by_size", "reverse"),
+    [(True, False), (True, True), (False, False), (False, True), (None, False)],
+)
 @pytest.mark.parametrize("word", ["", "a"])
 @pytest.mark.parametrize("burst", [3, 400])
 def test_order(by_size: bool | None, reverse: bool, word: str, burst: int) -> None:
@@ -42,8 +44,6 @@ def test_order(by_size: bool | None, reverse: bool, word: str, burst: int) -> No
     one = listing()
     if by_size is not None:
         one.sort((lambda t: t.size) if by_size else (lambda t: t.name), reverse=reverse)
-    elif reverse:
-        pytest.skip("what is not sorted is not turned around")
     if word:
         one.narrow(parse(word, FIELDS))
     rows: dict[int, Thing] = {}
