@@ -134,7 +134,9 @@ def test_a_window_that_is_dragged_shows_the_right_picture_afterwards() -> None:
         t.wait_for("Nothing is prepared")
         for key in sorted(PLACES.values()):
             t.send(key)
-            t.pump(0.5)
+            t.wait_for(f"[{key} ")
+            while t.pump(1):
+                pass
             before = t.text()
             for n in range(60):
                 columns, rows = SIZES[n % len(SIZES)]
@@ -145,6 +147,9 @@ def test_a_window_that_is_dragged_shows_the_right_picture_afterwards() -> None:
             # Not every size on the way was seen: the last one is, and is drawn whole.
             t.send("ctrl+l")
             t.wait_for("q quit")
+            end = time.monotonic() + 20
+            while t.text() != before and time.monotonic() < end:
+                t.pump(0.2)
             assert t.text() == before
         t.send("q")
         assert t.wait_ended() == 0

@@ -22,10 +22,11 @@ def test_one_acts_the_others_watch_and_the_window_is_taken_over(
     machine.must("echo precious >/dev/shm/f; luo-tui hold /dev/shm/f --name cache")
     # Opened one after the other, so that each has a terminal of its own.
     with driver.over_ssh(machine) as owner:
-        owner.wait_for("Nothing is prepared.")
+        owner.wait_for("Nothing is prepared.", 150)
         with driver.over_ssh(machine, user="watcher") as watcher, driver.over_ssh(machine) as next_:
-            next_.wait_for("Nothing is prepared.")
-            watcher.wait_for("Nothing is prepared.")
+            # Three consoles that start take their time in one virtual machine.
+            next_.wait_for("Nothing is prepared.", 150)
+            watcher.wait_for("Nothing is prepared.", 150)
             watcher.resize(50, 120)
             watcher.send("w")
             watcher.wait_for("[>] check")
