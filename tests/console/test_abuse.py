@@ -8,6 +8,7 @@ import os
 import re
 import select
 import threading
+import time
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
