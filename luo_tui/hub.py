@@ -190,7 +190,8 @@ class Hub:
         changes: list[Change] = []
         for source in late:
             self._due[source] = now + source.every
-            changes.extend(self._drained(source) or ())
+            drained = self._drained(source)
+            changes.extend(self._resync_with(source) if drained is None else drained)
         if now >= self._retry and (dead := self._dead()):
             changes.extend(self._open(dead))
         return changes

@@ -49,9 +49,9 @@ class Log:
         """Keep these events, numbered."""
         now = time.time()
         for one in told:
-            self.last += 1
-            event = Event(self.last, one.at or now, one.kind, one.text, one.subject, one.grave)
             with self._lock:
+                self.last += 1
+                event = Event(self.last, one.at or now, one.kind, one.text, one.subject, one.grave)
                 self._events.append(event)
             self._write(event)
 

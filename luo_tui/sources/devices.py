@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The host's devices: PCI, virtio and mdev, with their drivers and those who would miss them.
 
-Read from sysfs; udev (netlink; the kernel's own events where no udevd runs)
-tells when to look again, and gives vendor and model their names. Mounts, links
+Read from sysfs; the kernel's own events (netlink) tell when to look again, and
+udev's database gives vendor and model their names. Mounts, links
 and the processes behind vfio tell nobody: they are looked at every so often.
 """
 
@@ -19,12 +19,13 @@ from typing import Any
 from luo_tui.changes import Change, DeviceGone, DevicePut, DevicesRead
 from luo_tui.model import Device
 from luo_tui.sources.clean import clean
-from luo_tui.sources.udev import monitor_group
 from luo_tui.sources.users import Users
 
 BUSES = ("pci", "virtio", "mdev")
 _LISTENED = (*BUSES, "vfio", "net", "block")
 _BUFFER = 1 << 20
+_AT_ONCE = 4096
+"""Events after which the devices are looked at, though more are waiting."""
 _ID = re.compile(
     r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|virtio\d+"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -179,7 +180,7 @@ class DeviceSource:
         import pyudev
 
         self.close()
-        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=monitor_group())
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
         for subsystem in _LISTENED:
             monitor.filter_by(subsystem)
         with contextlib.suppress(OSError):
@@ -196,7 +197,8 @@ class DeviceSource:
     def drain(self) -> Sequence[Change] | None:
         """Take all events that wait and look at those devices; without events, at all of them."""
         stirred: dict[str, str] = {}
-        while True:
+        heard = False
+        for _ in range(_AT_ONCE):
             try:
                 event = self._monitor.poll(timeout=0)
             except OSError as error:
@@ -206,10 +208,11 @@ class DeviceSource:
                 raise
             if event is None:
                 break
+            heard = True
             stirred |= dict(_touched(event.device_path))
             if event.action in ("remove", "unbind", "bind"):
                 self._labels.pop(event.sys_name, None)
-        if not stirred:
+        if not heard:
             stirred = {id_: bus for bus, id_ in _listed(self._sys)}
             stirred |= {d.id: d.bus for d in self._known.values()}
         return list(self._looked_at(stirred.items()))
@@ -231,9 +234,11 @@ class DeviceSource:
         """Give a device the name of the hardware database, where the monitor is open anyway."""
         if self._monitor is None:
             return device
-        if device.id not in self._labels:
-            self._labels[device.id] = _label(self._sys, device)
-        label = self._labels[device.id] or device.label
+        # The name of a new one comes a little after it, when udevd has seen it.
+        label = self._labels.get(device.id) or _label(self._sys, device)
+        if label:
+            self._labels[device.id] = label
+        label = label or device.label
         return Device(
             device.id,
             device.bus,

@@ -104,7 +104,8 @@ class HostSource:
         self._inode, self._stirred = inode, True
         if inode:
             name = os.fsencode(self._device)
-            self._libc.inotify_add_watch(self._fd, name, _IN_OPEN | _IN_CLOSE)
+            if self._libc.inotify_add_watch(self._fd, name, _IN_OPEN | _IN_CLOSE) < 0:
+                self._inode = 0  # None left: the next sample tries again.
 
     def _read(self) -> Vitals:
         old = self._vitals

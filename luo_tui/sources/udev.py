@@ -35,12 +35,6 @@ _BUFFER = 8 << 20
 """Bytes of netlink receive buffer: sixteen thousand events were seen to fit."""
 _AT_ONCE = 4096
 """Events after which what they came to is told, though more are waiting."""
-_UDEVD = Path("/run/udev/control")
-
-
-def monitor_group() -> str:
-    """Return whose events to listen to: udev's where udevd runs, else the kernel's own."""
-    return "udev" if _UDEVD.exists() else "kernel"
 
 
 def read_resources(folder: Path = CLASS) -> tuple[Resource, ...]:

@@ -102,15 +102,11 @@ class Agent:
     def picture(self) -> dict[str, Any]:
         return _plain(Hub(self._orchestrator, lambda: None).read_now())
 
-    def watch(self, udevd: bool = True) -> None:
-        """Begin to watch, as the console does; also as it would without udevd."""
-        from luo_tui.sources import udev
-
-        there, udev._UDEVD = udev._UDEVD, udev._UDEVD if udevd else Path("/none")
+    def watch(self) -> None:
+        """Begin to watch, as the console does."""
         self._wakes = 0
         self._hub = Hub(self._orchestrator, self._wake)
         self._hub.start()
-        udev._UDEVD = there
 
     def _wake(self) -> None:
         self._wakes += 1

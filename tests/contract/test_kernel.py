@@ -113,15 +113,6 @@ def test_the_module_is_seen_to_go_and_to_come(machine: Machine) -> None:
     assert [r["name"] for r in shown["resources"]] == ["again"]
 
 
-def test_without_udevd_the_kernels_own_events_do(machine: Machine) -> None:
-    machine.call("watch", udevd=False)
-    token = machine.call("preserve", fd=machine.call("memfd", name="plain", size=4096))
-    shown = machine.call("watched", state="normal", tokens=[token])
-    assert [(r["token"], r["name"]) for r in shown["resources"]] == [(token, "plain")]
-    machine.call("unpreserve", token=token)
-    assert machine.call("watched", state="normal", tokens=[])["resources"] == []
-
-
 def test_where_nothing_happens_nobody_is_woken(machine: Machine) -> None:
     machine.call("watch")
     machine.call("watched", state="normal", tokens=[])
