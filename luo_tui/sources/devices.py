@@ -12,6 +12,7 @@ import contextlib
 import errno
 import re
 import select
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,8 @@ class DeviceSource:
         self._sys, self._proc = sys, proc
         self._monitor: Any = None
         self._known: dict[str, Device] = {}
+        self._looked = 0.0
+        """When all were looked at, by CLOCK_MONOTONIC."""
         self._labels: dict[str, str] = {}
         """Names from udev's hardware database, by id; asked for once a device."""
 
@@ -192,6 +195,7 @@ class DeviceSource:
         """Read them all."""
         devices = [self._named(d) for d in read_devices(self._sys, self._proc)]
         self._known = {d.id: d for d in devices}
+        self._looked = time.monotonic()
         return (DevicesRead(tuple(devices)),)
 
     def drain(self) -> Sequence[Change] | None:
@@ -212,10 +216,13 @@ class DeviceSource:
             stirred |= dict(_touched(event.device_path))
             if event.action in ("remove", "unbind", "bind"):
                 self._labels.pop(event.sys_name, None)
-        if not heard:
+        now = time.monotonic()
+        # Other subsystems' events wake the socket, too: they are no reason to look.
+        if not heard and now - self._looked >= self.every * 0.9:
+            self._looked = now
             stirred = {id_: bus for bus, id_ in _listed(self._sys)}
             stirred |= {d.id: d.bus for d in self._known.values()}
-        return list(self._looked_at(stirred.items()))
+        return list(self._looked_at(stirred.items())) if stirred else ()
 
     def _looked_at(self, stirred: Iterable[tuple[str, str]]) -> Iterator[Change]:
         users = Users.read(self._sys, self._proc)

@@ -158,7 +158,7 @@ def test_what_no_event_tells_of_is_found_by_looking(tree: Tree) -> None:
     (read,) = source.enumerate()
     assert isinstance(read, DevicesRead)
     source._monitor = Silent()
-    source._labels = {nic.name: ""}
+    source.every = 0.0
     assert source.drain() == []
     link = tree.of_class("net", nic / "net" / "ens3", operstate="up")
     (put,) = source.drain() or ()
@@ -170,7 +170,18 @@ def test_what_no_event_tells_of_is_found_by_looking(tree: Tree) -> None:
     assert put.device.users == ()
     (tree.sys / "bus" / "pci" / "devices" / nic.name).unlink()
     assert source.drain() == [DeviceGone(nic.name)]
-    assert source.drain() == []
+    assert not source.drain()
+
+
+def test_an_event_of_something_else_is_no_reason_to_look(tree: Tree) -> None:
+    nic = tree.device("pci", "pci0/0000:3b:00.0", "ice", **{"class": "0x020000"})
+    source = DeviceSource(tree.sys, tree.proc)
+    source.enumerate()
+    source._monitor = Silent()
+    (tree.sys / "bus" / "pci" / "devices" / nic.name).unlink()
+    assert not source.drain()
+    source._looked -= source.every
+    assert source.drain() == [DeviceGone(nic.name)]
 
 
 def test_vitals_do_not_flap() -> None:
