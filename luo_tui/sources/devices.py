@@ -25,6 +25,8 @@ from luo_tui.sources.users import Users
 BUSES = ("pci", "virtio", "mdev")
 _LISTENED = (*BUSES, "vfio", "net", "block")
 _BUFFER = 1 << 20
+_ASKED = 2
+"""How often udev is asked for the name of a device that it has none for."""
 _AT_ONCE = 4096
 """Events after which the devices are looked at, though more are waiting."""
 _ID = re.compile(
@@ -171,8 +173,8 @@ class DeviceSource:
         self._known: dict[str, Device] = {}
         self._looked = 0.0
         """When all were looked at, by CLOCK_MONOTONIC."""
-        self._labels: dict[str, str] = {}
-        """Names from udev's hardware database, by id; asked for once a device."""
+        self._labels: dict[str, tuple[str, int]] = {}
+        """Names from udev's hardware database by id, and how often each was asked for."""
 
     def fileno(self) -> int:
         """Return the netlink socket."""
@@ -241,10 +243,11 @@ class DeviceSource:
         """Give a device the name of the hardware database, where the monitor is open anyway."""
         if self._monitor is None:
             return device
+        label, asked = self._labels.get(device.id, ("", 0))
         # The name of a new one comes a little after it, when udevd has seen it.
-        label = self._labels.get(device.id) or _label(self._sys, device)
-        if label:
-            self._labels[device.id] = label
+        if not label and asked < _ASKED:
+            label = _label(self._sys, device)
+            self._labels[device.id] = label, asked + 1
         label = label or device.label
         return Device(
             device.id,
