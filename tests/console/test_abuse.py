@@ -235,6 +235,8 @@ async def test_a_week_of_news_keeps_memory_flat(
             while not storm.quiet.is_set():
                 await pilot.pause(0.05)
             await settle(pilot)
+            # A place that is not seen keeps what it had: each is brought up to date.
+            await press(pilot, *PLACES.values())
 
         await blow(MOST // 4)
         assert len(app.hub.log.since(0)) == MOST, "the log is as full as it gets"
@@ -251,8 +253,9 @@ async def test_a_week_of_news_keeps_memory_flat(
         print(f"{told:,} events; KiB held: {sizes}")
         assert told > STEPS * 4
         # What was allocated before counts as nothing, and is replaced by what counts:
-        # from the second part on it has to stay as it is.
-        assert sizes[2] - sizes[1] < 1024
+        # from the second part on it has to stay as it is, but for a copy of a table with
+        # twenty thousand places; a third of the events, if they stayed, would be 9 MiB.
+        assert sizes[2] - sizes[1] < 4096
         assert len(app.hub.log.since(0)) == MOST
         await press(pilot, "1")
         assert "guest-" in flat(app)
