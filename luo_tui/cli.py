@@ -26,7 +26,7 @@ from luo_tui.model import State
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.window.journal import DEFAULT_FOLDER
-from luo_tui.window.walk import size_text
+from luo_tui.window.words import size_text
 
 # What only one command needs is loaded by it alone: `luo-tui status` is to be quick.
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from luo_tui.widgets.picture import tally
 from luo_tui.widgets.table import Column, Table
 from luo_tui.widgets.text import Row
 from luo_tui.window.fates import outlook
-from luo_tui.window.walk import size_text
+from luo_tui.window.words import size_text
 
 _EMPTY = "Nothing is preserved. An agent preserves its memfds, or: luo-tui hold FILE --name NAME"
 _SIGN = {

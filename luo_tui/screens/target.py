@@ -17,7 +17,7 @@ from luo_tui.screens.base import Dialog, Pairs
 from luo_tui.widgets.outcome import Outcome
 from luo_tui.widgets.sheet import Sheet
 from luo_tui.widgets.text import Row
-from luo_tui.window.walk import size_text
+from luo_tui.window.words import size_text
 
 
 class TargetScreen(Dialog[KernelImage | None]):

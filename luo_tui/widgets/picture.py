@@ -12,7 +12,8 @@ from luo_tui.model import ResourceState, Snapshot
 from luo_tui.widgets.text import Row
 from luo_tui.window.fates import alarms, fates
 from luo_tui.window.report import blackout
-from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, size_text, told
+from luo_tui.window.walk import Act, Action, Finding, Level, Step, handover_lost, told
+from luo_tui.window.words import size_text
 
 KEY = {
     Act.LOAD: "l",

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from luo_tui.model import Resource, ResourceState
 from luo_tui.widgets.text import clip
-from luo_tui.window.walk import size_text
+from luo_tui.window.words import size_text
 
 _NARROW = (6, 9, 8, 23)
 _WIDE = (10, 10, 10, 26)

@@ -19,7 +19,8 @@ from luo_tui.window.fates import Fated, fates, outlook, summary
 from luo_tui.window.images import scan
 from luo_tui.window.journal import Lock, latest
 from luo_tui.window.report import blackout
-from luo_tui.window.walk import Facts, size_text, walk
+from luo_tui.window.walk import Facts, walk
+from luo_tui.window.words import size_text
 
 SCHEMA = 2
 MOST = 20

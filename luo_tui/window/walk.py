@@ -10,18 +10,16 @@ state outranks the journal: the journal only adds who, when and why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from luo_tui.model import KernelImage, Resource, ResourceState, Snapshot, State
-from luo_tui.window.fates import Fate, fates
+from luo_tui.model import KernelImage, ResourceState, Snapshot, State
+from luo_tui.window.fates import Fate, Fated, fates
 from luo_tui.window.owner import Who
 from luo_tui.window.story import Done, Story
-
-NAMED = 200
-"""Resources that one list names one by one."""
+from luo_tui.window.words import Names, size_text
 
 
 class Act(StrEnum):
@@ -102,8 +100,8 @@ class Action:
     keep: str
     """The outcome of not doing it; this button has the focus."""
     does: tuple[str, ...]
-    survives: tuple[str, ...]
-    lost: tuple[str, ...]
+    survives: Sequence[str]
+    lost: Sequence[str]
     way_back: str
     ask: Ask
     typed: str = ""
@@ -481,6 +479,7 @@ def _kexec(facts: Facts) -> Action:
     kept = snapshot.outgoing
     loaded = ours_is_loaded(snapshot, story)
     blocked = "" if loaded else "No image of this window is loaded: load the target kernel first."
+    found = fates(snapshot)
     return Action(
         act=Act.KEXEC,
         label=f"End this kernel: kexec into {target or 'the target'}",
@@ -489,12 +488,13 @@ def _kexec(facts: Facts) -> Action:
             "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
         ),
-        survives=(*_named(kept), *_carried(snapshot)) or ("Nothing: no resource is preserved.",),
+        survives=Names(((kept, "{}"),), tuple(_carried(found)))
+        or ("Nothing: no resource is preserved.",),
         lost=(
             f"Every process on {snapshot.host.name} ends, this console and every login with it.",
             "Services are not stopped first: what they did not write out is lost.",
             "All memory, connections and devices that are not listed as surviving are lost.",
-            *_interrupted(snapshot),
+            *_interrupted(found),
         ),
         way_back="None after the jump. Until then: cancel the update.",
         ask=Ask.TYPE,
@@ -516,37 +516,25 @@ def _finish(facts: Facts) -> Action:
             "Ends the update: nothing more can be restored from the previous kernel.",
             *(("Discards for good what nobody restored.",) if lost else ()),
         ),
-        survives=(
-            *_named(snapshot.restored, "{} (restored)"),
-            *_named(snapshot.outgoing, "{} (preserved anew)"),
+        survives=Names(
+            ((snapshot.restored, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))
         ),
-        lost=_named(lost, "{}, of {}"),
+        lost=Names(((lost, "{}, of {}"),)),
         way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
         ask=Ask.CONFIRM,
     )
 
 
-def _named(resources: Sequence[Resource], how: str = "{}") -> tuple[str, ...]:
-    """Name resources one by one; of very many only the first, and how many there are besides.
-
-    ``how`` takes name and size, and the owner.
-    """
-    names = [how.format(f"{r.label}, {size_text(r.bytes)}", _owner(r)) for r in resources[:NAMED]]
-    if len(resources) > NAMED:
-        names.append(f"and {len(resources) - NAMED:,} more: the resources (key 2) have them all")
-    return tuple(names)
-
-
-def _carried(snapshot: Snapshot) -> Iterator[str]:
+def _carried(found: Iterable[Fated]) -> Iterator[str]:
     """Name the devices that are kept running."""
-    for one in fates(snapshot):
+    for one in found:
         if one.fate is Fate.CARRIED:
             yield f"{one.device.bus} {one.device.id} ({one.device.driver or 'no driver'}), runs on"
 
 
-def _interrupted(snapshot: Snapshot) -> Iterator[str]:
+def _interrupted(found: Iterable[Fated]) -> Iterator[str]:
     """Say which devices are taken from somebody who uses them now."""
-    taken = [f.device.id for f in fates(snapshot) if f.dangerous]
+    taken = [f.device.id for f in found if f.dangerous]
     if taken:
         some = ", ".join(taken[:3]) + (" and others (key 3)" if len(taken) > 3 else "")
         yield f"{_count(len(taken), 'device')} in use or in a guest's hands: {some}."
@@ -556,21 +544,5 @@ def _blockers(facts: Facts) -> list[Finding]:
     return [f for f in facts.findings if f.level is Level.BLOCKER]
 
 
-def _owner(resource: Resource) -> str:
-    if not resource.pid:
-        return "an unknown process"
-    return f"{resource.comm or 'process'} [{resource.pid}]"
-
-
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def size_text(number: int) -> str:
-    """Write a number of bytes in binary units, to three figures, never rounded up past a unit."""
-    value = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            return f"{number} B" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")

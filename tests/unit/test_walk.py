@@ -30,10 +30,10 @@ from luo_tui.window.walk import (
     gone_holder,
     handover_lost,
     ours_is_loaded,
-    size_text,
     typed_word,
     walk,
 )
+from luo_tui.window.words import size_text
 
 HOST = Host("hv-07", "7.3.4-old", "boot-1")
 GUEST = Resource(0, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")

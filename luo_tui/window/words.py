@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""How sizes and resources are written, wherever they are told. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import overload
+
+from luo_tui.model import Resource
+
+
+def size_text(number: int) -> str:
+    """Write a number of bytes in binary units, to three figures, never rounded up past a unit."""
+    value = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            return f"{number} B" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Names(Sequence[str]):
+    """Resources named one by one, and what else comes after them.
+
+    There may be a hundred thousand: a name is made when it is asked for, and
+    how many there are is known without.
+    """
+
+    parts: tuple[tuple[tuple[Resource, ...], str], ...]
+    """Resources, with a format that takes name and size, and the owner."""
+    more: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count them."""
+        return sum(len(resources) for resources, _ in self.parts) + len(self.more)
+
+    def __iter__(self) -> Iterator[str]:
+        """Name them in their order."""
+        for resources, how in self.parts:
+            for r in resources:
+                yield how.format(f"{r.label}, {size_text(r.bytes)}", _owner(r))
+        yield from self.more
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        """Name one, or some; IndexError if there is no such one."""
+        chosen = range(len(self))[at]
+        if isinstance(chosen, int):
+            return next(islice(self, chosen, None))
+        first = islice(self, max(chosen, default=-1) + 1)
+        return tuple(n for at, n in enumerate(first) if at in chosen)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by the names; the same resources have them without naming them."""
+        if not isinstance(other, Names):
+            return tuple(self) == other
+        if (self.parts, self.more) == (other.parts, other.more):
+            return True
+        return len(self) == len(other) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        """Agree with equality, to a tuple of the names as well."""
+        return hash(tuple(self))
+
+
+def _owner(resource: Resource) -> str:
+    if not resource.pid:
+        return "an unknown process"
+    return f"{resource.comm or 'process'} [{resource.pid}]"
