@@ -9,7 +9,7 @@ import sys
 def main() -> int:
     """Run the command line; the import is late so that an interrupt is told calmly."""
     try:
-        from luo_tui.cli import run
+        from luo_tui.cli.main import run
 
         return run(sys.argv[1:])
     except KeyboardInterrupt:

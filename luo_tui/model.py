@@ -2,7 +2,7 @@
 """The words of the field, as values: what a live update consists of.
 
 Everything here is frozen and does no I/O. A :class:`Snapshot` is the whole
-picture at one instant; see :mod:`luo_tui.changes` for how it changes.
+picture at one instant; see :mod:`luo_tui.sources.changes` for how it changes.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class Device:
     label: str = ""
     """Vendor and model, as far as they are known."""
     users: tuple[str, ...] = ()
-    """Who would miss it: interfaces, mounted disks, processes; in words."""
+    """Person would miss it: interfaces, mounted disks, processes; in words."""
     iommu_group: str = ""
 
 
@@ -270,7 +270,7 @@ class Vitals:
     """Runnable tasks, mean over a minute, rounded to a half."""
     cpus: int = 0
     users: tuple[str, ...] = ()
-    """Who is logged in, as ``name on tty from where``."""
+    """Person is logged in, as ``name on tty from where``."""
     booted_at: float = 0.0
     """CLOCK_REALTIME in seconds of this kernel's start; 0 when unknown."""
     holders: tuple[str, ...] = ()

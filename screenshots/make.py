@@ -31,16 +31,16 @@ time.tzset()
 from textual.events import Key  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
-from luo_tui.console import Console  # noqa: E402
-from luo_tui.desk import Desk  # noqa: E402
-from luo_tui.hub import Hub  # noqa: E402
+from luo_tui.console.console import Console  # noqa: E402
+from luo_tui.console.session import Session  # noqa: E402
+from luo_tui.console.widgets.places import PLACES  # noqa: E402
 from luo_tui.model import Stamps  # noqa: E402
+from luo_tui.monitor.hub import Hub  # noqa: E402
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump  # noqa: E402
-from luo_tui.widgets.places import PLACES  # noqa: E402
-from luo_tui.window.journal import Who  # noqa: E402
+from luo_tui.update.journal import Person  # noqa: E402
 
 SMALL, WIDE = (80, 24), (120, 36)
-WHO = Who("root", "ttyS0", "", 812)
+WHO = Person("root", "ttyS0", "", 812)
 STAMPS = Stamps(
     tsc_khz=1_000_000,
     prepare_begin=1_000_000_000,
@@ -81,7 +81,7 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 def console(host: SimulatedHost, folder: Path) -> Console:
     """Open a console on the simulated host."""
     orchestrator = host.orchestrator
-    return Console(Desk(orchestrator, folder, Hub(orchestrator, lambda: None).read_now))
+    return Console(Session(orchestrator, folder, Hub(orchestrator, lambda: None).read_now))
 
 
 def take(app: Console, out: Path, name: str) -> None:
@@ -129,8 +129,8 @@ async def draw(out: Path) -> None:
         await press(pilot, "tab", "enter")
     request: Any = app.return_value
     with contextlib.suppress(SimulatedJump):
-        app.desk.window.kexec(request.consent, request.plan, lambda: None)
-    app.desk.window._rest()  # what the jump does to the process that made it
+        app.session.window.kexec(request.consent, request.plan, lambda: None)
+    app.session.window._rest()  # what the jump does to the process that made it
     host.boot_id, host.stamps = "boot-2", STAMPS
 
     app = console(host, folder)
@@ -143,10 +143,10 @@ def main() -> None:
     """Draw into the folder that was named, or into this one."""
     out = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE
     fixed = (
-        patch("luo_tui.window.journal.datetime", Noon),
-        patch("luo_tui.window.owner.datetime", Noon),
-        patch.object(Who, "here", lambda: WHO),
-        patch("luo_tui.log.time", SimpleNamespace(time=Noon.now().timestamp)),
+        patch("luo_tui.update.journal.datetime", Noon),
+        patch("luo_tui.update.lock.datetime", Noon),
+        patch.object(Person, "here", lambda: WHO),
+        patch("luo_tui.monitor.log.time", SimpleNamespace(time=Noon.now().timestamp)),
         patch("luo_tui.orchestrator.simulated.machinery.time", SimpleNamespace(time=_morning)),
     )
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as standing:

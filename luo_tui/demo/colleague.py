@@ -2,7 +2,7 @@
 """Another operator on the simulated host: a process with a window of its own.
 
 It writes journal and lock as any console does, since it acts through the same
-:class:`~luo_tui.window.acts.Window`. The simulated kernel lives in the demo's
+:class:`~luo_tui.update.acts.Window`. The simulated kernel lives in the demo's
 process; what the other one asks of it goes over a socket pair.
 """
 
@@ -19,14 +19,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from luo_tui.demo.far import FarOrchestrator
+from luo_tui.demo.remote_orchestrator import RemoteOrchestrator
 from luo_tui.errors import ActFailed, NotDone
-from luo_tui.hub import Hub
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator.simulated import TARGET, SimulatedHost
 from luo_tui.orchestrator.simulated.clock import Clock
-from luo_tui.window.acts import Consent, Plan, Window
-from luo_tui.window.images import read_image
-from luo_tui.window.walk import Act
+from luo_tui.update.acts import Consent, Plan, Window
+from luo_tui.update.images import read_image
+from luo_tui.update.walk import Act
 
 _FIRST, _AGAIN = 4.0, 90.0
 """Seconds of the host's life before the first window, and between two."""
@@ -117,18 +117,18 @@ class Colleague:
             passed.wait()
 
 
-def work(far: FarOrchestrator, folder: Path, boot: Path) -> None:
+def work(remote: RemoteOrchestrator, folder: Path, boot: Path) -> None:
     """Be the other operator: load, prepare, think better of it, and leave."""
-    window = Window(far, folder, far.look)
+    window = Window(remote, folder, remote.look)
     plan = Plan(
-        read_image(boot / f"vmlinuz-{TARGET}", boot.parent / "modules"), far.kexec.command_line()
+        read_image(boot / f"vmlinuz-{TARGET}", boot.parent / "modules"), remote.kexec.command_line()
     )
     try:
-        window.load(Consent.to(Act.LOAD, far.look()), plan)
-        far.wait(_THINKS)
-        window.prepare(Consent.to(Act.PREPARE, far.look()))
-        far.wait(_THINKS)
-        window.cancel(Consent.to(Act.CANCEL, far.look()))
+        window.load(Consent.to(Act.LOAD, remote.look()), plan)
+        remote.wait(_THINKS)
+        window.prepare(Consent.to(Act.PREPARE, remote.look()))
+        remote.wait(_THINKS)
+        window.cancel(Consent.to(Act.CANCEL, remote.look()))
     except (NotDone, ActFailed):
         # Somebody else has the window, or the kernel refused: another time.
         window.leave("not now")
@@ -136,4 +136,4 @@ def work(far: FarOrchestrator, folder: Path, boot: Path) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(EOFError, ConnectionError):
-        work(FarOrchestrator(Connection(int(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3]))
+        work(RemoteOrchestrator(Connection(int(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3]))

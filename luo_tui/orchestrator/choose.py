@@ -28,7 +28,7 @@ def choose() -> Choice:
     """Ask the host. Never fails: where there is no orchestrator it says why.
 
     GET_STATE is asked first. The orchestrator of Linux 6.19 and later has the
-    same device and no such call; it is recognised and named, not driven. Who
+    same device and no such call; it is recognised and named, not driven. Person
     may not open the device learns the same from sysfs.
     """
     return Choice(StateMachine(), *_probe())

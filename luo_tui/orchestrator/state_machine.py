@@ -16,8 +16,8 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from luo_tui.model import Host, KexecState, State
-from luo_tui.orchestrator import Move, Moves, Source
-from luo_tui.sources import sysfs
+from luo_tui.orchestrator import Move, Moves
+from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import caps, kexec, kho, luo_v2
 
 MOVES: Moves = MappingProxyType(

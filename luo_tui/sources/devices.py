@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from luo_tui.changes import Change, DeviceGone, DevicePut, DevicesRead
 from luo_tui.model import Device
+from luo_tui.sources.changes import Change, DeviceGone, DevicePut, DevicesRead
 from luo_tui.sources.clean import clean
-from luo_tui.sources.users import Users
+from luo_tui.sources.device_users import Users
 
 BUSES = ("pci", "virtio", "mdev")
 _LISTENED = (*BUSES, "vfio", "net", "block")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luo_tui.changes import Change, ImagesRead, WindowsWritten
+from luo_tui.sources.changes import Change, ImagesRead, WindowsWritten
 from luo_tui.sources.clean import clean
 
 if TYPE_CHECKING:

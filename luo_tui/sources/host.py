@@ -2,7 +2,7 @@
 """How the machine is: memory, load, users, watchdog timers, and who has /dev/liveupdate open.
 
 Memory, load and users (by psutil) notify nobody: they are sampled, and told so
-coarsely that an idle machine stays the same. Who has the device open is looked
+coarsely that an idle machine stays the same. Person has the device open is looked
 for only after inotify said that somebody opened or closed it.
 """
 
@@ -16,8 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from luo_tui.changes import Change, VitalsRead
 from luo_tui.model import Vitals
+from luo_tui.sources.changes import Change, VitalsRead
 from luo_tui.sources.clean import clean
 from luo_tui.uapi import luo_v2
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from luo_tui.changes import Change, KernelPrinted, KernelSaid
+from luo_tui.sources.changes import Change, KernelPrinted, KernelSaid
 from luo_tui.sources.clean import clean
 
 _OURS = re.compile(r"\b(luo\w*|kho|liveupdate|kexec\w*)\b", re.IGNORECASE)

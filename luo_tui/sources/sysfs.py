@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from luo_tui.changes import Change, LuoChanged
 from luo_tui.model import LuoState, Stamps, State
+from luo_tui.sources.changes import Change, LuoChanged
 from luo_tui.sources.clean import clean
 from luo_tui.uapi import kho, luo_v2
 

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from luo_tui.changes import (
+from luo_tui.model import Participant, Resource, ResourceState
+from luo_tui.sources.changes import (
     Change,
     ParticipantGone,
     ParticipantPut,
@@ -27,7 +28,6 @@ from luo_tui.changes import (
     ResourcePut,
     ResourcesRead,
 )
-from luo_tui.model import Participant, Resource, ResourceState
 from luo_tui.sources.clean import clean
 
 CLASS = Path("/sys/class/liveupdate")

@@ -25,9 +25,10 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from luo_tui.changes import ResourcePut, ResourcesRead, fold
+from luo_tui.console.screens.resources import COLUMNS
 from luo_tui.model import Resource
-from luo_tui.screens.resources import COLUMNS
+from luo_tui.monitor.fold import fold
+from luo_tui.sources.changes import ResourcePut, ResourcesRead
 from tests.console.stage import Bench, many, press, settle
 
 LONGEST = 2.0

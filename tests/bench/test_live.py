@@ -24,7 +24,7 @@ MOVES = 100
 CONSOLE = """
 import os, sys, tempfile, threading, time
 from pathlib import Path
-from luo_tui.app import run_console
+from luo_tui.console.app import run_console
 from luo_tui.orchestrator.simulated import SimulatedHost
 
 def change(host):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.screens.notice import Notice
+from luo_tui.console.screens.notice import Notice
 from tests.console.stage import Bench
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from textual.events import Key
 from textual.pilot import Pilot
 
-from luo_tui.console import Console
-from luo_tui.desk import Desk
-from luo_tui.hub import Hub
+from luo_tui.console.console import Console
+from luo_tui.console.session import Session
 from luo_tui.model import Resource, ResourceState
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
-from luo_tui.window.acts import Consent, Plan
-from luo_tui.window.owner import Who
-from luo_tui.window.walk import Act
+from luo_tui.update.acts import Consent, Plan
+from luo_tui.update.person import Person
+from luo_tui.update.walk import Act
 
 
 class Bench:
@@ -27,23 +27,23 @@ class Bench:
         self.host = SimulatedHost.create(folder, scenario, delay)
         self.host.jump = None
 
-    def desk(self, *, may_act: bool = True, me: Who | None = None) -> Desk:
+    def session(self, *, may_act: bool = True, me: Person | None = None) -> Session:
         orchestrator = SimulatedOrchestrator(self.host, may_act=may_act)
-        return Desk(orchestrator, self.folder, Hub(orchestrator, lambda: None).read_now, me)
+        return Session(orchestrator, self.folder, Hub(orchestrator, lambda: None).read_now, me)
 
-    def console(self, *, may_act: bool = True, me: Who | None = None, **more: Any) -> Console:
-        return Console(self.desk(may_act=may_act, me=me), **more)
+    def console(self, *, may_act: bool = True, me: Person | None = None, **more: Any) -> Console:
+        return Console(self.session(may_act=may_act, me=me), **more)
 
-    def walk_to(self, act: Act, desk: Desk | None = None) -> Desk:
+    def walk_to(self, act: Act, session: Session | None = None) -> Session:
         """Do the acts up to and with ``act`` without a screen, as another console would."""
-        desk = desk or self.desk()
-        look = Hub(desk.orchestrator, lambda: None).read_now
-        image = desk.targets(self.host.release)[0]
+        session = session or self.session()
+        look = Hub(session.orchestrator, lambda: None).read_now
+        image = session.targets(self.host.release)[0]
         for step in (Act.LOAD, Act.PREPARE):
-            desk.do(Consent.to(step, look()), Plan(image, "kho=on"))
+            session.do(Consent.to(step, look()), Plan(image, "kho=on"))
             if step is act:
                 break
-        return desk
+        return session
 
 
 def text(app: Console) -> str:
@@ -77,7 +77,7 @@ async def settle(pilot: Pilot[Any]) -> None:
 
 
 def _up_to_date(app: Console) -> bool:
-    drawn, orchestrator = app.view.snapshot, app.desk.orchestrator
+    drawn, orchestrator = app.view.snapshot, app.session.orchestrator
     try:
         return (drawn.luo.state, drawn.kexec) == (orchestrator.state(), orchestrator.kexec.state())
     except OSError:

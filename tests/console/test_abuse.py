@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.changes import (
+from luo_tui.console.console import Console
+from luo_tui.console.widgets.places import PLACES
+from luo_tui.model import Device, Participant, Resource, ResourceState, Vitals
+from luo_tui.monitor.log import MOST
+from luo_tui.sources.changes import (
     Change,
     DeviceGone,
     DevicePut,
@@ -28,10 +32,6 @@ from luo_tui.changes import (
     SourceFailed,
     VitalsRead,
 )
-from luo_tui.console import Console
-from luo_tui.log import MOST
-from luo_tui.model import Device, Participant, Resource, ResourceState, Vitals
-from luo_tui.widgets.places import PLACES
 from tests.console.stage import Bench, flat, press, settle, text
 from tests.console.test_terminal import assert_clean, console
 
@@ -53,7 +53,7 @@ HOSTILE = (
 NAMED = """
 import ctypes, os, sys, tempfile
 from pathlib import Path
-from luo_tui.app import run_console
+from luo_tui.console.app import run_console
 from luo_tui.orchestrator.simulated import SimulatedHost
 
 names = [bytes.fromhex(word) for word in sys.argv[1:]]
@@ -222,9 +222,9 @@ async def test_a_week_of_news_keeps_memory_flat(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storm = Storm()
-    desk = bench.desk()
-    monkeypatch.setattr(type(desk.orchestrator), "surroundings", lambda self: (storm,))
-    app = Console(desk)
+    session = bench.session()
+    monkeypatch.setattr(type(session.orchestrator), "surroundings", lambda self: (storm,))
+    app = Console(session)
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)
 
@@ -264,12 +264,12 @@ async def test_a_week_of_news_keeps_memory_flat(
 CRASH = """
 import sys, tempfile
 from pathlib import Path
-from luo_tui.app import run_console
-from luo_tui.console import Console
+from luo_tui.console.app import run_console
+from luo_tui.console.console import Console
 from luo_tui.orchestrator.simulated import SimulatedHost
-from luo_tui.screens.overview import Overview
-from luo_tui.screens.palette import Palette
-from luo_tui.screens.target import TargetScreen
+from luo_tui.console.screens.overview import Overview
+from luo_tui.console.screens.palette import Palette
+from luo_tui.console.screens.target import TargetScreen
 word = sys.argv[1]
 kinds = {"palette": Palette, "target": TargetScreen, "overview": Overview, **Console.SCREENS}
 ordinary = kinds[word].draw

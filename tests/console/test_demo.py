@@ -19,15 +19,16 @@ from luo_tui.demo import folder as folders
 from luo_tui.demo.colleague import Colleague
 from luo_tui.demo.run import Demo, listing
 from luo_tui.errors import NotDone
-from luo_tui.hub import Hub
 from luo_tui.model import State
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
-from luo_tui.window.acts import Consent, Plan, Window
-from luo_tui.window.images import scan
-from luo_tui.window.journal import Lock, latest
-from luo_tui.window.walk import Act
+from luo_tui.update.acts import Consent, Plan, Window
+from luo_tui.update.images import scan
+from luo_tui.update.journal import latest
+from luo_tui.update.lock import Lock
+from luo_tui.update.walk import Act
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,7 +179,7 @@ def test_what_is_no_speed_and_no_scenario_is_refused(option: str, value: str) ->
 
 
 def test_other_commands_do_not_load_the_demo() -> None:
-    code = "import sys, luo_tui.cli; print([m for m in sys.modules if 'simulated' in m])"
+    code = "import sys, luo_tui.cli.main; print([m for m in sys.modules if 'simulated' in m])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -219,10 +220,10 @@ def test_another_operator_has_the_window(
     watched: tuple[SimulatedHost, Life, Window], folder: Path
 ) -> None:
     host, _life, window = watched
-    assert window.owner() is None
+    assert window.holder() is None
     host.pace.speed = 20
-    until(lambda: window.owner() is not None)
-    owner = window.owner()
+    until(lambda: window.holder() is not None)
+    owner = window.holder()
     assert owner is not None
     assert (owner.user, owner.origin) == ("oncall", "192.0.2.14")
     assert owner.tty.startswith("pts/")
@@ -234,12 +235,12 @@ def test_another_operator_has_the_window(
         window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))
     host.pace.speed = 20
     until(lambda: host.state is State.PREPARED)
-    until(lambda: window.owner() is None)
+    until(lambda: window.holder() is None)
     assert host.state is State.NORMAL
-    story = latest(folder)
-    assert story is not None
-    assert story.closed == "cancelled"
-    assert "oncall" in story.opened_by
+    window_state = latest(folder)
+    assert window_state is not None
+    assert window_state.closed == "cancelled"
+    assert "oncall" in window_state.opened_by
     window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))
     window.unload(Consent.to(Act.UNLOAD, look()))
 
@@ -249,6 +250,6 @@ def test_another_operator_goes_with_the_demo(tmp_path: Path) -> None:
         t.wait_for("oncall on pts/")
         (folder,) = tmp_path.iterdir()
         lock = Lock(folder)
-        assert lock.owner() is not None
+        assert lock.holder() is not None
         os.kill(t.process.pid, signal.SIGKILL)
-        until(lambda: lock.owner() is None)
+        until(lambda: lock.holder() is None)

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from textual.color import Color
 
-from luo_tui.console import Console
+from luo_tui.console.console import Console
+from luo_tui.console.themes import theme_for
+from luo_tui.console.widgets.banner import big
+from luo_tui.console.widgets.resources import ResourceList
+from luo_tui.console.widgets.text import Row, clip, hang, plain
 from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, State
-from luo_tui.themes import theme_for
-from luo_tui.widgets.banner import big
-from luo_tui.widgets.resources import ResourceList
-from luo_tui.widgets.text import Row, clip, hang, plain
-from luo_tui.window.walk import Act
+from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, many, press, settle, text
 
 SIZES = [(1, 1), (2, 30), (59, 24), (80, 17), (60, 18), (80, 24), (120, 36), (200, 60)]

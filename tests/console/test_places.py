@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 from textual.color import Color
 
-from luo_tui.cli import THEMES
+from luo_tui.cli.main import THEMES
+from luo_tui.console.screens.asking import Asking
+from luo_tui.console.screens.base import Place
+from luo_tui.console.screens.help import Help
+from luo_tui.console.screens.palette import Palette, commands
+from luo_tui.console.themes import NAMES, theme_for, themes_beside
+from luo_tui.console.widgets.places import PLACES
+from luo_tui.console.widgets.text import Charset, has_only_ascii, plain
 from luo_tui.model import Resource, Resources, ResourceState
-from luo_tui.screens.asking import Asking
-from luo_tui.screens.base import Place
-from luo_tui.screens.help import Help
-from luo_tui.screens.palette import Palette, commands
-from luo_tui.themes import NAMES, theme_for, themes_beside
-from luo_tui.widgets.places import PLACES
-from luo_tui.widgets.text import Charset, has_only_ascii, plain
-from luo_tui.window.walk import Act
+from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 

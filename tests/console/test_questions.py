@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 from textual.events import Paste
 
-from luo_tui.console import KexecRequest
+from luo_tui.console.console import KexecRequest
+from luo_tui.console.screens.asking import AskAct, Asking
+from luo_tui.console.screens.kexec import AskKexec
+from luo_tui.console.screens.overview import Overview
+from luo_tui.console.screens.walk import WalkScreen
+from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.widgets.field import Field
 from luo_tui.model import Resource, ResourceState, State
-from luo_tui.screens.asking import AskAct, Asking
-from luo_tui.screens.kexec import AskKexec
-from luo_tui.screens.overview import Overview
-from luo_tui.screens.walk import WalkScreen
-from luo_tui.widgets.field import Field
-from luo_tui.widgets.outcome import Outcome
-from luo_tui.window.walk import Act
+from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 NAME = tuple("demo-hv")
@@ -48,7 +48,7 @@ async def test_the_harmless_answer_has_the_focus_and_escape_is_no(bench: Bench, 
             assert isinstance(app.screen, AskAct)
             action = app.screen.question.action
             focused = app.focused
-            assert isinstance(focused, Outcome)
+            assert isinstance(focused, ChoiceButton)
             assert focused.id == "keep"
             assert focused.label == action.keep
             assert f"> [ {action.keep} ]" in text(app)
@@ -94,7 +94,7 @@ async def test_a_wrong_host_name_arms_nothing_and_is_said(bench: Bench) -> None:
             screen.query_one(Field).value = ""
             await press(pilot, *wrong, "enter")
             assert f"{wrong!r} is not 'demo-hv'" in flat(app)
-            assert screen.query_one("#go", Outcome).disabled
+            assert screen.query_one("#go", ChoiceButton).disabled
             await pilot.click("#go")
             await settle(pilot)
             assert app.screen is screen
@@ -114,7 +114,7 @@ async def test_no_enter_in_the_field_jumps_however_often(bench: Bench) -> None:
         assert "Tab goes to the answer below, Enter there ends this kernel." in flat(app)
         # Taking a letter back disarms.
         await press(pilot, "backspace")
-        assert app.screen.query_one("#go", Outcome).disabled
+        assert app.screen.query_one("#go", ChoiceButton).disabled
         await press(pilot, "v", "tab", "enter")
     assert isinstance(app.return_value, KexecRequest)
 
@@ -150,7 +150,7 @@ async def test_a_question_goes_stale_when_the_state_changes(bench: Bench, act: A
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert "no longer as it was" in flat(app)
-        go = app.screen.query_one("#go", Outcome)
+        go = app.screen.query_one("#go", ChoiceButton)
         assert go.disabled
         focused = app.focused
         assert focused is not None

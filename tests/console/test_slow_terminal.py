@@ -25,8 +25,8 @@ BAUD_9600 = 960
 CHURN = """
 import os, sys, tempfile, threading, time
 from pathlib import Path
-from luo_tui.app import run_console
-from luo_tui.hub import Hub
+from luo_tui.console.app import run_console
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator.simulated import SimulatedHost
 
 note = os.open(sys.argv[1], os.O_WRONLY)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.changes import Change, ImagesRead, KernelPrinted, KernelSaid, WindowsWritten
+from luo_tui.sources.changes import Change, ImagesRead, KernelPrinted, KernelSaid, WindowsWritten
 from luo_tui.sources.files import FilesSource, read_images
 from luo_tui.sources.kmsg import KmsgSource, console_level, is_kernel_console, shown
 

@@ -13,14 +13,14 @@ import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
-from luo_tui.changes import KernelSaid
-from luo_tui.chronicle import tell
-from luo_tui.console import Console
+from luo_tui.console.console import Console
+from luo_tui.console.screens.events import Events, Export
+from luo_tui.console.screens.listing import ListingPlace, Whole
+from luo_tui.console.widgets import table as table_module
+from luo_tui.console.widgets.table import Table
 from luo_tui.model import Participant, Resource, Resources, ResourceState
-from luo_tui.screens.events import Events, Export
-from luo_tui.screens.listing import ListingPlace, Whole
-from luo_tui.widgets import table as table_module
-from luo_tui.widgets.table import Table
+from luo_tui.monitor.event_text import events_of
+from luo_tui.sources.changes import KernelSaid
 from tests.console.stage import Bench, flat, many, press, settle, text
 
 
@@ -240,7 +240,7 @@ async def test_a_device_that_comes_to_take_part_moves_to_its_group(bench: Bench)
 
 
 def happen(app: Console, *words: str) -> None:
-    app.hub.log.add(tell(app.view.snapshot, [KernelSaid(w, grave="BAD" in w) for w in words]))
+    app.hub.log.add(events_of(app.view.snapshot, [KernelSaid(w, grave="BAD" in w) for w in words]))
     app._look(replace(app.view.snapshot, events=app.hub.log.last))
 
 

@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CRASH = """
 import sys, tempfile
 from pathlib import Path
-from luo_tui.app import run_console
+from luo_tui.console.app import run_console
 from luo_tui.orchestrator.simulated import SimulatedHost
-from luo_tui.screens.help import Help
+from luo_tui.console.screens.help import Help
 secret = "the secret of a local variable"
 def broken(self, view):
     secret_here = secret
@@ -192,7 +192,7 @@ def test_a_crash_leaves_a_clean_terminal_and_a_report(tmp_path: Path) -> None:
 JUMP = """
 import sys, tempfile, time
 from pathlib import Path
-from luo_tui.app import run_console
+from luo_tui.console.app import run_console
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedKexec
 def sync(self):
     {sync}

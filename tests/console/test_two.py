@@ -10,16 +10,16 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from luo_tui.console import Console
+from luo_tui.console.console import Console
+from luo_tui.console.screens.asking import AskAct
+from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
-from luo_tui.screens.asking import AskAct
-from luo_tui.screens.walk import WalkScreen
-from luo_tui.window.owner import Who
-from luo_tui.window.walk import Act
+from luo_tui.update.person import Person
+from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
-ANN = Who("ann", "pts/1", "192.0.2.7", 11)
-BOB = Who("bob", "pts/2", "", 12)
+ANN = Person("ann", "pts/1", "192.0.2.7", 11)
+BOB = Person("bob", "pts/2", "", 12)
 
 
 class Seat:
@@ -131,13 +131,13 @@ async def test_a_gone_owners_window_is_taken_over(bench: Bench) -> None:
     async with seats(bench.console(me=ANN), bench.console(me=BOB)) as (ann, bob):
         await ann.press("w", "t", "enter", "l", "p", "tab", "enter")
         await bob.press("w")
-        ann.app.desk.window._rest()  # as the kernel does for a console that dies
+        ann.app.session.window._rest()  # as the kernel does for a console that dies
         await bob.sees("To act, take it over: key o.")
         before = written(bench)
         for key in "ckt":
             assert "take it over first" in await bob.press(key)
             assert isinstance(bob.app.screen, WalkScreen), key
-        assert bob.app.desk.window.owner() is None
+        assert bob.app.session.window.holder() is None
         shown = await bob.press("o")
         assert isinstance(bob.app.screen, AskAct)
         assert "Take over the window of ann on pts/1 (gone)" in shown
@@ -148,7 +148,7 @@ async def test_a_gone_owners_window_is_taken_over(bench: Bench) -> None:
         await bob.press("escape")
         assert written(bench) == before, "so far nothing was written"
         await bob.press("o", "tab", "enter")
-        assert bob.app.desk.window.mine
+        assert bob.app.session.window.mine
         await bob.sees("taken; from ann on pts/1", "key k")
         await ann.sees("You had this window; bob on pts/2 (pid 12) has taken it over.")
         await ann.press("c")
@@ -159,8 +159,8 @@ async def test_a_gone_owners_window_is_taken_over(bench: Bench) -> None:
 
 
 async def test_taking_over_is_refused_when_somebody_was_faster(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE, bench.desk(me=ANN)).window._rest()
-    eve = bench.desk(me=Who("eve", "pts/3", "", 13))
+    bench.walk_to(Act.PREPARE, bench.session(me=ANN)).window._rest()
+    eve = bench.session(me=Person("eve", "pts/3", "", 13))
     async with seats(bench.console(me=BOB)) as (bob,):
         await bob.press("o")
         asked = eve.ask(eve.view(bob.app.hub.read_now()), Act.TAKE_OVER)
@@ -168,20 +168,20 @@ async def test_taking_over_is_refused_when_somebody_was_faster(bench: Bench) -> 
         eve.do(asked.consent(), None)
         await bob.sees("This host is no longer as it was when this was asked. Nothing was done.")
         await bob.press("tab", "enter")
-        assert not bob.app.desk.window.mine
+        assert not bob.app.session.window.mine
         assert eve.window.mine
         await bob.press("escape")
         await bob.sees("open in another console: eve on pts/3 (pid 13)")
 
 
 async def test_who_may_not_act_only_sees_that_the_owner_is_gone(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE, bench.desk(me=ANN)).window._rest()
+    bench.walk_to(Act.PREPARE, bench.session(me=ANN)).window._rest()
     before = written(bench)
     async with seats(bench.console(may_act=False, me=BOB)) as (bob,):
         shown = await bob.press("w", "o")
         assert isinstance(bob.app.screen, WalkScreen)
         assert "left open by ann on pts/1" in shown
         assert "take it over" not in shown
-        assert bob.app.desk.window.owner() is None
-        assert not bob.app.desk.window.mine
+        assert bob.app.session.window.holder() is None
+        assert not bob.app.session.window.mine
     assert written(bench) == before

@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from luo_tui.console import KexecRequest, Left
+from luo_tui.console.console import KexecRequest, Left
+from luo_tui.console.screens.asking import AskAct
+from luo_tui.console.screens.kexec import AskKexec
+from luo_tui.console.screens.notice import Notice
+from luo_tui.console.screens.overview import Overview
+from luo_tui.console.screens.walk import WalkScreen
+from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.errors import ActFailed
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedJump
-from luo_tui.screens.asking import AskAct
-from luo_tui.screens.kexec import AskKexec
-from luo_tui.screens.notice import Notice
-from luo_tui.screens.overview import Overview
-from luo_tui.screens.walk import WalkScreen
-from luo_tui.widgets.outcome import Outcome
-from luo_tui.window.walk import Act
+from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 LOAD = ("w", "t", "enter", "l")
@@ -66,8 +66,8 @@ async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
     assert request.consent.typed == "demo-hv"
     assert bench.host.state is State.PREPARED, "the console itself must not jump"
     with pytest.raises(SimulatedJump):
-        app.desk.window.kexec(request.consent, request.plan, lambda: None)
-    app.desk.window._rest()  # what the jump does to the process that made it
+        app.session.window.kexec(request.consent, request.plan, lambda: None)
+    app.session.window._rest()  # what the jump does to the process that made it
 
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -76,9 +76,9 @@ async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
         assert "This kernel took over from 7.3.3-hv. All is restored." in text(app)
         assert "blackout" in text(app)
         assert "freeze:" in text(app)
-        story = app.desk.window.story()
-        assert story is not None
-        assert story.arrived
+        window_state = app.session.window.window_state()
+        assert window_state is not None
+        assert window_state.arrived
         await press(pilot, "f")
         assert "Finish: updated -> normal" in text(app)
         await press(pilot, "tab", "enter")
@@ -86,9 +86,9 @@ async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
         assert "[normal]" in text(app)
         await press(pilot, "q")
     assert app.return_value == Left(())
-    story = app.desk.window.story()
-    assert story is not None
-    assert story.closed == "finished"
+    window_state = app.session.window.window_state()
+    assert window_state is not None
+    assert window_state.closed == "finished"
 
 
 async def test_cancel_goes_back_and_unloads(bench: Bench) -> None:
@@ -130,7 +130,7 @@ async def test_a_key_that_is_not_possible_says_why_and_does_nothing(bench: Bench
             await press(pilot, key)
             assert isinstance(app.screen, Overview), key
             assert why in text(app), key
-        assert app.desk.window.story() is None, "not even a window was opened"
+        assert app.session.window.window_state() is None, "not even a window was opened"
         await press(pilot, "x")
         assert "not in state" not in text(app), "what was said is gone with the next key"
 
@@ -141,7 +141,7 @@ async def test_a_held_key_loads_once_and_enter_alone_does_nothing(bench: Bench) 
         await settle(pilot)
         await press(pilot, *["enter"] * 5)
         assert isinstance(app.screen, WalkScreen)
-        assert app.desk.window.story() is None
+        assert app.session.window.window_state() is None
         await press(pilot, "t", "enter", "l", "l", "l")
         assert "It is loaded already" in text(app)
         await press(pilot, "p", *["enter"] * 4)
@@ -186,7 +186,7 @@ async def test_failures_before_the_jump(
         if isinstance(app.screen, Notice):
             assert "The state is now: normal." in text(app)
             focused = app.focused
-            assert isinstance(focused, Outcome)
+            assert isinstance(focused, ChoiceButton)
             await press(pilot, "x")
             assert isinstance(app.screen, Notice), "only its own key closes it"
             await press(pilot, "enter")
@@ -211,7 +211,7 @@ async def test_a_jump_that_does_not_happen_is_told_in_the_next_console(
     request = app.return_value
     assert isinstance(request, KexecRequest)
     with pytest.raises(ActFailed) as caught:
-        app.desk.window.kexec(request.consent, request.plan, lambda: None)
+        app.session.window.kexec(request.consent, request.plan, lambda: None)
     assert bench.host.state is State.NORMAL, "frozen is no place to rest"
     again = bench.console(notice=caught.value.lines())
     async with again.run_test(size=(80, 24)) as pilot:
@@ -227,10 +227,10 @@ async def test_what_nobody_restored_is_named_before_it_is_discarded(
     make: Callable[..., Bench],
 ) -> None:
     bench = make("nothing-restored")
-    desk = bench.walk_to(Act.PREPARE)
+    session = bench.walk_to(Act.PREPARE)
     with pytest.raises(SimulatedJump):
         bench.host.reboot()
-    desk.window._rest()
+    session.window._rest()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from luo_tui.console import Console, Left
+from luo_tui.console.console import Console, Left
+from luo_tui.console.screens.notice import Notice
+from luo_tui.console.screens.overview import Overview
+from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
-from luo_tui.screens.notice import Notice
-from luo_tui.screens.overview import Overview
-from luo_tui.screens.walk import WalkScreen
-from luo_tui.window.walk import Act
+from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 
@@ -49,7 +49,7 @@ async def test_a_second_console_watches_and_follows(bench: Bench) -> None:
     watcher = bench.console()
     async with watcher.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        desk = bench.walk_to(Act.LOAD)
+        session = bench.walk_to(Act.LOAD)
         # Loading an image changes no state of the kernel: the journal's folder tells of it.
         await until(pilot, lambda: "open in another console" in flat(watcher))
         await until(pilot, lambda: "7.3.4-hv, loaded by this window" in flat(watcher))
@@ -57,9 +57,9 @@ async def test_a_second_console_watches_and_follows(bench: Bench) -> None:
         await press(pilot, "w", "p")
         assert isinstance(watcher.screen, WalkScreen)
         assert "The window is open in another console" in flat(watcher)
-        bench.walk_to(Act.PREPARE, desk)
+        bench.walk_to(Act.PREPARE, session)
         await until(pilot, lambda: "PREPARED" in text(watcher))
-        desk.window._rest()  # its console dies
+        session.window._rest()  # its console dies
         await until(pilot, lambda: "You are watching" not in flat(watcher))
         await press(pilot, "c", "tab", "enter")
         assert bench.host.state is State.NORMAL
@@ -171,7 +171,7 @@ async def test_an_error_that_nobody_foresaw_is_shown(
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "w", "t", "enter")
-        monkeypatch.setattr(app.desk.window, "load", broken)
+        monkeypatch.setattr(app.session.window, "load", broken)
         monkeypatch.setenv("XDG_STATE_HOME", str(bench.folder / "state"))
         await press(pilot, "l")
         assert isinstance(app.screen, Notice)

@@ -25,13 +25,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from luo_tui.changes import ResourcesRead
+from luo_tui.cli.watch import Wanted, Watch
 from luo_tui.errors import NotDone
-from luo_tui.hub import Hub
 from luo_tui.model import Snapshot, State
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.sources.changes import ResourcesRead
 from luo_tui.uapi import luo_v2
-from luo_tui.watch import Wanted, Watch
 
 
 class Agent:

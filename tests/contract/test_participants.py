@@ -45,7 +45,7 @@ def order(host: LabMachine, name: str, values: str) -> None:
 
 
 def calls(host: LabMachine) -> list[str]:
-    """Who was called since the last time."""
+    """Person was called since the last time."""
     return host.shell(f"cat {PARAMETERS}/calls; echo x >{PARAMETERS}/calls").splitlines()
 
 

@@ -11,21 +11,22 @@ from pathlib import Path
 import pytest
 
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.hub import Hub
 from luo_tui.model import Snapshot, State
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
-from luo_tui.window.acts import Consent, Plan, Window
-from luo_tui.window.images import read_image, scan
-from luo_tui.window.journal import read
-from luo_tui.window.owner import Lock, Who
-from luo_tui.window.walk import Act, handover_lost
+from luo_tui.update.acts import Consent, Plan, Window
+from luo_tui.update.images import read_image, scan
+from luo_tui.update.journal import read
+from luo_tui.update.lock import Lock
+from luo_tui.update.person import Person
+from luo_tui.update.walk import Act, handover_lost
 
 
 class Console:
     """One console's window on a simulated host, with the consent that its screen would give."""
 
-    def __init__(self, host: SimulatedHost, me: Who | None = None) -> None:
+    def __init__(self, host: SimulatedHost, me: Person | None = None) -> None:
         self.host = host
         self.orchestrator = host.orchestrator
         self.look = Hub(self.orchestrator, lambda: None).read_now
@@ -221,10 +222,10 @@ def test_an_image_that_has_gone_stops_the_jump_before_the_freeze(tmp_path: Path)
     with pytest.raises(ActFailed, match="no longer there") as failed:
         console.kexec()
     assert failed.value.state is State.PREPARED
-    story = console.window.story()
-    assert story is not None
-    assert story.prepared
-    assert not story.jumped_from
+    window_state = console.window.window_state()
+    assert window_state is not None
+    assert window_state.prepared
+    assert not window_state.jumped_from
 
 
 def test_cancel_unloads_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
@@ -262,9 +263,9 @@ def test_leaving_unloads_and_says_what_stays(tmp_path: Path) -> None:
     assert console.events()[-1] == "left"
     # The next console goes on in the same window.
     following = Console(console.host)
-    story = following.window.story()
-    assert story is not None
-    assert not story.closed
+    window_state = following.window.window_state()
+    assert window_state is not None
+    assert not window_state.closed
     following.window.cancel(following.yes(Act.CANCEL))
     assert following.events()[-1] == "closed"
 
@@ -273,7 +274,7 @@ def test_one_console_acts_at_a_time(tmp_path: Path) -> None:
     machine = host(tmp_path)
     first, second = Console(machine), Console(machine)
     first.load()
-    assert second.window.owner() is not None
+    assert second.window.holder() is not None
     with pytest.raises(NotDone, match="open in another console") as refused:
         second.window.unload(second.yes(Act.UNLOAD))
     assert refused.value.code is Exit.BUSY
@@ -295,10 +296,10 @@ def test_a_lost_handover_is_written_down_once(tmp_path: Path) -> None:
     after = Console(machine)
     after.window.arrive()
     assert after.events()[-2:] == ["lost", "closed"]
-    assert handover_lost(after.look(), after.window.story())
+    assert handover_lost(after.look(), after.window.window_state())
     following = Console(machine)
     following.window.arrive()
-    assert handover_lost(following.look(), following.window.story())
+    assert handover_lost(following.look(), following.window.window_state())
 
 
 def test_a_journal_that_cannot_be_opened_stops_everything(
@@ -307,14 +308,14 @@ def test_a_journal_that_cannot_be_opened_stops_everything(
     def full(fd: int, end: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("luo_tui.window.journal._reserve", full)
+    monkeypatch.setattr("luo_tui.update.journal._reserve", full)
     console = Console(host(tmp_path))
     with pytest.raises(ActFailed, match="disk is full") as failed:
         console.load()
     assert failed.value.explanation.code is Exit.NO_SPACE
     assert not console.look().kexec.loaded
     assert not console.window.mine
-    assert console.window.owner() is None
+    assert console.window.holder() is None
 
 
 def test_without_privilege_nothing_is_touched(tmp_path: Path) -> None:
@@ -334,23 +335,23 @@ def test_the_plan_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
     console.prepare()
     console.window._rest()  # killed
     following = Console(machine)
-    story = following.window.story()
-    assert story is not None
-    image = read_image(Path(story.image), machine.modules_folder)
-    assert image.release == story.target
+    window_state = following.window.window_state()
+    assert window_state is not None
+    image = read_image(Path(window_state.image), machine.modules_folder)
+    assert image.release == window_state.target
     snapshot: Snapshot = following.look()
     with pytest.raises(SimulatedJump):
         following.window.kexec(
-            Consent.to(Act.KEXEC, snapshot, target=story.target, typed=HOST_NAME),
+            Consent.to(Act.KEXEC, snapshot, target=window_state.target, typed=HOST_NAME),
             Plan(image, following.plan.command_line),
             lambda: None,
         )
 
 
-ANN, BOB = Who("ann", "pts/1", "", 11), Who("bob", "pts/2", "", 12)
+ANN, BOB = Person("ann", "pts/1", "", 11), Person("bob", "pts/2", "", 12)
 
 
-def take_over(console: Console, gone: Who) -> None:
+def take_over(console: Console, gone: Person) -> None:
     console.window.take_over(Consent.to(Act.TAKE_OVER, console.look(), holder=str(gone)))
 
 
@@ -367,26 +368,26 @@ def test_a_gone_owners_window_has_to_be_taken_over(tmp_path: Path) -> None:
     with pytest.raises(NotDone, match=r"left open by ann on pts/1.*take it over first"):
         bob.window.cancel(bob.yes(Act.CANCEL))
     with pytest.raises(NotDone, match="left open by ann"):
-        take_over(bob, Who("eve"))
+        take_over(bob, Person("eve"))
     assert machine.state is State.PREPARED
-    assert bob.window.owner() is None
+    assert bob.window.holder() is None
     assert ann.events() == before
     take_over(bob, ANN)
     assert bob.window.mine
-    seen = ann.window.owner()
+    seen = ann.window.holder()
     assert seen is not None
     assert seen.user == "bob"
     with pytest.raises(NotDone, match="open in another console: bob"):
         ann.window.cancel(ann.yes(Act.CANCEL))
-    story = ann.window.story()
-    assert story is not None
-    assert (story.holder, story.taken_from) == (BOB, ANN)
+    window_state = ann.window.window_state()
+    assert window_state is not None
+    assert (window_state.holder, window_state.taken_from) == (BOB, ANN)
     bob.window.cancel(bob.yes(Act.CANCEL))
     assert machine.state is State.NORMAL
     assert bob.events().count("taken") == 1
     with pytest.raises(NotDone, match="nothing to take over"):
         take_over(ann, BOB)
-    assert ann.window.owner() is None
+    assert ann.window.holder() is None
 
 
 def test_after_the_jump_the_same_person_goes_on_and_another_takes_over(tmp_path: Path) -> None:
@@ -400,8 +401,8 @@ def test_after_the_jump_the_same_person_goes_on_and_another_takes_over(tmp_path:
     bob = Console(machine, BOB)
     bob.window.arrive()
     assert "arrived" not in bob.events(), "another person's console takes nothing by itself"
-    assert bob.window.owner() is None
-    elsewhere = Console(machine, Who("ann", "pts/9", "192.0.2.8", 44))
+    assert bob.window.holder() is None
+    elsewhere = Console(machine, Person("ann", "pts/9", "192.0.2.8", 44))
     elsewhere.window.arrive()
     assert "arrived" in elsewhere.events()
     elsewhere.window._rest()
@@ -415,9 +416,9 @@ def test_what_was_confirmed_is_written_down(tmp_path: Path) -> None:
     console.load()
     label = "Prepare: normal -> prepared"
     console.window.prepare(Consent.to(Act.PREPARE, console.look(), label=label))
-    story = console.window.story()
-    assert story is not None
-    last = story.acts[-1]
+    window_state = console.window.window_state()
+    assert window_state is not None
+    last = window_state.acts[-1]
     assert (last.what, last.confirmed, last.by) == ("prepare", label, str(ANN))
     assert last.result == "done, prepared"
     assert last.ended >= last.at
@@ -431,7 +432,7 @@ def test_others_see_an_act_begin_and_end(tmp_path: Path, monkeypatch: pytest.Mon
     ordinary = SimulatedHost.move
 
     def watched(self: SimulatedHost, move: Move) -> None:
-        owner = Lock(tmp_path).owner()
+        owner = Lock(tmp_path).holder()
         seen.append(owner.doing if owner else "nobody")
         ordinary(self, move)
 
@@ -439,7 +440,7 @@ def test_others_see_an_act_begin_and_end(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ActFailed):
         console.prepare()
     assert seen == ["under way: prepare"]
-    owner = Lock(tmp_path).owner()
+    owner = Lock(tmp_path).holder()
     assert owner is not None
     assert owner.doing == ""
 

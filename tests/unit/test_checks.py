@@ -18,8 +18,8 @@ from luo_tui.model import (
     Snapshot,
     State,
 )
-from luo_tui.window.checks import run_checks
-from luo_tui.window.walk import Level
+from luo_tui.update.checks.target import run_checks
+from luo_tui.update.walk import Level
 
 GOOD_IMAGE = KernelImage(
     "/boot/vmlinuz-new", "new", 9, "/boot/initrd.img-new", "", True, "luo-ko-v2"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui import cli
+from luo_tui.cli import main as cli
+from luo_tui.cli.status import schema_text
 from luo_tui.errors import Exit
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost
-from luo_tui.window.status import schema_text
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -176,16 +176,20 @@ def test_a_log_is_kept_by_who_watches_and_refused_by_who_does_not(tmp_path: Path
 def test_a_look_loads_nothing_that_it_does_not_need() -> None:
     code = (
         "import sys\n"
-        "from luo_tui.cli import run\n"
+        "from luo_tui.cli.main import run\n"
         "run(['--folder', '/nonexistent', 'status'])\n"
         "print(*sorted({m.split('.')[0] for m in sys.modules}), file=sys.stderr)\n"
         "print(*sorted(m for m in sys.modules if m.startswith('luo_tui.')), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     foreign, own = (set(line.split()) for line in done.stderr.splitlines()[-2:])
-    assert "luo_tui.window.status" in own
+    assert "luo_tui.cli.status" in own
     assert foreign & {"textual", "pyudev", "watchdog", "hashlib", "tempfile"} == set()
-    assert own & {"luo_tui.hold", "luo_tui.watch", "luo_tui.desk", "luo_tui.demo"} == set()
+    assert (
+        own
+        & {"luo_tui.update.hold", "luo_tui.cli.watch", "luo_tui.console.session", "luo_tui.demo"}
+        == set()
+    )
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

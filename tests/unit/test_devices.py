@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.changes import DeviceGone, DevicePut, DevicesRead, VitalsRead
+from luo_tui.sources.changes import DeviceGone, DevicePut, DevicesRead, VitalsRead
 from luo_tui.sources.devices import DeviceSource, _touched, details, read_devices
 from luo_tui.sources.host import HostSource, _coarse
 

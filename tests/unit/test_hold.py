@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.hold import Holds
-from luo_tui.hub import Hub
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
+from luo_tui.update.hold import Holds
 
 CONTENT = os.urandom(300_000)
 

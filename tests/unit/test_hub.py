@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.changes import Change, LuoChanged, ResourceGone
-from luo_tui.hub import Hub
 from luo_tui.model import Host, LuoState, State
-from luo_tui.orchestrator import Move, Source
+from luo_tui.monitor.hub import Hub
+from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     SimulatedHost,
     SimulatedJump,
     SimulatedOrchestrator,
     SimulatedSource,
 )
+from luo_tui.sources import Source
+from luo_tui.sources.changes import Change, LuoChanged, ResourceGone
 
 
 class Flaky:

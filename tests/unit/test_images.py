@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.window.images import read_image, scan
+from luo_tui.update.images import read_image, scan
 
 
 def bzimage(release: str, *, code: int = 64) -> bytes:

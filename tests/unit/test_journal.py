@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.window import owner as owner_module
-from luo_tui.window.journal import RESERVED, Journal, Lock, Who, latest, open_journal, read
-from luo_tui.window.owner import SIZE, decode, encode
-from luo_tui.window.story import Done, Record, tell
+from luo_tui.update import lock as lock_module
+from luo_tui.update.journal import RESERVED, Journal, latest, open_journal, read
+from luo_tui.update.lock import SIZE, Lock, decode, encode
+from luo_tui.update.person import Person
+from luo_tui.update.window_state import Done, Record, window_state_of
 
 
 def test_records_come_back_and_add_up(tmp_path: Path) -> None:
@@ -29,17 +30,29 @@ def test_records_come_back_and_add_up(tmp_path: Path) -> None:
     journal.write("begin", act="load")
     journal.write("done", act="load", target="new", image="/boot/new")
     journal.write("begin", act="prepare")
-    story = journal.story()
-    assert (story.opened_by, story.release, story.target) == ("ann", "old", "new")
-    assert (story.loaded_in, story.under_way, story.prepared) == ("boot-1", "prepare", False)
+    window_state = journal.window_state()
+    assert (window_state.opened_by, window_state.release, window_state.target) == (
+        "ann",
+        "old",
+        "new",
+    )
+    assert (window_state.loaded_in, window_state.under_way, window_state.prepared) == (
+        "boot-1",
+        "prepare",
+        False,
+    )
     journal.write("done", act="prepare")
     journal.write("jump", target="new", tokens=[3, 4])
     journal.close(trim=False)
-    story = latest(tmp_path)
-    assert story is not None
-    assert (story.jumped_from, story.tokens, story.prepared) == ("boot-1", (3, 4), True)
+    window_state = latest(tmp_path)
+    assert window_state is not None
+    assert (window_state.jumped_from, window_state.tokens, window_state.prepared) == (
+        "boot-1",
+        (3, 4),
+        True,
+    )
     again, resumed = open_journal(tmp_path, "boot-2")
-    assert resumed == story
+    assert resumed == window_state
     again.write("returned", errno=22)
     again.write("closed", how="failed")
     again.close(trim=True)
@@ -67,12 +80,12 @@ def test_a_torn_line_is_left_out_and_does_not_swallow_the_next(tmp_path: Path) -
     journal.close(trim=True)
     with journal.path.open("ab") as file:
         file.write(b'{"event":"done","at":"20')
-    story = latest(tmp_path)
-    assert story is not None
-    assert story.opened_by == "ann"
+    window_state = latest(tmp_path)
+    assert window_state is not None
+    assert window_state.opened_by == "ann"
     again = Journal(journal.path, "b")
     again.write("begin", act="load")
-    assert again.story().under_way == "load"
+    assert again.window_state().under_way == "load"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +113,7 @@ def test_a_full_disk_leaves_no_window_behind(
     def full(fd: int, end: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("luo_tui.window.journal._reserve", full)
+    monkeypatch.setattr("luo_tui.update.journal._reserve", full)
     with pytest.raises(OSError, match="No space"):
         open_journal(tmp_path, "b")
     assert list((tmp_path / "windows").iterdir()) == []
@@ -108,29 +121,30 @@ def test_a_full_disk_leaves_no_window_behind(
 
 def test_one_lock_for_a_host(tmp_path: Path) -> None:
     mine, other = Lock(tmp_path), Lock(tmp_path)
-    assert other.owner() is None
-    mine.take(Who("ann", "pts/1", "", 4))
-    mine.take(Who("ann", "pts/1", "", 4))
+    assert other.holder() is None
+    mine.take(Person("ann", "pts/1", "", 4))
+    mine.take(Person("ann", "pts/1", "", 4))
     assert mine.held
-    assert mine.owner() is None
-    seen = other.owner()
+    assert mine.holder() is None
+    seen = other.holder()
     assert seen is not None
-    assert replace(seen, since="") == Who("ann", "pts/1", "", 4)
+    assert replace(seen, since="") == Person("ann", "pts/1", "", 4)
     assert datetime.now(UTC) - datetime.fromisoformat(seen.since) < timedelta(seconds=60)
     with pytest.raises(OSError, match="unavailable") as caught:
-        other.take(Who("bob"))
+        other.take(Person("bob"))
     assert caught.value.errno == errno.EAGAIN
     assert not other.held
     mine.release()
     mine.release()
-    assert other.owner() is None
-    other.take(Who("bob"))
+    assert other.holder() is None
+    other.take(Person("bob"))
 
 
 def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from luo_tui.window.journal import Lock, Who\n"
-        f"lock = Lock(pathlib.Path({str(tmp_path)!r})); lock.take(Who('eve'))\n"
+        "import sys, pathlib; from luo_tui.update.lock import Lock\n"
+        "from luo_tui.update.person import Person\n"
+        f"lock = Lock(pathlib.Path({str(tmp_path)!r})); lock.take(Person('eve'))\n"
         "print('held', flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(
@@ -138,41 +152,41 @@ def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
-    owner = Lock(tmp_path).owner()
+    owner = Lock(tmp_path).holder()
     assert owner is not None
     assert owner.user == "eve"
     child.kill()
     child.communicate()
-    assert Lock(tmp_path).owner() is None
+    assert Lock(tmp_path).holder() is None
 
 
 def test_unknown_events_are_passed_over() -> None:
-    assert tell("w", []).window == "w"
+    assert window_state_of("w", []).window == "w"
 
 
 def test_no_folder_is_no_window(tmp_path: Path) -> None:
     assert latest(tmp_path / "nowhere") is None
 
 
-ANN = Who("ann", "pts/1", "192.0.2.7", 4)
-BOB = Who("bob", "pts/2", "", 5)
+ANN = Person("ann", "pts/1", "192.0.2.7", 4)
+BOB = Person("bob", "pts/2", "", 5)
 
 
 def test_what_the_owner_does_is_seen_by_others(tmp_path: Path) -> None:
     mine, other = Lock(tmp_path), Lock(tmp_path)
-    mine.tell("nobody hears this")
+    mine.show_doing("nobody hears this")
     assert not (tmp_path / "lock").exists(), "who does not hold the lock writes nothing"
     mine.take(ANN)
     for doing in ("under way: prepare", "", "asked to confirm: freeze and kexec"):
-        mine.tell(doing)
-        seen = other.owner()
+        mine.show_doing(doing)
+        seen = other.holder()
         assert seen is not None
         assert seen.doing == doing
         assert (tmp_path / "lock").stat().st_size == SIZE
     mine.release()
-    mine.tell("too late")
+    mine.show_doing("too late")
     other.take(BOB)
-    assert (seen := Lock(tmp_path).owner()) is not None
+    assert (seen := Lock(tmp_path).holder()) is not None
     assert (seen.user, seen.doing) == ("bob", ""), "nothing of the last owner is left"
 
 
@@ -184,14 +198,14 @@ def test_a_reader_never_sees_half_of_a_text(tmp_path: Path) -> None:
 
     def write() -> None:
         for n in range(3000):
-            mine.tell(texts[n % 3])
+            mine.show_doing(texts[n % 3])
         done.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     seen = set()
     while not done.is_set():
-        who = other.owner()
+        who = other.holder()
         assert who is not None
         assert who.user == "ann"
         seen.add(who.doing)
@@ -214,21 +228,21 @@ def test_a_foreign_text_names_nobody_and_hides_nobody(tmp_path: Path, content: b
     mine, other = Lock(tmp_path), Lock(tmp_path)
     mine.take(ANN)
     (tmp_path / "lock").write_bytes(content)
-    assert other.owner() == Who(), "somebody has it all the same"
-    mine.tell("choosing the target")
+    assert other.holder() == Person(), "somebody has it all the same"
+    mine.show_doing("choosing the target")
     mine.release()
-    assert other.owner() is None
+    assert other.holder() is None
     other.take(BOB)
-    assert (seen := mine.owner()) is not None
+    assert (seen := mine.holder()) is not None
     assert seen.user == "bob"
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J", "\u202egnp", "\udcff", "\U0001f4a9" * 300, '"\\' * 99])
 def test_hostile_names_are_made_harmless_and_fit(tmp_path: Path, name: str) -> None:
     mine = Lock(tmp_path)
-    mine.take(Who(name, name, name, 1 << 70, name))
-    mine.tell(name)
-    seen = Lock(tmp_path).owner()
+    mine.take(Person(name, name, name, 1 << 70, name))
+    mine.show_doing(name)
+    seen = Lock(tmp_path).holder()
     assert seen is not None
     assert seen.user
     assert all(t.isprintable() for t in (seen.user, seen.tty, seen.doing, str(seen)))
@@ -243,14 +257,14 @@ def test_a_full_disk_does_not_harm_the_act(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner_module.os, "pwrite", full)
-        mine.tell("under way: prepare")
+        patch.setattr(lock_module.os, "pwrite", full)
+        mine.show_doing("under way: prepare")
     assert mine.held
-    assert (seen := Lock(tmp_path).owner()) is not None
+    assert (seen := Lock(tmp_path).holder()) is not None
     assert seen.user == "ann"
     mine.release()
     with monkeypatch.context() as patch:
-        patch.setattr(owner_module.os, "pwrite", full)
+        patch.setattr(lock_module.os, "pwrite", full)
         with pytest.raises(OSError, match="No space"):
             mine.take(ANN)
     assert not mine.held
@@ -263,7 +277,7 @@ def test_a_lock_file_that_was_replaced_is_no_lock_any_more(tmp_path: Path) -> No
     (tmp_path / "lock").unlink()
     assert mine.lost
     other.take(BOB)
-    seen = mine.owner()
+    seen = mine.holder()
     assert seen is not None
     assert seen.user == "bob"
     mine.release()
@@ -284,15 +298,15 @@ def test_watching_opens_the_lock_for_reading_alone(
         opened.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE)
         return fd
 
-    monkeypatch.setattr(owner_module.os, "open", watched)
-    assert other.owner() is not None
+    monkeypatch.setattr(lock_module.os, "open", watched)
+    assert other.holder() is not None
     assert opened == [os.O_RDONLY]
 
 
 def test_who_acts_is_found_behind_sudo_and_inside_tmux(tmp_path: Path) -> None:
     code = (
-        "from luo_tui.window.owner import Who\n"
-        "who = Who.here()\n"
+        "from luo_tui.update.lock import Person\n"
+        "who = Person.here()\n"
         "print(who.origin, who.inside, sep='|')"
     )
 
@@ -311,7 +325,7 @@ def test_who_acts_is_found_behind_sudo_and_inside_tmux(tmp_path: Path) -> None:
     inside = {"TMUX": "/tmp/tmux-0/default,1,0", "SSH_CONNECTION": "192.0.2.7 5 192.0.2.1 22"}
     assert said(inside) == "|tmux"
     assert said({"STY": "9.pts-0.host"}) == "|screen"
-    assert str(Who("ann", "pts/3", "", 7, "tmux")) == "ann on pts/3 in tmux (pid 7)"
+    assert str(Person("ann", "pts/3", "", 7, "tmux")) == "ann on pts/3 in tmux (pid 7)"
 
 
 def record(event: str, second: int, **data: object) -> Record:
@@ -319,7 +333,7 @@ def record(event: str, second: int, **data: object) -> Record:
 
 
 def test_the_timeline_says_who_did_and_confirmed_what_and_how_it_ended() -> None:
-    story = tell(
+    window_state = window_state_of(
         "w",
         [
             record("opened", 1, who=str(ANN), person=asdict(ANN)),
@@ -334,10 +348,14 @@ def test_the_timeline_says_who_did_and_confirmed_what_and_how_it_ended() -> None
             record("closed", 10, how="failed"),
         ],
     )
-    assert (story.holder, story.taken_from, story.held_in) == (BOB, ANN, "boot-1")
+    assert (window_state.holder, window_state.taken_from, window_state.held_in) == (
+        BOB,
+        ANN,
+        "boot-1",
+    )
     at = "2026-01-01T00:00:{:02d}.000+00:00".format
     yes = "Prepare: normal -> prepared"
-    assert story.acts == (
+    assert window_state.acts == (
         Done("opened", at(1), str(ANN), ended=at(1)),
         Done("load", at(2), str(ANN), "", at(3), "done"),
         Done("prepare", at(4), str(ANN), yes, at(5), "failed, normal (EBUSY)"),
@@ -347,15 +365,17 @@ def test_the_timeline_says_who_did_and_confirmed_what_and_how_it_ended() -> None
              "failed, normal (EINVAL)"),
         Done("closed", at(10), str(BOB), ended=at(10), result="failed"),
     )  # fmt: skip
-    assert json.dumps(asdict(story))
+    assert json.dumps(asdict(window_state))
 
 
 def test_a_timeline_has_an_end() -> None:
     long = [record("begin", n % 60, act="load") for n in range(1000)]
-    assert len(tell("w", long).acts) < 100
+    assert len(window_state_of("w", long).acts) < 100
 
 
 @pytest.mark.parametrize("person", [None, 7, [], {}, {"user": "x"}, {**asdict(ANN), "pid": "z"}])
 def test_a_record_without_a_person_is_borne(person: object) -> None:
-    story = tell("w", [record("opened", 1, who="ann", person=person), record("taken", 2)])
-    assert (story.holder, story.opened_by) == (None, "ann")
+    window_state = window_state_of(
+        "w", [record("opened", 1, who="ann", person=person), record("taken", 2)]
+    )
+    assert (window_state.holder, window_state.opened_by) == (None, "ann")

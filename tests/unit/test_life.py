@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.changes import ResourceGone
-from luo_tui.hub import Hub
 from luo_tui.model import ResourceState, Snapshot, State
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Paced
 from luo_tui.orchestrator.simulated import RUNNING, TARGET, Life, SimulatedHost, SimulatedJump
 from luo_tui.orchestrator.simulated.boot import LATER
@@ -25,7 +24,8 @@ from luo_tui.orchestrator.simulated.clock import Clock
 from luo_tui.orchestrator.simulated.kernel import LUO
 from luo_tui.orchestrator.simulated.news import MOST, News
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST, Pace
-from luo_tui.window.images import scan
+from luo_tui.sources.changes import ResourceGone
+from luo_tui.update.images import scan
 
 
 def host(folder: Path, scenario: str = "default") -> SimulatedHost:
@@ -65,7 +65,7 @@ def lines(made: SimulatedHost) -> list[str]:
     return [said.text for said in made.lines]
 
 
-def story(folder: Path, seed: int) -> tuple[Sequence[str], Snapshot]:
+def window_state(folder: Path, seed: int) -> tuple[Sequence[str], Snapshot]:
     made = host(folder)
     life = Life(made, seed)
     seen = []
@@ -76,9 +76,9 @@ def story(folder: Path, seed: int) -> tuple[Sequence[str], Snapshot]:
 
 
 def test_the_same_seed_tells_the_same_story(tmp_path: Path) -> None:
-    first, end = story(tmp_path / "a", 1)
-    again, _ = story(tmp_path / "b", 1)
-    other, _ = story(tmp_path / "c", 2)
+    first, end = window_state(tmp_path / "a", 1)
+    again, _ = window_state(tmp_path / "b", 1)
+    other, _ = window_state(tmp_path / "c", 2)
     assert first == again
     assert first != other
     # It is a life: most of the time something has changed, and it does not run away.
@@ -298,15 +298,15 @@ def test_few_files_may_be_open(tmp_path: Path, scenario: str, soft: int, hard: i
 def test_an_ear_holds_so_much_and_dies_once_closed() -> None:
     news = News()
     ear = news.listen("a")
-    news.tell("b")
+    news.announce("b")
     assert ear.take() == []
     for _ in range(MOST + 1):
-        news.tell("a", ResourceGone(1))
+        news.announce("a", ResourceGone(1))
     assert ear.take() is None
     assert ear.take() == []
     news.unlisten(ear)
     news.unlisten(ear)
-    news.tell("a", ResourceGone(1))
+    news.announce("a", ResourceGone(1))
 
 
 def test_the_speed_stays_within_what_can_be_followed(tmp_path: Path) -> None:

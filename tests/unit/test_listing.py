@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from luo_tui.filter import parse
-from luo_tui.listing import Listing
+from luo_tui.console.filter import parse
+from luo_tui.console.listing import Listing
 
 FIELDS = {"size": lambda t: float(t.size), "name": lambda t: t.name, "kind": lambda t: "memfd"}
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.chronicle import Told
-from luo_tui.log import Log
+from luo_tui.monitor.event_text import EventDraft
+from luo_tui.monitor.log import Log
 
 
 def test_events_are_numbered_and_the_oldest_go_first() -> None:
     log = Log(most=5)
     assert log.since(0) == ()
-    log.add(Told("kernel", f"line {n}") for n in range(12))
+    log.add(EventDraft("kernel", f"line {n}") for n in range(12))
     assert log.last == 12
     assert [e.number for e in log.since(0)] == [8, 9, 10, 11, 12]
     assert [e.text for e in log.since(10)] == ["line 10", "line 11"]
@@ -28,7 +28,7 @@ def test_events_are_numbered_and_the_oldest_go_first() -> None:
 def test_an_event_has_its_own_time_or_now() -> None:
     log = Log()
     before = time.time()
-    log.add([Told("kernel", "then", at=7.5), Told("state", "now", "normal", True)])
+    log.add([EventDraft("kernel", "then", at=7.5), EventDraft("state", "now", "normal", True)])
     then, now = log.since(0)
     assert then.at == 7.5
     assert before <= now.at <= time.time()
@@ -40,12 +40,12 @@ def test_events_are_appended_to_a_file(tmp_path: Path) -> None:
     path.write_text("before\n")
     log = Log()
     log.write_to(path)
-    log.add([Told("kernel", "evil \x1b[2J\nline")])
+    log.add([EventDraft("kernel", "evil \x1b[2J\nline")])
     log.close()
     first, line = path.read_text().splitlines()
     assert first == "before"
     assert json.loads(line)["text"] == "evil \x1b[2J\nline"
-    log.add([Told("kernel", "after")])
+    log.add([EventDraft("kernel", "after")])
     assert len(path.read_text().splitlines()) == 2
 
 
@@ -57,7 +57,7 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_writing_and_nothing_else() -> None:
     log = Log()
     log.write_to(Path("/dev/full"))
-    log.add([Told("kernel", "one"), Told("kernel", "two")])
+    log.add([EventDraft("kernel", "one"), EventDraft("kernel", "two")])
     assert "No space left" in log.fault
     assert log.last == 2
     log.close()
@@ -75,6 +75,6 @@ def test_it_is_read_while_it_is_written() -> None:
 
     reader = threading.Thread(target=look)
     reader.start()
-    log.add(Told("kernel", "x") for _ in range(20_000))
+    log.add(EventDraft("kernel", "x") for _ in range(20_000))
     reader.join()
     assert wrong == []

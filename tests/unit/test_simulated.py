@@ -20,9 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.changes import KernelSaid
-from luo_tui.hub import Hub
 from luo_tui.model import Resource, Snapshot, State
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     COMPATIBLE,
@@ -36,7 +35,8 @@ from luo_tui.orchestrator.simulated import (
 from luo_tui.orchestrator.simulated.kept import Kept
 from luo_tui.orchestrator.simulated.kernel import LINES
 from luo_tui.orchestrator.simulated.machinery import DEVICES, PARTICIPANTS, REFUSED
-from luo_tui.window.images import read_image, scan
+from luo_tui.sources.changes import KernelSaid
+from luo_tui.update.images import read_image, scan
 
 ROOT = Path(__file__).parents[2]
 
@@ -196,7 +196,7 @@ def test_a_move_takes_its_time_and_nobody_who_looks_waits(tmp_path: Path) -> Non
     time.sleep(0.1)
     assert see(made).luo.state is State.NORMAL
     assert time.monotonic() - began < 0.35
-    # Who acts waits for the move under way, and then meets its outcome.
+    # Person acts waits for the move under way, and then meets its outcome.
     fd = os.memfd_create("late")
     with pytest.raises(OSError) as error:
         made.preserve(fd)
@@ -241,7 +241,7 @@ def test_a_kexec_starts_the_process_anew_with_the_bytes(tmp_path: Path) -> None:
             """
             import json, os, signal, sys
             from pathlib import Path
-            from luo_tui.hub import Hub
+            from luo_tui.monitor.hub import Hub
             from luo_tui.orchestrator import simulated
             host = simulated.SimulatedHost.resume(Path(sys.argv[-1]))
             seen = Hub(host.orchestrator, lambda: None).read_now()

@@ -12,15 +12,6 @@ from typing import Any
 
 import pytest
 
-from luo_tui.changes import (
-    LuoChanged,
-    ParticipantGone,
-    ParticipantPut,
-    ResourceGone,
-    ResourcePut,
-    ResourcesRead,
-    fold,
-)
 from luo_tui.model import (
     Host,
     LuoState,
@@ -31,7 +22,16 @@ from luo_tui.model import (
     Stamps,
     State,
 )
+from luo_tui.monitor.fold import fold
 from luo_tui.sources import sysfs
+from luo_tui.sources.changes import (
+    LuoChanged,
+    ParticipantGone,
+    ParticipantPut,
+    ResourceGone,
+    ResourcePut,
+    ResourcesRead,
+)
 from luo_tui.sources.clean import LIMIT, clean
 from luo_tui.sources.udev import (
     _AT_ONCE,

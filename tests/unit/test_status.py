@@ -12,14 +12,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from luo_tui.hub import Hub
+from luo_tui.cli.status import MOST, schema_text, status_json, status_text
 from luo_tui.model import Resource, Resources, ResourceState, Snapshot, Stamps
+from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.simulated import SimulatedHost
-from luo_tui.window.fates import outlook
-from luo_tui.window.journal import Lock, Who, open_journal
-from luo_tui.window.status import MOST, schema_text, status_json, status_text
+from luo_tui.update.device_outcome import outlook
+from luo_tui.update.journal import open_journal
+from luo_tui.update.lock import Lock
+from luo_tui.update.person import Person
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 
@@ -86,7 +88,7 @@ def test_an_open_window_and_a_blackout_keep_to_the_schema(
     host: SimulatedHost, tmp_path: Path
 ) -> None:
     lock = Lock(tmp_path)
-    lock.take(Who("ann", "pts/1", "", 77))
+    lock.take(Person("ann", "pts/1", "", 77))
     journal, _ = open_journal(tmp_path, "boot-1")
     journal.write("opened", who="ann", release="old")
     journal.write("jump", target="new", tokens=[3, 4])

@@ -18,9 +18,8 @@ from luo_tui.model import (
     Snapshot,
     State,
 )
-from luo_tui.window.owner import Who
-from luo_tui.window.story import Done, Story
-from luo_tui.window.walk import (
+from luo_tui.update.person import Person
+from luo_tui.update.walk import (
     Act,
     Ask,
     Facts,
@@ -33,12 +32,13 @@ from luo_tui.window.walk import (
     typed_word,
     walk,
 )
-from luo_tui.window.words import size_text
+from luo_tui.update.window_state import Done, WindowState
+from luo_tui.update.wording import size_text
 
 HOST = Host("hv-07", "7.3.4-old", "boot-1")
 GUEST = Resource(0, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")
 IMAGE = KernelImage("/boot/vmlinuz-7.3.4-new", "7.3.4-new", 9_000_000)
-STORY = Story(
+STORY = WindowState(
     "w", "root on ttyS0 (pid 9)", "2026-01-01T00:00:00.000+00:00", "boot-1", "7.3.4-old",
     "7.3.4-new", IMAGE.path, "boot-1",
 )  # fmt: skip
@@ -60,19 +60,19 @@ def possible(f: Facts) -> set[Act]:
 def test_each_state_offers_its_own_acts_and_no_others() -> None:
     assert possible(facts(picture(State.NORMAL))) == set()
     assert possible(facts(picture(State.NORMAL), image=IMAGE)) == {Act.LOAD}
-    assert possible(facts(picture(State.NORMAL, GUEST, loaded=True), story=STORY)) == {
+    assert possible(facts(picture(State.NORMAL, GUEST, loaded=True), window_state=STORY)) == {
         Act.PREPARE,
         Act.UNLOAD,
     }
     # A key that repeats must not load the same image again and again; another one may be loaded.
-    loaded = facts(picture(State.NORMAL, GUEST, loaded=True), story=STORY, image=IMAGE)
+    loaded = facts(picture(State.NORMAL, GUEST, loaded=True), window_state=STORY, image=IMAGE)
     assert Act.LOAD not in possible(loaded)
     assert Act.LOAD in possible(replace(loaded, image=replace(IMAGE, path="/boot/vmlinuz-other")))
-    assert possible(facts(picture(State.PREPARED, GUEST, loaded=True), story=STORY)) == {
+    assert possible(facts(picture(State.PREPARED, GUEST, loaded=True), window_state=STORY)) == {
         Act.KEXEC,
         Act.CANCEL,
     }
-    assert possible(facts(picture(State.FROZEN, GUEST, loaded=True), story=STORY)) == {
+    assert possible(facts(picture(State.FROZEN, GUEST, loaded=True), window_state=STORY)) == {
         Act.KEXEC,
         Act.CANCEL,
     }
@@ -83,15 +83,19 @@ def test_each_state_offers_its_own_acts_and_no_others() -> None:
 
 @pytest.mark.parametrize("state", list(State))
 def test_without_privilege_nothing_is_possible_and_the_command_is_named(state: State) -> None:
-    result = walk(Facts(picture(state, GUEST, loaded=True), may_act=False, story=STORY))
+    result = walk(Facts(picture(state, GUEST, loaded=True), may_act=False, window_state=STORY))
     assert all("sudo luo-tui" in a.blocked for a in result.actions)
     assert "sudo luo-tui" in " ".join(result.notes)
 
 
 @pytest.mark.parametrize("state", [State.NORMAL, State.PREPARED, State.FROZEN, State.UPDATED])
 def test_while_another_console_has_the_window_nothing_is_possible(state: State) -> None:
-    other = Who("ann", "pts/3", "192.0.2.7", 77)
-    result = walk(facts(picture(state, GUEST, loaded=True), story=STORY, owner=other, image=IMAGE))
+    other = Person("ann", "pts/3", "192.0.2.7", 77)
+    result = walk(
+        facts(
+            picture(state, GUEST, loaded=True), window_state=STORY, lock_holder=other, image=IMAGE
+        )
+    )
     assert result.actions
     assert all("ann on pts/3 from 192.0.2.7" in a.blocked for a in result.actions)
 
@@ -99,18 +103,22 @@ def test_while_another_console_has_the_window_nothing_is_possible(state: State) 
 def test_kexec_needs_our_own_image_of_this_boot() -> None:
     prepared = picture(State.PREPARED, GUEST, loaded=True)
     assert ours_is_loaded(prepared, STORY)
-    for story in (None, replace(STORY, loaded_in="boot-0"), replace(STORY, closed="cancelled")):
-        assert not ours_is_loaded(prepared, story)
-        offer = walk(facts(prepared, story=story)).action(Act.KEXEC)
+    for window_state in (
+        None,
+        replace(STORY, loaded_in="boot-0"),
+        replace(STORY, closed="cancelled"),
+    ):
+        assert not ours_is_loaded(prepared, window_state)
+        offer = walk(facts(prepared, window_state=window_state)).action(Act.KEXEC)
         assert offer is not None
         assert not offer.possible
-        assert walk(facts(prepared, story=story)).action(Act.LOAD) is not None
+        assert walk(facts(prepared, window_state=window_state)).action(Act.LOAD) is not None
     assert not ours_is_loaded(picture(State.PREPARED, GUEST), STORY)
 
 
 def test_kexec_opens_with_the_loss_and_wants_the_name_typed() -> None:
     snapshot = picture(State.PREPARED, GUEST, loaded=True)
-    offer = walk(facts(snapshot, story=STORY)).action(Act.KEXEC)
+    offer = walk(facts(snapshot, window_state=STORY)).action(Act.KEXEC)
     assert offer is not None
     assert offer.ask is Ask.TYPE
     assert offer.typed == "hv-07"
@@ -156,8 +164,8 @@ def test_a_blocker_stops_the_load_and_a_warning_does_not() -> None:
     [
         (picture(State.NORMAL), {}, Step.CHECK),
         (picture(State.NORMAL), {"image": IMAGE}, Step.LOAD),
-        (picture(State.NORMAL, loaded=True), {"story": STORY}, Step.PREPARE),
-        (picture(State.PREPARED, loaded=True), {"story": STORY}, Step.KEXEC),
+        (picture(State.NORMAL, loaded=True), {"window_state": STORY}, Step.PREPARE),
+        (picture(State.PREPARED, loaded=True), {"window_state": STORY}, Step.KEXEC),
         (picture(State.UPDATED, replace(GUEST, state=ResourceState.INCOMING)), {}, Step.RESTORE),
         (picture(State.UPDATED), {}, Step.FINISH),
         (picture(State.UNAVAILABLE), {}, None),
@@ -176,7 +184,7 @@ def test_a_lost_handover_is_the_first_thing_said() -> None:
     jumped = replace(STORY, jumped_from="boot-0", jumped_at="then", tokens=(0, 1))
     cold = picture(State.NORMAL)
     assert handover_lost(cold, jumped)
-    first = walk(facts(cold, story=jumped)).notes[0]
+    first = walk(facts(cold, window_state=jumped)).notes[0]
     assert first.startswith("THE HANDOVER IS LOST")
     assert "2 resources" in first
     # It stays said in that boot after it was written down, and in no other.
@@ -189,7 +197,7 @@ def test_a_lost_handover_is_the_first_thing_said() -> None:
 
 def test_a_jump_that_did_not_happen_is_told() -> None:
     here = replace(STORY, jumped_from="boot-1", jumped_at="then")
-    notes = walk(facts(picture(State.PREPARED, loaded=True), story=here)).notes
+    notes = walk(facts(picture(State.PREPARED, loaded=True), window_state=here)).notes
     assert any("did not happen" in n for n in notes)
 
 
@@ -199,7 +207,9 @@ def test_what_others_did_is_told() -> None:
     foreign = walk(facts(picture(State.NORMAL, loaded=True)))
     assert any("did not load" in n for n in foreign.notes)
     torn = replace(STORY, under_way="prepare")
-    assert any("prepare began" in n for n in walk(facts(picture(State.NORMAL), story=torn)).notes)
+    assert any(
+        "prepare began" in n for n in walk(facts(picture(State.NORMAL), window_state=torn)).notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,7 +223,7 @@ def test_sizes(number: int, text: str) -> None:
     assert size_text(number) == text
 
 
-ANN = Who("ann", "pts/1", "192.0.2.7", 4)
+ANN = Person("ann", "pts/1", "192.0.2.7", 4)
 HELD = replace(STORY, holder=ANN, held_in="boot-1")
 
 
@@ -224,11 +234,11 @@ HELD = replace(STORY, holder=ANN, held_in="boot-1")
         (replace(ANN, tty="pts/2"), "boot-1", True),
         (replace(ANN, origin="192.0.2.8"), "boot-1", True),
         (replace(ANN, tty="pts/2"), "boot-2", False),  # after the jump no console is left
-        (Who("bob", "pts/1", "192.0.2.7", 4), "boot-1", True),
-        (Who("bob", "pts/1", "192.0.2.7", 4), "boot-2", True),
+        (Person("bob", "pts/1", "192.0.2.7", 4), "boot-1", True),
+        (Person("bob", "pts/1", "192.0.2.7", 4), "boot-2", True),
     ],
 )
-def test_who_has_to_take_a_window_over(me: Who, boot: str, asked: bool) -> None:
+def test_who_has_to_take_a_window_over(me: Person, boot: str, asked: bool) -> None:
     assert gone_holder(HELD, boot, me) == (ANN if asked else None)
     assert gone_holder(None, boot, me) is None
     assert gone_holder(replace(HELD, closed="cancelled"), boot, me) is None
@@ -237,9 +247,11 @@ def test_who_has_to_take_a_window_over(me: Who, boot: str, asked: bool) -> None:
 
 @pytest.mark.parametrize("state", [State.NORMAL, State.PREPARED, State.FROZEN, State.UPDATED])
 def test_nothing_but_taking_over_is_possible_where_the_owner_is_gone(state: State) -> None:
-    bob = Who("bob", "pts/2")
-    story = replace(HELD, under_way="prepare", acts=(Done("prepare", "2026-01-01T00:00:00+00:00"),))
-    gone = facts(picture(state, GUEST, loaded=True), story=story, image=IMAGE, me=bob)
+    bob = Person("bob", "pts/2")
+    window_state = replace(
+        HELD, under_way="prepare", acts=(Done("prepare", "2026-01-01T00:00:00+00:00"),)
+    )
+    gone = facts(picture(state, GUEST, loaded=True), window_state=window_state, image=IMAGE, me=bob)
     assert possible(gone) == {Act.TAKE_OVER}
     offer = walk(gone).action(Act.TAKE_OVER)
     assert offer is not None
@@ -256,7 +268,7 @@ def test_nothing_but_taking_over_is_possible_where_the_owner_is_gone(state: Stat
     # Not to its owner, not while somebody has it, not without privilege.
     for other in (
         replace(gone, mine=True),
-        replace(gone, owner=ANN),
+        replace(gone, lock_holder=ANN),
         replace(gone, me=ANN),
         replace(gone, me=None),
     ):
@@ -266,23 +278,29 @@ def test_nothing_but_taking_over_is_possible_where_the_owner_is_gone(state: Stat
 
 def test_who_watches_is_told_what_the_owner_does() -> None:
     owner = replace(ANN, since="2026-01-01T00:00:00+00:00", doing="under way: prepare")
-    notes = walk(facts(picture(State.NORMAL), story=HELD, owner=owner)).notes
+    notes = walk(facts(picture(State.NORMAL), window_state=HELD, lock_holder=owner)).notes
     assert any(n.startswith("Its owner, since 20") and "under way: prepare" in n for n in notes)
-    assert len(walk(facts(picture(State.NORMAL), owner=replace(owner, doing=""))).notes) == len(
-        walk(facts(picture(State.NORMAL), owner=owner)).notes
-    ), "nothing jumps when it ends"
+    assert len(
+        walk(facts(picture(State.NORMAL), lock_holder=replace(owner, doing=""))).notes
+    ) == len(walk(facts(picture(State.NORMAL), lock_holder=owner)).notes), (
+        "nothing jumps when it ends"
+    )
 
 
 def test_who_lost_the_window_is_told() -> None:
-    bob = Who("bob", "pts/2", "", 5)
-    story = replace(HELD, holder=bob, taken_from=ANN)
-    said = walk(facts(picture(State.NORMAL), story=story, owner=bob, me=ANN)).notes
+    bob = Person("bob", "pts/2", "", 5)
+    window_state = replace(HELD, holder=bob, taken_from=ANN)
+    said = walk(
+        facts(picture(State.NORMAL), window_state=window_state, lock_holder=bob, me=ANN)
+    ).notes
     assert any("You had this window; bob on pts/2 (pid 5) has taken it over." in n for n in said)
-    other = walk(facts(picture(State.NORMAL), story=story, owner=bob, me=Who("eve"))).notes
+    other = walk(
+        facts(picture(State.NORMAL), window_state=window_state, lock_holder=bob, me=Person("eve"))
+    ).notes
     assert not any("You had" in n for n in other)
 
 
 def test_an_act_of_our_own_is_not_called_an_orphan() -> None:
     busy = replace(HELD, under_way="prepare")
-    notes = walk(facts(picture(State.NORMAL), story=busy, me=ANN, mine=True)).notes
+    notes = walk(facts(picture(State.NORMAL), window_state=busy, me=ANN, mine=True)).notes
     assert not any("its console is gone" in n for n in notes)

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from luo_tui.chronicle import Told
+from luo_tui.cli.watch import Wanted, Watch
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import State
+from luo_tui.monitor.event_text import EventDraft
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.simulated import SimulatedHost
-from luo_tui.watch import Wanted, Watch
 
 PATIENCE = 20.0
 
@@ -189,7 +189,7 @@ def stuff(host: SimulatedHost, running: Running) -> None:
     """Let happen what a pipe does not hold; the hub's thread gets through with it."""
     log = running.watch._hub.log
     for _ in range(200):
-        log.add(Told("kernel", "x" * 1000) for _ in range(150))
+        log.add(EventDraft("kernel", "x" * 1000) for _ in range(150))
     host.say("the last one")
     end = time.monotonic() + PATIENCE
     while log.since(log.last - 1)[0].text != "the last one":

@@ -20,7 +20,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from luo_tui.changes import (
+from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
+from luo_tui.orchestrator.simulated import boot, machinery
+from luo_tui.orchestrator.simulated.kept import Kept, error
+from luo_tui.orchestrator.simulated.kernel import LUO, SimulatedKernel, keep_all
+from luo_tui.sources.changes import (
     DeviceGone,
     DevicePut,
     DevicesRead,
@@ -30,10 +34,6 @@ from luo_tui.changes import (
     ResourcesRead,
     VitalsRead,
 )
-from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
-from luo_tui.orchestrator.simulated import boot, machinery
-from luo_tui.orchestrator.simulated.kept import Kept, error
-from luo_tui.orchestrator.simulated.kernel import LUO, SimulatedKernel, keep_all
 from luo_tui.sources.clean import clean
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class SimulatedHost(SimulatedKernel):
         """Put a device in, or let it be what it is now; its driver may take part."""
         with self.acting:
             self.devices = {**self.devices, device.id: device}
-            self.news.tell(DEVICES, DevicePut(device))
+            self.news.announce(DEVICES, DevicePut(device))
             if participant is not None:
                 self._put(participant)
 
@@ -188,16 +188,16 @@ class SimulatedHost(SimulatedKernel):
         """Take a device out; its driver takes part no longer."""
         with self.acting:
             self.devices = {i: d for i, d in self.devices.items() if i != id_}
-            self.news.tell(DEVICES, DeviceGone(id_))
+            self.news.announce(DEVICES, DeviceGone(id_))
             gone = [p.id for p in self.participants.values() if p.name == id_]
             self.participants = {i: p for i, p in self.participants.items() if i not in gone}
-            self.news.tell(LUO, *(ParticipantGone(i) for i in gone))
+            self.news.announce(LUO, *(ParticipantGone(i) for i in gone))
 
     def live_with(self, vitals: Vitals) -> None:
         """Let the machine be like this."""
         if vitals != self.vitals:
             self.vitals = vitals
-            self.news.tell(VITALS, VitalsRead(vitals))
+            self.news.announce(VITALS, VitalsRead(vitals))
 
     # Kexec
 
@@ -239,14 +239,14 @@ class SimulatedHost(SimulatedKernel):
             self.vitals = machinery.vitals(users=self.vitals.users[:1])
         if self.scenario != "nothing-restored" and not (self.lively and self.pace.speed):
             self.restore_for_agents()
-        self.news.tell(
+        self.news.announce(
             LUO,
             self.luo(),
             ResourcesRead(self.resources()),
             ParticipantsRead(tuple(self.participants.values())),
         )
-        self.news.tell(DEVICES, DevicesRead(tuple(self.devices.values())))
-        self.news.tell(VITALS, VitalsRead(self.vitals))
+        self.news.announce(DEVICES, DevicesRead(tuple(self.devices.values())))
+        self.news.announce(VITALS, VitalsRead(self.vitals))
 
     def restore_for_agents(self) -> None:
         """Let the guests' own processes take back what is theirs, as far as they can."""

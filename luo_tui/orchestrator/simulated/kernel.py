@@ -18,13 +18,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from luo_tui.changes import (
-    KernelSaid,
-    LuoChanged,
-    ParticipantPut,
-    ResourceGone,
-    ResourcePut,
-)
 from luo_tui.model import LuoState, Participant, Resource, ResourceState, Stamps, State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.boot import COMPATIBLE
@@ -32,12 +25,19 @@ from luo_tui.orchestrator.simulated.kept import Kept, error, is_open, tsc
 from luo_tui.orchestrator.simulated.news import News
 from luo_tui.orchestrator.simulated.pace import Pace
 from luo_tui.orchestrator.state_machine import MOVES
+from luo_tui.sources.changes import (
+    KernelSaid,
+    LuoChanged,
+    ParticipantPut,
+    ResourceGone,
+    ResourcePut,
+)
 from luo_tui.sources.clean import clean
 
 LUO, LINES = "resources", "kernel lines"
 """What there is news of; the names of the sources too."""
 REFUSES = "subsystem-vfio-v1"
-"""Who refuses in the scenarios where somebody does."""
+"""Person refuses in the scenarios where somebody does."""
 _PRINTED = 500
 """Lines of the kernel that are kept."""
 _KHZ = 1_000_000
@@ -149,7 +149,7 @@ class SimulatedKernel:
 
     def _put(self, participant: Participant) -> None:
         self.participants[participant.id] = participant
-        self.news.tell(LUO, ParticipantPut(participant))
+        self.news.announce(LUO, ParticipantPut(participant))
 
     # Descriptors
 
@@ -196,7 +196,7 @@ class SimulatedKernel:
                 raise error(errno.ENOMEM)
             fd = os.dup(kept.fd)
             kept.state = ResourceState.RESTORED
-            self.news.tell(LUO, ResourcePut(kept.resource()))
+            self.news.announce(LUO, ResourcePut(kept.resource()))
             return fd
 
     def resize(self, token: int, size: int) -> None:
@@ -206,7 +206,7 @@ class SimulatedKernel:
                 raise error(errno.EPERM)
             kept = self._kept[token]
             os.ftruncate(kept.fd, size)
-            self.news.tell(LUO, ResourcePut(kept.resource()))
+            self.news.announce(LUO, ResourcePut(kept.resource()))
 
     def _preservable(self) -> None:
         if self.state not in (State.NORMAL, State.UPDATED):
@@ -217,7 +217,7 @@ class SimulatedKernel:
             self._kept[kept.token] = kept
         self._files.add(kept.file)
         self.next_token = kept.token + 1
-        self.news.tell(LUO, ResourcePut(kept.resource()))
+        self.news.announce(LUO, ResourcePut(kept.resource()))
         return kept.token
 
     def _drop(self, which: Callable[[Kept], bool]) -> None:
@@ -227,7 +227,7 @@ class SimulatedKernel:
                 os.close(self._kept.pop(kept.token).fd)
                 if kept.state is ResourceState.PRESERVED:
                     self._files.discard(kept.file)
-        self.news.tell(LUO, *(ResourceGone(k.token) for k in gone))
+        self.news.announce(LUO, *(ResourceGone(k.token) for k in gone))
 
     # Leaving and arriving
 
@@ -308,7 +308,7 @@ class SimulatedKernel:
         at = max(time.time(), self.lines[-1].at + 1e-6 if self.lines else 0.0)
         said = KernelSaid(text, grave, at)
         self.lines = [*self.lines[1 - _PRINTED :], said]
-        self.news.tell(LINES, said)
+        self.news.announce(LINES, said)
 
     def _enter(self, state: State) -> None:
         old, self.state = self.state, state
@@ -317,7 +317,7 @@ class SimulatedKernel:
 
     def _tell(self) -> None:
         """Tell of the state."""
-        self.news.tell(LUO, self.luo())
+        self.news.announce(LUO, self.luo())
 
     def _take(self, share: float) -> None:
         """Take that share of the time that a prepare takes."""

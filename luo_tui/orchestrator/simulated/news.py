@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Iterable
 
-from luo_tui.changes import Change
+from luo_tui.sources.changes import Change
 
 MOST = 1024
 """News that an ear holds."""
@@ -86,7 +86,7 @@ class News:
             self._ears.remove(ear)
         ear.close()
 
-    def tell(self, topic: str, *changes: Change) -> None:
+    def announce(self, topic: str, *changes: Change) -> None:
         """Let everybody who listens to ``topic`` hear."""
         for ear in self._about(topic):
             ear.put(changes)

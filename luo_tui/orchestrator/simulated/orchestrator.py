@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.model import Host, KexecState, State
-from luo_tui.orchestrator import Move, Moves, Source
+from luo_tui.orchestrator import Move, Moves
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
 from luo_tui.orchestrator.simulated.sources import (
@@ -19,6 +19,7 @@ from luo_tui.orchestrator.simulated.sources import (
     SimulatedVitals,
 )
 from luo_tui.orchestrator.state_machine import MOVES
+from luo_tui.sources import Source
 
 COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
 

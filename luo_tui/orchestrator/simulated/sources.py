@@ -6,16 +6,16 @@ from __future__ import annotations
 import select
 from collections.abc import Sequence
 
-from luo_tui.changes import (
+from luo_tui.orchestrator.simulated.host import DEVICES, VITALS, SimulatedHost
+from luo_tui.orchestrator.simulated.kernel import LINES, LUO
+from luo_tui.orchestrator.simulated.news import Ear
+from luo_tui.sources.changes import (
     Change,
     DevicesRead,
     ParticipantsRead,
     ResourcesRead,
     VitalsRead,
 )
-from luo_tui.orchestrator.simulated.host import DEVICES, VITALS, SimulatedHost
-from luo_tui.orchestrator.simulated.kernel import LINES, LUO
-from luo_tui.orchestrator.simulated.news import Ear
 
 
 class _Heard:

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: MIT
+"""The command line. Textual is imported by the console's own commands alone.
+
+Exit codes are those of :class:`luo_tui.errors.Exit`. Answers go to standard
+output, failures to standard error; nothing here prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import io
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luo_tui import __version__
+from luo_tui.errors import ActFailed, Exit, NotDone
+from luo_tui.model import State
+from luo_tui.monitor.hub import Hub
+from luo_tui.orchestrator import Orchestrator
+from luo_tui.orchestrator.choose import open_orchestrator
+from luo_tui.update.journal import DEFAULT_FOLDER
+from luo_tui.update.wording import size_text
+
+# What only one command needs is loaded by it alone: `luo-tui status` is to be quick.
+if TYPE_CHECKING:
+    from luo_tui.update.hold import Holds
+
+CODES = {
+    Exit.OK: "done; for `status`: there is an orchestrator",
+    Exit.FAILED: "failed for a reason without a code of its own",
+    Exit.USAGE: "wrong usage",
+    Exit.NOT_PERMITTED: "not permitted: acting needs CAP_SYS_ADMIN and CAP_SYS_BOOT",
+    Exit.UNAVAILABLE: "no orchestrator on this kernel",
+    Exit.WRONG_STATE: "not possible in this state",
+    Exit.REFUSED: "refused by the kernel or by a participant",
+    Exit.BUSY: "busy: another console has the window open",
+    Exit.NOT_FOUND: "no such token, name or file",
+    Exit.MISMATCH: "what came back is not what was held",
+    Exit.NO_SPACE: "no space on the disk, or too little memory",
+    Exit.BAD_IMAGE: "not an image that can be booted",
+    Exit.NO_TERMINAL: "no terminal that the console could draw on",
+    Exit.TIMED_OUT: "the state that `watch --until` waits for did not come in time",
+    Exit.INTERRUPTED: "interrupted by a signal, as `watch` is",
+}
+"""What each exit code means."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return its exit code."""
+    args = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding has not is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _dispatch(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except NotDone as refused:
+        _complain((refused.reason,))
+        return refused.code
+    except ActFailed as failed:
+        _complain(failed.lines())
+        return failed.explanation.code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _complain((f"{error.filename or args.command}: {error.strerror or error}",))
+        _drop_output()
+        return Exit.NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else Exit.FAILED
+
+
+def _drop_output() -> None:
+    """Have the end of the program not stumble again over what could not be written."""
+    with contextlib.suppress(OSError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    if args.log is not None and args.command not in (None, "console", "watch"):
+        raise NotDone(f"`luo-tui {args.command}` has no --log: console and watch do.", Exit.USAGE)
+    if args.theme:
+        os.environ[_THEME] = args.theme
+    if args.command == "demo":
+        return _demo(args)
+    orchestrator = open_orchestrator()
+    match args.command:
+        case "status":
+            return _status(orchestrator, args)
+        case "watch":
+            return _watch(orchestrator, args)
+        case "hold":
+            held = _holds(orchestrator, args.folder).hold(args.file, args.name)
+            print(
+                f"held {held.name}: token {held.token}, {size_text(held.bytes)}, "
+                f"SHA-256 {held.sha256}"
+            )
+        case "restore":
+            holds = _holds(orchestrator, args.folder)
+            held = holds.restore(args.name, args.out, force=args.force)
+            print(
+                f"restored {held.name} to {args.out}: {size_text(held.bytes)}, "
+                f"SHA-256 {held.sha256} as held"
+            )
+        case "unpreserve":
+            held = _holds(orchestrator, args.folder).unpreserve(args.name)
+            print(f"unpreserved {held.name}: token {held.token} is free")
+        case _:
+            return _console(orchestrator, args.folder, args.log)
+    return Exit.OK
+
+
+def _status(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
+    from luo_tui.cli.status import schema_text, status_json, status_text
+
+    if args.schema:
+        print(schema_text(), end="")
+        return Exit.OK
+    snapshot = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all()
+    if args.json:
+        print(json.dumps(status_json(orchestrator, snapshot, args.folder), indent=2))
+    else:
+        print("\n".join(status_text(orchestrator, snapshot, args.folder, whole=args.all)))
+    return Exit.OK if snapshot.luo.state.usable else Exit.UNAVAILABLE
+
+
+def _watch(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
+    from luo_tui.cli.watch import KINDS, Wanted, Watch
+
+    if unknown := [k for k in args.kind if k not in KINDS]:
+        raise NotDone(f"There is no kind {unknown[0]!r}, but {', '.join(KINDS)}.", Exit.USAGE)
+    if args.timeout is not None and args.until is None:
+        raise NotDone("--timeout says how long --until waits: name a state.", Exit.USAGE)
+    if sys.stdout is None:
+        raise NotDone("Standard output is closed.", Exit.FAILED)
+    wanted = Wanted(
+        as_json=args.json,
+        kinds=frozenset(args.kind or KINDS),
+        until=State(args.until) if args.until else None,
+        timeout=args.timeout,
+    )
+    watch = Watch(
+        orchestrator, args.folder, sys.stdout.fileno(), wanted, lambda text: _complain((text,))
+    )
+    if args.log is not None:
+        watch.log_to(args.log)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: watch.leave())
+    return watch.run()
+
+
+def _holds(orchestrator: Orchestrator, folder: Path) -> Holds:
+    from luo_tui.update.hold import Holds
+
+    return Holds(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
+
+
+def _console(orchestrator: Orchestrator, folder: Path, log: Path | None = None) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise NotDone("The console needs a terminal; `luo-tui status` does not.", Exit.NO_TERMINAL)
+    if os.environ.get("TERM", "dumb") in ("", "dumb"):
+        raise NotDone(
+            "TERM is dumb: the console cannot draw. Set TERM (vt100, linux, xterm), "
+            "or use `luo-tui status`.",
+            Exit.NO_TERMINAL,
+        )
+    from luo_tui.console.app import run_console
+
+    return run_console(orchestrator, folder, os.environ.get(_THEME, ""), log)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from luo_tui.demo.run import Demo, listing
+
+    if args.list:
+        print("\n".join(listing()))
+        return Exit.OK
+    if args.resume is not None:
+        demo = Demo.resume(args.resume)
+    else:
+        demo = Demo.begin(args.scenario, args.speed, args.delay)
+    # The end is not reached by a simulated kexec, whose next boot takes the folder over.
+    with demo:
+        return _console(demo.orchestrator, demo.folder)
+
+
+def _complain(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(f"luo-tui: {line}", file=sys.stderr)
+
+
+# What belongs to the demo is loaded by the demo alone: the other commands are to be quick.
+
+
+def _scenario(text: str) -> str:
+    from luo_tui.orchestrator.simulated.scenarios import SCENARIOS
+
+    if text not in SCENARIOS:
+        raise argparse.ArgumentTypeError(f"there is no {text!r}; `luo-tui demo --list` tells them")
+    return text
+
+
+def _speed(text: str) -> float:
+    from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
+
+    value = float(text)
+    if value and not SLOWEST <= value <= FASTEST:
+        raise argparse.ArgumentTypeError(f"a speed is {SLOWEST:g} to {FASTEST:g}, or 0")
+    return value
+
+
+def _delay(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 60:
+        raise argparse.ArgumentTypeError("a delay is 0 to 60 seconds")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1e6:
+        raise argparse.ArgumentTypeError("a timeout is 0 to 1000000 seconds")
+    return value
+
+
+_THEME = "LUO_TUI_THEME"
+"""Variable that names a theme; it is there again after the demo's jump."""
+THEMES = ("dark", "light", "plain", "mono")
+_LOG = "append every event to FILE, one JSON object a line (console and watch)"
+_ABOUT = """\
+Operator console for the Linux Live Update Orchestrator (LUO): walks a host
+into a new kernel while what is preserved, such as guests' memory, lives on.
+
+look, as any user:
+  status       say how things stand, once; --json for programs
+  watch        a line for every change, until interrupted or --until a state
+  demo         the console on a simulated host; touches nothing
+
+act, as root:
+  console      open the console (the default); without root it only looks
+  hold         hold a file's bytes in memory across an update
+  restore      give held bytes back, after the update
+  unpreserve   give up held bytes, before an update
+
+`luo-tui COMMAND --help` tells a command's options."""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help of one width: argparse would load shutil, and with it three compressors, to ask."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=79)
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
+
+
+def _after() -> Iterator[str]:
+    yield "examples:"
+    yield "  luo-tui demo                                  learn it, with nothing to lose"
+    yield "  luo-tui status --json | jq -r .state          for a script"
+    yield "  luo-tui watch --until updated --timeout 300   wait for the new kernel's LUO"
+    yield "  sudo luo-tui                                  walk an update"
+    yield ""
+    yield "exit codes:"
+    for code, text in CODES.items():
+        yield f"  {code:>3}  {text}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="luo-tui",
+        usage="luo-tui [OPTIONS] [COMMAND ...]",
+        description=_ABOUT,
+        epilog="\n".join(_after()),
+    )
+    parser.add_argument("--version", action="version", version=f"luo-tui {__version__}")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        help="where journal and records lie (%(default)s)",
+    )
+    parser.add_argument("--log", type=Path, metavar="FILE", help=_LOG)
+    parser.add_argument(
+        "--theme",
+        choices=THEMES,
+        help=f"colours of the console; also by {_THEME}; NO_COLOR outranks both",
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", prog="luo-tui", help=argparse.SUPPRESS
+    )
+    console = commands.add_parser("console", help="open the console (the default)")
+    status = commands.add_parser("status", help="say how things stand, once")
+    status.add_argument("--json", action="store_true", help="for programs; see --schema")
+    status.add_argument("--all", action="store_true", help="do not cut long lists")
+    status.add_argument(
+        "--schema", action="store_true", help="print the JSON Schema of --json instead"
+    )
+    watch = commands.add_parser("watch", help="a line for every change")
+    watch.add_argument("--json", action="store_true", help="one JSON object a line")
+    watch.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="only this kind; may be repeated: state, resource, participant, device, kernel, "
+        "image, host, window, source",
+    )
+    watch.add_argument(
+        "--until",
+        choices=[str(s) for s in State if s.usable],
+        metavar="STATE",
+        help="end with code 0 as soon as the orchestrator is in this state: "
+        "normal, prepared, frozen or updated. Without --timeout it ends with code "
+        f"{Exit.UNAVAILABLE:d} where there is no orchestrator",
+    )
+    watch.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"wait so long at most, also for an orchestrator to come; then end with code "
+        f"{Exit.TIMED_OUT:d}, or {Exit.UNAVAILABLE:d} where there is none",
+    )
+    for command in (console, watch):
+        # Given before the command or after it, it is the same.
+        command.add_argument(
+            "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
+        )
+    hold = commands.add_parser("hold", help="hold a file's bytes in memory across an update")
+    hold.add_argument("file", type=Path, metavar="FILE")
+    hold.add_argument("--name", required=True, help="the name to restore it by")
+    restore = commands.add_parser("restore", help="give held bytes back, after the update")
+    restore.add_argument("name", metavar="NAME")
+    restore.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    unpreserve = commands.add_parser("unpreserve", help="give up held bytes, before an update")
+    unpreserve.add_argument("name", metavar="NAME")
+    demo = commands.add_parser("demo", help="the console on a simulated host; touches nothing")
+    demo.add_argument(
+        "--scenario",
+        type=_scenario,
+        default="default",
+        metavar="NAME",
+        help="a failure to order; --list tells them",
+    )
+    demo.add_argument("--list", action="store_true", help="print the scenarios, a sentence each")
+    demo.add_argument(
+        "--speed",
+        type=_speed,
+        default=1.0,
+        metavar="X",
+        help="how fast the host lives, 0.1 to 20; 0: nothing happens by itself",
+    )
+    # For measuring: nothing happens by itself, and a move takes exactly so many seconds.
+    demo.add_argument("--delay", type=_delay, help=argparse.SUPPRESS)
+    demo.add_argument("--resume", type=Path, help=argparse.SUPPRESS)
+    return parser

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""How things stand, once: as lines for a person and as JSON for a program.
+
+The JSON's shape has a version of its own, and a JSON Schema beside this
+package, which says what each field is. Within one version fields are added
+and never renamed or removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Snapshot
+from luo_tui.orchestrator import Orchestrator
+from luo_tui.update.blackout import blackout
+from luo_tui.update.device_outcome import DeviceOutcome, device_outcomes, outlook, summary
+from luo_tui.update.images import scan
+from luo_tui.update.journal import latest
+from luo_tui.update.lock import Lock
+from luo_tui.update.walk import Facts, walk
+from luo_tui.update.wording import size_text
+
+SCHEMA = 2
+MOST = 20
+"""Lines of one list that are shown to a person who has not asked for all."""
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of :func:`status_json`."""
+    return (Path(__file__).parent / "status.schema.json").read_text(encoding="utf-8")
+
+
+def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> dict[str, Any]:
+    """Return the picture as plain values."""
+    facts = _facts(orchestrator, snapshot, folder)
+    standing = walk(facts)
+    dark = blackout(snapshot.stamps)
+    return {
+        "schema": SCHEMA,
+        "demo": orchestrator.demo,
+        "orchestrator": orchestrator.title,
+        "compatible": snapshot.compatible,
+        "host": asdict(snapshot.host),
+        "state": str(snapshot.luo.state),
+        "detail": snapshot.luo.detail,
+        "from_release": snapshot.from_release,
+        "headline": standing.headline,
+        "notes": list(standing.notes),
+        "step": str(standing.step) if standing.step else None,
+        "kexec": asdict(snapshot.kexec),
+        "resources": [{**asdict(r), "fate": outlook(r, snapshot)} for r in _resources(snapshot)],
+        "participants": [asdict(p) for p in _participants(snapshot)],
+        "devices": [_device(f) for f in device_outcomes(snapshot)],
+        "vitals": _plain(asdict(snapshot.vitals)),
+        "images": [asdict(i) for i in _images(orchestrator, snapshot)],
+        "preserved_bytes": snapshot.bytes_in(ResourceState.PRESERVED),
+        "blackout_ms": _plain(asdict(dark)) if dark else None,
+        "window": _plain(asdict(facts.window_state)) if facts.window_state else None,
+        "owner": asdict(facts.lock_holder) if facts.lock_holder else None,
+        "may_act": facts.may_act,
+        "faults": {h.name: h.fault for h in snapshot.health.values() if h.fault},
+    }
+
+
+def status_text(
+    orchestrator: Orchestrator, snapshot: Snapshot, folder: Path, *, whole: bool = False
+) -> Iterator[str]:
+    """Yield the picture as lines, the state first; long lists are cut unless it is ``whole``."""
+    facts = _facts(orchestrator, snapshot, folder)
+    most = None if whole else MOST
+    yield from _standing(orchestrator, facts)
+    yield from _window(facts)
+    yield from _machine(snapshot)
+    for health in snapshot.health.values():
+        if health.fault:
+            yield f"fault       {health.name}: {health.fault}"
+    resources = _resources(snapshot)
+    size = sum(r.bytes for r in resources)
+    yield _heading("resources", len(resources), [size_text(size)] if size else [])
+    if resources:
+        yield f"  {'token':>6} {'kind':8} {'state':10} {'size':>9}  {'owner':22} name"
+    yield from _cut((_resource(r, snapshot) for r in resources), len(resources), most)
+    participants = _participants(snapshot)
+    yield _heading("participants", len(participants), [])
+    yield from _cut((_participant(p) for p in participants), len(participants), most)
+    devices = device_outcomes(snapshot)
+    yield _heading("devices", len(devices), summary(devices))
+    yield from _cut((_fated(d) for d in devices), len(devices), most)
+    images = _images(orchestrator, snapshot)
+    yield _heading(f"images in {orchestrator.kexec.boot_folder}", len(images), [])
+    yield from _cut((_image(i) for i in images), len(images), most)
+
+
+def _standing(orchestrator: Orchestrator, facts: Facts) -> Iterator[str]:
+    snapshot, standing = facts.snapshot, walk(facts)
+    yield f"LUO state   {snapshot.luo.state}"
+    yield f"host        {snapshot.host.name}, Linux {snapshot.host.release}"
+    yield f"driven by   {orchestrator.title}"
+    yield f"            {standing.headline}"
+    for note in standing.notes:
+        yield f"note        {note}"
+    if standing.step is not None:
+        yield f"step        {standing.step} is next"
+    loaded = "an image is loaded for kexec" if snapshot.kexec.loaded else "no image is loaded"
+    if snapshot.kexec.load_disabled:
+        loaded += "; loading is disabled until a reboot (kernel.kexec_load_disabled)"
+    yield f"kexec       {loaded}"
+    yield f"kdump       {'armed' if snapshot.kexec.crash_loaded else 'not armed'}"
+    if (dark := blackout(snapshot.stamps)) is not None:
+        parts = ", ".join(f"{p.name} {p.milliseconds:.0f} ms" for p in dark.phases)
+        yield f"blackout    {dark.total:.0f} ms ({parts})"
+
+
+def _window(facts: Facts) -> Iterator[str]:
+    if facts.lock_holder is not None:
+        yield f"window      open: {facts.lock_holder}"
+    elif facts.window_state is None:
+        yield "window      none was ever opened here"
+    elif facts.window_state.closed:
+        window = facts.window_state
+        yield f"window      closed ({window.closed}), opened by {window.opened_by}"
+    else:
+        window = facts.window_state
+        yield f"window      left open by {window.opened_by} at {window.opened_at}"
+
+
+def _machine(snapshot: Snapshot) -> Iterator[str]:
+    vitals = snapshot.vitals
+    if vitals.memory_total:
+        free, total = size_text(vitals.memory_available), size_text(vitals.memory_total)
+        yield f"memory      {free} available of {total}"
+    if vitals.cpus:
+        yield f"load        {vitals.load:.1f} on {vitals.cpus} CPUs"
+    for label, found in (
+        ("logged in", vitals.users),
+        ("holder", vitals.holders),
+        ("watchdog", vitals.watchdogs),
+    ):
+        for one in found:
+            yield f"{label:11} {one}"
+
+
+def _heading(name: str, number: int, more: Iterable[str]) -> str:
+    return f"{name:11} {', '.join((f'{number:,}', *more))}"
+
+
+def _cut(lines: Iterator[str], number: int, most: int | None) -> Iterator[str]:
+    if most is None or number <= most:
+        yield from lines
+        return
+    for _ in range(most):
+        yield next(lines)
+    yield f"  and {number - most:,} more: --all"
+
+
+def _resource(r: Resource, snapshot: Snapshot) -> str:
+    owner = f"{r.comm or '?'} [{r.pid}]" if r.pid else "?"
+    return (
+        f"  {r.token:>6} {r.kind:8} {r.state:10} {size_text(r.bytes):>9}  {owner:22} "
+        f"{r.name or '-'}: {outlook(r, snapshot)}"
+    )
+
+
+def _participant(p: Participant) -> str:
+    more = [f"driver {p.driver}"] if p.driver else []
+    more += [f"prepare {p.prepare_ns / 1e6:.1f} ms"] if p.prepare_ns else []
+    more += [f"freeze {p.freeze_ns / 1e6:.1f} ms"] if p.freeze_ns else []
+    more += [f"REFUSED with errno {p.result}"] if p.result else []
+    more += [p.reason] if p.reason else []
+    return f"  {p.label:32} {p.state:10} {', '.join(more)}".rstrip()
+
+
+def _fated(found: DeviceOutcome) -> str:
+    mark = "!" if found.dangerous else " "
+    return f"{mark} {found.device.id:16} {found.outcome:17} {found.reason}"
+
+
+def _image(image: KernelImage) -> str:
+    name = Path(image.path).name
+    if image.fault:
+        return f"  {name:32} {image.fault}"
+    handover = {True: "yes", False: "NO", None: "unknown"}[image.kexec_handover]
+    return (
+        f"  {name:32} {size_text(image.bytes):>9}  Kexec HandOver {handover}, "
+        f"luo.ko {image.orchestrator or 'none found'}"
+    )
+
+
+def _device(found: DeviceOutcome) -> dict[str, Any]:
+    return {
+        **_plain(asdict(found.device)),
+        "fate": str(found.outcome),
+        "reason": found.reason,
+        "dangerous": found.dangerous,
+    }
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Turn tuples into lists, as they will be in JSON."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+
+def _resources(snapshot: Snapshot) -> list[Resource]:
+    return list(snapshot.resources.values())
+
+
+def _participants(snapshot: Snapshot) -> list[Participant]:
+    return [p for _, p in sorted(snapshot.participants.items())]
+
+
+def _images(orchestrator: Orchestrator, snapshot: Snapshot) -> list[KernelImage]:
+    kexec = orchestrator.kexec
+    return list(scan(kexec.boot_folder, kexec.modules_folder, snapshot.host.release))
+
+
+def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Facts:
+    return Facts(
+        snapshot,
+        orchestrator.may_act(),
+        window_state=latest(folder),
+        lock_holder=Lock(folder).holder(),
+    )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Runs the console, again and again: the application, and between two of them the jump.
+
+The kexec is not done inside Textual. The application ends with a request for
+it; the hub's thread is stopped and the terminal handed back; then the machine
+jumps. If it does not, the console opens again and says why.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from luo_tui.console.console import Console, KexecRequest, Left
+from luo_tui.console.session import Session
+from luo_tui.console.shutdown import Shutdown, keep_report
+from luo_tui.errors import ActFailed, Exit, NotDone
+from luo_tui.monitor.hub import Hub
+from luo_tui.orchestrator import Orchestrator
+
+
+def run_console(
+    orchestrator: Orchestrator, folder: Path, theme: str = "", log: Path | None = None
+) -> int:
+    """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
+
+    ``theme`` is one of :data:`luo_tui.console.themes.NAMES`. Events are appended to
+    ``log`` as well; OSError if it cannot be opened.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        raise NotDone(
+            "The console needs a terminal as its input, output and error; "
+            "`luo-tui status` does not.",
+            Exit.NO_TERMINAL,
+        )
+    session = Session(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
+    notice: tuple[str, ...] = ()
+    with Shutdown() as shutdown:
+        while True:
+            ending = _session(session, notice, shutdown, theme, log)
+            if isinstance(ending, int):
+                return ending
+            if isinstance(ending, Left):
+                _print(ending.lines)
+                return shutdown.code if shutdown.asked else Exit.OK
+            notice = _jump(session, ending, shutdown)
+            if shutdown.asked:
+                _print((*notice, *session.window.leave("told to leave")))
+                return shutdown.code
+
+
+def _session(
+    session: Session, notice: Sequence[str], shutdown: Shutdown, theme: str, log: Path | None
+) -> KexecRequest | Left | int:
+    """Run the application once; a number is the exit code of a crash."""
+    app = Console(session, notice, shutdown, theme)
+    if log is not None:
+        app.hub.log.write_to(log)
+    trouble = ""
+    ending = None
+    try:
+        ending = app.run()
+    except Exception as error:
+        shutdown.restore_terminal()
+        trouble = repr(error)
+    finally:
+        app.hub.stop()
+        shutdown.unattend()
+    if ending is not None:
+        return ending
+    path = keep_report(app.report.getvalue() or trouble or "The console ended without a reason.")
+    said = session.window.leave("the console failed")
+    _print(("luo-tui: the console failed; the kernel's state is untouched.", f"Report: {path}"))
+    _print(said)
+    return Exit.FAILED
+
+
+def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[str, ...]:
+    """Jump, with the terminal handed back; returns what to tell if it did not happen."""
+    running = session.orchestrator.host().release
+    target = request.plan.image.release
+
+    def hand_back() -> None:
+        if shutdown.asked:
+            raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
+        sys.stdout.flush()
+
+    _print((f"Jumping from {running} into {target} ...",))
+    try:
+        session.window.kexec(request.consent, request.plan, hand_back)
+    except ActFailed as failed:
+        return failed.lines()
+    except NotDone as refused:
+        return (refused.reason,)
+    except Exception as error:
+        path = keep_report(traceback.format_exc())
+        return (
+            f"luo-tui made an error of its own before the jump: {error!r}.",
+            f"Report: {path}" if path else "No report could be written.",
+            "What counts is the state that the console shows now.",
+        )
+
+
+def _print(lines: Sequence[str]) -> None:
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except OSError:
+        return

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: MIT
+"""The console: one application, pushed screens, and at most one act at a time.
+
+The hub's thread wakes it; it asks the session for a view and has the screens draw
+it. Acts block, so they run in a worker; the kexec does not run here at all:
+the application ends with a :class:`KexecRequest`, and its runner jumps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, ClassVar
+
+from rich.console import Console as Report
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from luo_tui.console.messages import ShutDown, TargetsRead, Wake
+from luo_tui.console.screens.asking import AskAct, Asking
+from luo_tui.console.screens.base import Drawn, Place
+from luo_tui.console.screens.devices import Devices
+from luo_tui.console.screens.events import Events
+from luo_tui.console.screens.help import Help
+from luo_tui.console.screens.kexec import AskKexec
+from luo_tui.console.screens.notice import Notice
+from luo_tui.console.screens.overview import Overview
+from luo_tui.console.screens.palette import Palette
+from luo_tui.console.screens.resources import Resources
+from luo_tui.console.screens.target import TargetScreen
+from luo_tui.console.screens.walk import WalkScreen
+from luo_tui.console.session import Question, Session
+from luo_tui.console.shutdown import Shutdown, keep_report, terminal_is_gone
+from luo_tui.console.themes import theme_for, themes_beside
+from luo_tui.console.widgets.line import OnLine
+from luo_tui.console.widgets.overprint import Overprint
+from luo_tui.console.widgets.presenter import WORD
+from luo_tui.console.widgets.scrollbar import use_plain_bars
+from luo_tui.console.widgets.text import Charset, Row, has_only_ascii
+from luo_tui.errors import ActFailed, NotDone
+from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.orchestrator import Paced
+from luo_tui.update.acts import Consent, Plan
+from luo_tui.update.walk import Act, Ask
+
+
+@dataclass(frozen=True, slots=True)
+class KexecRequest:
+    """The console ended in order to jump."""
+
+    consent: Consent
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The console ended; what is left to say goes below the prompt."""
+
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How an act ended well: what to say, and the machine as it was read back."""
+
+    lines: tuple[str, ...]
+    snapshot: Snapshot
+
+
+class Console(OnLine[KexecRequest | Left]):
+    """The operator's console."""
+
+    TITLE = "luo-tui"
+    CSS_PATH = "luo_tui.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
+        place.WORD: place for place in (Resources, Devices, Events, WalkScreen)
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", show=False, priority=True),
+        Binding("ctrl+c", "no_quit", show=False, priority=True),
+        Binding("ctrl+z", "stop", show=False, priority=True),
+        Binding("ctrl+l", "repaint", show=False, priority=True),
+        Binding("ctrl+backslash", "leave_now", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        session: Session,
+        notice: Sequence[str] = (),
+        shutdown: Shutdown | None = None,
+        wanted: str = "",
+    ) -> None:
+        """``notice`` has to be acknowledged before anything else; ``wanted`` names a theme."""
+        Charset.ascii_only = has_only_ascii(os.environ)
+        use_plain_bars()
+        theme = theme_for(os.environ, wanted)
+        # Said here, since Textual decides now how it leaves colours out.
+        super().__init__(ansi_color=theme.ansi or None)
+        self.animation_level = "none"
+        for other in themes_beside(theme):
+            self.register_theme(other)
+        self.theme = theme.name
+        self.session = session
+        self.hub = session.hub(lambda: self._tell(Wake()))
+        self.view = session.view(self.hub.snapshot)
+        self.under_way = ""
+        """The act that runs in the worker; empty while none does."""
+        self.report = io.StringIO()
+        # Textual writes tracebacks with local values here; they belong into a file.
+        self.error_console = Report(file=self.report, width=120)
+        self._notice = tuple(notice)
+        self._leaving = shutdown
+        self._overprint = Overprint(self, self.action_repaint)
+
+    def get_default_screen(self) -> Overview:
+        """Return the overview: it is always there, under whatever else is."""
+        overview = Overview()
+        overview.show(self.view)
+        return overview
+
+    # -- what comes in ----------------------------------------------------------------
+
+    def on_load(self) -> None:
+        """Start watching, so that the first thing drawn is the whole picture."""
+        self.hub.start()
+        self.view = self.session.view(self.hub.snapshot)
+
+    def on_mount(self) -> None:
+        """Say what happened before; look whether a jump has arrived here."""
+        self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
+        if self._notice:
+            self.push(Notice("The update did not go on.", self._notice))
+        if self._leaving is not None:
+            self._own_stop_signals(self._leaving)
+            self._leaving.attend(self._shut_down_now, self._end)
+        if self.view.facts.may_act:
+            self._work("read the journal", self._arrive)
+
+    def on_unmount(self) -> None:
+        """Stop watching."""
+        self.hub.stop()
+
+    def _tell(self, message: Message) -> None:
+        """From any thread; the console's loop may have ended since."""
+        with contextlib.suppress(RuntimeError):
+            self.post_message(message)
+
+    def on_wake(self) -> None:
+        """Draw the newest picture."""
+        snapshot = self.hub.snapshot
+        self._overprint.printed(snapshot.printed)
+        self._look(snapshot)
+
+    def on_key(self) -> None:
+        """Take back what was said; see whether another console came or went."""
+        self._say("")
+        if self.session.stirred(self.view):
+            self._look(self.hub.snapshot)
+
+    def on_targets_read(self, message: TargetsRead) -> None:
+        """Offer the images."""
+        snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
+        screen = TargetScreen(str(kexec.boot_folder), message.images, snapshot.host.release)
+        self.session.show_doing("choosing the target")
+        self.push(screen, self._chosen)
+
+    def on_shut_down(self, message: ShutDown) -> None:
+        """End, after everything was done that had to be."""
+        self.exit(Left(tuple(message.lines)))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show how an act ended, whatever way it did."""
+        if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
+            return
+        name, self.under_way = self.under_way, ""
+        if event.state is WorkerState.ERROR:
+            self._failed(name, event.worker.error)
+        elif isinstance(result := event.worker.result, Done):
+            self._look(result.snapshot)
+            self._say(" ".join(result.lines))
+        else:
+            self._say("")
+        self.hub.refresh()
+
+    def _failed(self, name: str, error: BaseException | None) -> None:
+        match error:
+            case ActFailed():
+                lines = error.lines()
+            case NotDone():
+                lines = (error.reason,)
+            case _:
+                path = keep_report(repr(error))
+                lines = (
+                    f"luo-tui made an error of its own in {name!r}: {error!r}.",
+                    f"Report: {path}" if path else "No report could be written.",
+                )
+        self._look(self.hub.read_now())
+        self.push(Notice(f"Not done: {name}", lines))
+
+    # -- what is drawn ----------------------------------------------------------------
+
+    def push(self, screen: Drawn[Any], callback: Callable[[Any], None] | None = None) -> None:
+        """Show a screen, drawn from the picture of now."""
+        self._say("")
+        screen.show(self.view)
+        self.push_screen(screen, callback)
+
+    def _look(self, snapshot: Snapshot) -> None:
+        view = self.session.view(snapshot)
+        if view != self.view:
+            self.view = view
+            self._draw()
+
+    def _draw(self) -> None:
+        seen = True
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, Drawn):
+                screen.show(self.view, seen=seen)
+            # A place covers what is under it; what a dialog covers may still be seen.
+            seen = seen and not isinstance(screen, Place)
+
+    def _say(self, text: str) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Drawn):
+                screen.say(text if screen is self.screen else "")
+
+    # -- what the keys do -------------------------------------------------------------
+
+    def action_place(self, word: str) -> None:
+        """Go to a place; it is as it was left."""
+        here = self.screen
+        if not isinstance(here, Place) or word == here.WORD:
+            return
+        self._say("")
+        if word == Overview.WORD:
+            self.pop_screen()
+            return
+        place = self.get_screen(word, Drawn)
+        place.show(self.view)
+        if here.WORD == Overview.WORD:
+            self.push_screen(word)
+        else:
+            self.switch_screen(word)
+
+    def action_help(self) -> None:
+        """Open the help that belongs here."""
+        here = self.screen
+        about = list(here.about()) if isinstance(here, Drawn) else []
+        if isinstance(self.session.orchestrator, Paced):
+            about.append(Row("the demo's host: faster, slower, stand still or go on", "+ - 0"))
+        self.push(Help(about))
+
+    def action_palette(self) -> None:
+        """Open the palette."""
+        names = [t.name for t in themes_beside(theme_for(os.environ, self.theme))]
+        self.push(Palette(names), self._chosen_command)
+
+    def _chosen_command(self, action: str | None) -> None:
+        if action:
+            self.call_later(self.run_action, action)
+
+    def action_theme(self, name: str) -> None:
+        """Draw in other colours."""
+        self.theme = name
+
+    def action_pace(self, how: str) -> None:
+        """Let the simulated host live faster or slower."""
+        orchestrator = self.session.orchestrator
+        if isinstance(orchestrator, Paced):
+            getattr(orchestrator, how)()
+            speed = orchestrator.speed
+            how = f"lives at speed {speed:g}" if speed else "stands still"
+            self._say(f"The simulated host {how}.")
+
+    def action_repaint(self) -> None:
+        """Draw every cell anew."""
+        self.screen.refresh(layout=True)
+
+    def action_target(self) -> None:
+        """Read the images, then offer them."""
+        load = self.session.ask(self.view, Act.LOAD)
+        if load is None:
+            self._say(f"target: not in state {self.view.snapshot.luo.state}.")
+        elif self.view.watching:
+            self._say(load.action.blocked)
+        elif self._may_begin():
+            self._work("read the kernel images", self._read_targets)
+
+    def action_act(self, name: str) -> None:
+        """Ask for the consent to an act, if it is possible; say why not, if it isn't."""
+        act = Act(name)
+        if self.session.stirred(self.view):
+            self._look(self.hub.snapshot)
+        question = self.session.ask(self.view, act)
+        if question is None:
+            self._say(f"{WORD[act]}: not in state {self.view.snapshot.luo.state}.")
+        elif question.action.blocked:
+            self._say(question.action.blocked)
+        elif self._may_begin():
+            if question.action.ask is Ask.NOTHING:
+                self._do(question, "")
+                return
+            kind = AskKexec if question.action.ask is Ask.TYPE else AskAct
+            screen = kind(question)
+            self.session.show_doing(f"asked to confirm: {WORD[act]}")
+            self.push(screen, lambda yes: self._answered(screen, yes is True))
+
+    async def action_quit(self) -> None:
+        """Leave; what stays behind is asked first."""
+        state = self.view.snapshot.luo.state
+        if self.under_way:
+            self._say(f"Under way: {self.under_way}. Leaving waits until it has ended.")
+        elif isinstance(self.screen, Asking | Notice):
+            self._say("Answer first: Esc changes nothing.")
+        elif self.view.watching or state not in (State.PREPARED, State.FROZEN):
+            self._work("leave", partial(self._leave, "quit"))
+        else:
+            rows = [
+                Row(self.view.walk.headline),
+                Row("An image that this window loaded is unloaded."),
+            ]
+            keep, go = "Go on here", f"Stay {state} and leave"
+            screen = Asking(go, rows, keep, go)
+            self.push(screen, lambda yes: self._work_if(yes, "leave", partial(self._leave, "quit")))
+
+    def action_no_quit(self) -> None:
+        """Say how to leave."""
+        self._say("Ctrl+C ends nothing here. To leave: q")
+
+    def action_stop(self) -> None:
+        """Say that nothing stops here: a stopped console would hold the window and see nothing."""
+        self._say("Ctrl+Z stops nothing here. Use another terminal, or leave with q.")
+
+    def action_leave_now(self) -> None:
+        """Leave as if told by the signal."""
+        if self._leaving is not None:
+            self._leaving.ask(signal.SIGQUIT)
+        else:
+            self._work("leave", partial(self._leave, "asked to quit at once"))
+
+    # -- what is done, in the worker --------------------------------------------------
+
+    def _may_begin(self) -> bool:
+        if self.under_way:
+            self._say(f"Under way: {self.under_way}. One thing at a time.")
+        return not self.under_way
+
+    def _chosen(self, image: object) -> None:
+        self.session.show_doing("")
+        if isinstance(image, KernelImage):
+            self.session.choose(image)
+            self._look(self.hub.snapshot)
+            self.action_place(WalkScreen.WORD)
+
+    def _answered(self, screen: AskAct, yes: bool) -> None:
+        question = screen.question
+        self.session.show_doing("")
+        if not yes:
+            return
+        if question.action.act is Act.KEXEC and question.plan is not None:
+            self.exit(KexecRequest(question.consent(screen.typed), question.plan))
+        else:
+            self._do(question, screen.typed)
+
+    def _do(self, question: Question, typed: str) -> None:
+        consent = question.consent(typed)
+        label = question.action.label
+
+        def work() -> Done:
+            said = self.session.do(consent, question.plan)
+            return Done((f"Done: {label}.", *said), self.hub.read_now())
+
+        self._work(WORD[question.action.act], work)
+
+    def _work_if(self, yes: object, name: str, work: Callable[[], object]) -> None:
+        if yes is True:
+            self._work(name, work)
+
+    def _work(self, name: str, work: Callable[[], object]) -> None:
+        """Run ``work`` in the one worker for acts. Its errors come back as a message."""
+        if not self._may_begin():
+            return
+        self.under_way = name
+        self._say(f"Under way: {name} ...")
+
+        def alone() -> object:
+            with self.session.busy:
+                if self._leaving is not None and self._leaving.asked:
+                    raise NotDone("The console is leaving: nothing was begun.")
+                return work()
+
+        self.run_worker(alone, name=name, group="act", exit_on_error=False, thread=True)
+
+    def _arrive(self) -> Done:
+        self.session.window.arrive()
+        return Done((), self.hub.read_now())
+
+    def _read_targets(self) -> None:
+        images = self.session.targets(self.view.snapshot.host.release)
+        self.post_message(TargetsRead(images))
+
+    def _leave(self, why: str) -> None:
+        self.post_message(ShutDown(self.session.window.leave(why)))
+
+    def _shut_down_now(self, why: str) -> tuple[str, ...]:
+        """In the thread of the shutdown: after the call in flight, leave the window."""
+        with self.session.busy:
+            return self.session.window.leave(why)
+
+    def _end(self, lines: tuple[str, ...]) -> None:
+        self.post_message(ShutDown(lines))
+
+    def panic(self, *renderables: object) -> None:
+        """Tell a lost terminal from a fault of our own."""
+        if self._leaving is not None and terminal_is_gone():
+            self._leaving.terminal_lost()
+        else:
+            super().panic(*renderables)  # type: ignore[arg-type]
+
+    def _own_stop_signals(self, shutdown: Shutdown) -> None:
+        """Refuse to be stopped; stopped all the same, come back only to draw, not to leave.
+
+        Textual would stop itself with SIGSTOP, which the kernel obeys also where
+        no shell is left to bring it back.
+        """
+        go_on = signal.getsignal(signal.SIGCONT)
+
+        def own_go_on(number: int, frame: FrameType | None) -> None:
+            if not shutdown.asked and callable(go_on):
+                go_on(number, frame)
+
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        signal.signal(signal.SIGCONT, own_go_on)

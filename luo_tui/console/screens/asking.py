@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""Questions. The harmless answer has the focus, Escape is no, and buttons name outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widget import Widget
+
+from luo_tui.console.screens.base import Dialog, Pairs
+from luo_tui.console.session import Question, View
+from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.widgets.paragraphs import Paragraphs
+from luo_tui.console.widgets.presenter import action_rows
+from luo_tui.console.widgets.text import Row
+from luo_tui.update.walk import Action
+
+STALE = (
+    "This host is no longer as it was when this was asked. Nothing was done. "
+    "Go back and look again."
+)
+
+
+class Asking(Dialog[bool]):
+    """A question with two outcomes. Ends with True for ``go`` alone."""
+
+    AUTO_FOCUS = "#keep"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "no", show=False),
+        Binding("up", "page('up')", show=False),
+        Binding("down", "page('down')", show=False),
+        Binding("pageup", "page('page_up')", show=False),
+        Binding("pagedown", "page('page_down')", show=False),
+    ]
+
+    def __init__(self, heading: str, rows: Sequence[Row], keep: str, go: str) -> None:
+        """``keep`` and ``go`` say what will be so afterwards."""
+        super().__init__()
+        self._heading, self._rows, self._keep, self._go = heading, rows, keep, go
+
+    def furniture(self) -> Iterable[Widget]:
+        """Yield the host, the question, the consequences, the answers."""
+        yield Paragraphs(id="heading")
+        with VerticalScroll(id="page", can_focus=False):
+            yield Paragraphs(self._rows, id="body")
+        yield from self.answers()
+
+    def answers(self) -> Iterable[Widget]:
+        """Yield the harmless answer first."""
+        yield ChoiceButton(self._keep, id="keep")
+        yield ChoiceButton(self._go, id="go")
+
+    def draw(self, view: View) -> None:
+        """Name the host."""
+        host = view.snapshot.host.name
+        self.query_one("#heading", Paragraphs).show(
+            [Row(host, "On host", style="bold"), Row(self._heading, "Act", style="bold")]
+        )
+
+    def keys(self, view: View) -> Pairs:
+        """Return the keys of every question."""
+        del view
+        return [("Tab", "choose"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
+
+    def about(self) -> Iterable[Row]:
+        """Say how a question is answered."""
+        yield Row(
+            "A question. Nothing is done before it is answered, and the answer that changes "
+            "nothing has the focus. If the host changes meanwhile, the question is withdrawn."
+        )
+        yield Row("choose an answer", "Tab")
+        yield Row("give the answer that has the focus", "Enter")
+        yield Row("change nothing", "Esc")
+
+    def action_no(self) -> None:
+        """Answer no."""
+        self.dismiss(False)
+
+    def action_page(self, how: str) -> None:
+        """Scroll what is to be read, wherever the focus is."""
+        page = self.query_one("#page", VerticalScroll)
+        getattr(page, f"scroll_{how}")(animate=False)
+
+    @property
+    def answerable(self) -> bool:
+        """Whether a yes counts."""
+        return True
+
+    @on(ChoiceButton.Pressed, "#keep")
+    def _kept(self) -> None:
+        self.dismiss(False)
+
+    @on(ChoiceButton.Pressed, "#go")
+    def _gone(self) -> None:
+        if self.answerable:
+            self.dismiss(True)
+
+
+class AskAct(Asking):
+    """Asks for the consent to one act; turns harmless when the facts change under it."""
+
+    def __init__(self, question: Question) -> None:
+        """``question`` holds the act and the facts that it rests on."""
+        self.question = question
+        self.stale = False
+        action = question.action
+        super().__init__(action.label, self.lines(action), action.keep, action.label)
+
+    def lines(self, action: Action) -> Sequence[Row]:
+        """Return what has to be read before the answer."""
+        return tuple(action_rows(action))
+
+    @property
+    def typed(self) -> str:
+        """What was typed to prove that the right host is meant."""
+        return ""
+
+    def draw(self, view: View) -> None:
+        """See whether the question still stands."""
+        super().draw(view)
+        if not self.stale and not self.question.still(view):
+            self.stale = True
+            self.withdraw()
+
+    def withdraw(self) -> None:
+        """Take the act away; the harmless answer is all that is left."""
+        self.query_one("#keep", ChoiceButton).focus()
+        self.query_one("#go", ChoiceButton).disabled = True
+        self.say(STALE)
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the question still stands."""
+        return not self.stale

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""The overview: the state as the largest thing, and everything that an update would carry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
+
+from luo_tui.console.screens.base import Pairs, Place, act_keys, may_choose
+from luo_tui.console.session import View
+from luo_tui.console.widgets.banner import Banner
+from luo_tui.console.widgets.machine import Machine
+from luo_tui.console.widgets.paragraphs import Paragraphs
+from luo_tui.console.widgets.presenter import headline, machine, next_rows, tally, vitals
+from luo_tui.console.widgets.resources import ResourceList
+from luo_tui.console.widgets.steps import Steps
+from luo_tui.console.widgets.text import Row
+
+_FEW = 8
+
+
+class Overview(Place):
+    """The base screen."""
+
+    WORD = "overview"
+    AUTO_FOCUS = "ResourceList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,w", "app.place('window')", "window", show=False),
+    ]
+
+    def furniture(self) -> Iterable[Widget]:
+        """State, state machine, what it means, resources."""
+        yield Banner()
+        yield Machine()
+        with Horizontal(id="halves"):
+            with Vertical(id="left"):
+                yield Paragraphs(id="headline")
+                yield Paragraphs(id="machine")
+                with Vertical(id="where-there-is-room"):
+                    yield Paragraphs(id="vitals")
+                yield Paragraphs(id="tally")
+                yield Paragraphs(id="heads")
+                yield ResourceList()
+            with VerticalScroll(id="right", can_focus=False):
+                yield Steps()
+                yield Paragraphs(id="next")
+                yield Paragraphs(id="news")
+
+    def draw(self, view: View) -> None:
+        """Bring everything up to date."""
+        snapshot = view.snapshot
+        self.query_one(Banner).show(snapshot.luo.state)
+        self.query_one(Machine).show(snapshot.luo.state)
+        self.query_one(Steps).show(view.walk)
+        self.query_one("#next", Paragraphs).show(next_rows(view, _FEW))
+        self.query_one("#news", Paragraphs).show(_news(view))
+        self.query_one("#headline", Paragraphs).show(headline(view))
+        self.query_one("#machine", Paragraphs).show(machine(view))
+        self.query_one("#vitals", Paragraphs).show(vitals(view.snapshot))
+        self.query_one(ResourceList).show(tuple(snapshot.resources.values()))
+        self._count()
+
+    def keys(self, view: View) -> Pairs:
+        """Return the keys that do something now."""
+        target = [("t", "target")] if may_choose(view) else []
+        return [("Enter", "window"), *act_keys(view), *target, ("?", "help"), ("q", "quit")]
+
+    def about(self) -> Iterable[Row]:
+        """Say what is on the overview."""
+        yield Row("The state, what it means, and all that is preserved.")
+        yield Row("go through the list", "Up Down PgUp PgDn")
+        yield Row("the window: the update, step by step", "Enter or w")
+
+    def on_resource_list_moved(self) -> None:
+        """Say which part of the list is in view."""
+        self._count()
+
+    def _count(self) -> None:
+        if self.view is None:
+            return
+        resources = self.query_one(ResourceList)
+        first, last = resources.in_view
+        total = len(self.view.snapshot.resources)
+        part = f"; {first:,}-{last:,} of {total:,} in view" if last - first + 1 < total else ""
+        text = f"{tally(self.view.snapshot)}{part}"
+        self.query_one("#tally", Paragraphs).show([Row(text, "resources")])
+        self.query_one("#heads", Paragraphs).show(
+            [Row(resources.heads, style="$text-quiet")] if total else []
+        )
+
+
+def _news(view: View) -> Iterator[Row]:
+    """Yield the latest events, the newest first."""
+    for event in reversed(view.latest):
+        at = time.strftime("%H:%M:%S", time.localtime(event.at))
+        sign = "! " if event.grave else ""
+        style = "$text-error" if event.grave else "$text-quiet"
+        yield Row(f"{sign}{event.text}", at, style=style, label_style="$text-quiet")

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The walk: the six steps, and what the next one would do, keep and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from textual.containers import Horizontal, VerticalScroll
+from textual.widget import Widget
+
+from luo_tui.console.screens.base import Pairs, Place, act_keys, may_choose
+from luo_tui.console.session import View
+from luo_tui.console.widgets.paragraphs import Paragraphs
+from luo_tui.console.widgets.presenter import (
+    checked,
+    doubts,
+    finding_rows,
+    headline,
+    holder,
+    named,
+    next_action,
+    next_rows,
+    tally,
+    timeline,
+)
+from luo_tui.console.widgets.steps import Steps
+from luo_tui.console.widgets.text import Row
+from luo_tui.update.walk import Level
+
+_SURVIVORS = 6
+
+
+class WalkScreen(Place):
+    """Where the update stands, and each act that can be done from there."""
+
+    WORD = "window"
+    AUTO_FOCUS = "#page"
+
+    def furniture(self) -> Iterable[Widget]:
+        """Yield the steps, beside them the target, below them the next act."""
+        with Horizontal(id="top"):
+            yield Steps()
+            yield Paragraphs(id="target")
+        with VerticalScroll(id="page"):
+            yield Paragraphs(id="notes")
+            yield Paragraphs(id="doubts")
+            yield Paragraphs(id="acts")
+            yield Paragraphs(id="passed")
+            yield Paragraphs(id="timeline")
+
+    def draw(self, view: View) -> None:
+        """Bring everything up to date."""
+        self.query_one(Steps).show(view.walk)
+        self.query_one("#target", Paragraphs).show(_target(view))
+        self.query_one("#notes", Paragraphs).show(headline(view))
+        self.query_one("#doubts", Paragraphs).show(doubts(view))
+        self.query_one("#acts", Paragraphs).show(_acts(view))
+        self.query_one("#passed", Paragraphs).show(_passed(view))
+        self.query_one("#timeline", Paragraphs).show(timeline(view))
+
+    def about(self) -> Iterable[Row]:
+        """Say what the window is."""
+        yield Row(
+            "One update of this host, step by step: where it stands, what is next, what that "
+            "would do and cost. Nothing is done without its key."
+        )
+        yield Row("read on", "Up Down PgUp PgDn")
+
+    def keys(self, view: View) -> Pairs:
+        """Return the keys that do something now."""
+        target = [("t", "target")] if may_choose(view) else []
+        return [*act_keys(view), *target, ("Esc", "back"), ("?", "help"), ("q", "quit")]
+
+
+def _target(view: View) -> Iterator[Row]:
+    host = view.snapshot.host
+    target = view.facts.image
+    yield Row(host.release, "running")
+    if target is None and may_choose(view):
+        yield Row("none chosen", "target")
+    if target is not None:
+        yield Row(target.release or "unknown", "target")
+        yield Row(_name(target.path), "image file")
+        yield Row(_name(target.initrd) or "none", "initrd")
+        yield Row(checked(view), "checks")
+    yield Row(holder(view), "kexec image")
+    yield Row(tally(view.snapshot), "resources")
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _acts(view: View) -> Iterator[Row]:
+    """Yield what is next at full length, the other acts with key and what blocks them."""
+    first = next_action(view)
+    rows = list(next_rows(view, _SURVIVORS))
+    yield from rows
+    if rows and rows[0].label == "key t":
+        first = None
+    for action in view.walk.actions:
+        if action is not first:
+            yield Row("")
+            yield from named(action)
+
+
+def _passed(view: View) -> Iterator[Row]:
+    return finding_rows(f for f in view.facts.findings if f.level is Level.OK)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""The state machine, drawn in one line, with the ways back under it."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from luo_tui.console.widgets.banner import STYLES, StateWidget
+from luo_tui.model import State
+
+_ROUND = (State.NORMAL, State.PREPARED, State.FROZEN, None, State.UPDATED)
+_BACK = "    ^---- cancel ----+------------'                      |"
+_AGAIN = "    '--------------------- finish -----------------------'"
+
+
+class Machine(StateWidget):
+    """``normal -> prepared -> frozen -> (kexec) -> updated -> normal``, the state in brackets."""
+
+    def render(self) -> Content:
+        """Draw it; narrow windows get shorter arrows."""
+        arrow = " --> " if self.size.width >= 73 else " > "
+        parts: list[str | tuple[str, str]] = []
+        for state in _ROUND:
+            if state is None:
+                parts.append(("(kexec)", "$text-muted"))
+            elif state is self._state:
+                parts.append((f"[{state}]", f"bold {STYLES[state]}"))
+            else:
+                parts.append((f" {state} ", "$text-muted"))
+            parts.append((arrow, "$text-muted"))
+        parts.append(("normal", "$text-muted"))
+        return Content.assemble(*parts)

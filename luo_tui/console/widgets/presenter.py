@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""Rows of text from values: the only place where a view becomes sentences about the machine."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from luo_tui.console.session import View
+from luo_tui.console.widgets.text import Row
+from luo_tui.model import ResourceState, Snapshot
+from luo_tui.update.blackout import blackout
+from luo_tui.update.device_outcome import alarms, device_outcomes
+from luo_tui.update.walk import Act, Action, Finding, Level, Step, handover_lost, timeline_line
+from luo_tui.update.wording import size_text
+
+KEY = {
+    Act.LOAD: "l",
+    Act.PREPARE: "p",
+    Act.KEXEC: "k",
+    Act.CANCEL: "c",
+    Act.FINISH: "f",
+    Act.UNLOAD: "u",
+    Act.TAKE_OVER: "o",
+}
+"""The key of each act; the wording of the acts themselves is the walk's."""
+
+WORD = {
+    Act.LOAD: "load",
+    Act.PREPARE: "prepare",
+    Act.KEXEC: "freeze and kexec",
+    Act.CANCEL: "cancel the update",
+    Act.FINISH: "finish",
+    Act.UNLOAD: "unload",
+    Act.TAKE_OVER: "take over",
+}
+
+_OF_STEP = {
+    Step.CHECK: Act.LOAD,
+    Step.LOAD: Act.LOAD,
+    Step.PREPARE: Act.PREPARE,
+    Step.KEXEC: Act.KEXEC,
+    Step.RESTORE: Act.FINISH,
+    Step.FINISH: Act.FINISH,
+}
+
+MOST = 200
+"""Lines of one list in a sheet; longer ones are in the list of resources anyway."""
+
+
+def headline(view: View) -> Iterator[Row]:
+    """Yield what has come of the update, and what has to be known besides."""
+    yield Row(view.walk.headline, style="bold")
+    # The loss of a handover comes first among the notes, and must not look like the others.
+    style = "bold $text-error" if handover_lost(view.snapshot, view.facts.window_state) else ""
+    for note in view.walk.notes:
+        yield Row(note, style=style)
+        style = ""
+    yield from faults(view.snapshot)
+
+
+def faults(snapshot: Snapshot) -> Iterator[Row]:
+    """Yield the sources that are not alive, and since when."""
+    for health in snapshot.health.values():
+        if health.fault:
+            ago = time.clock_gettime(time.CLOCK_BOOTTIME) - health.since
+            at = time.strftime("%H:%M:%S", time.localtime(time.time() - ago))
+            yield Row(f"{health.name}: not live since {at}: {health.fault}", style="$text-error")
+
+
+def machine(view: View) -> Iterator[Row]:
+    """Yield what stands on the machine: image, blackout."""
+    window_state = view.facts.window_state
+    what = f"{window_state.target}, " if view.ours and window_state is not None else ""
+    yield Row(f"{what}{holder(view)}", "kexec image")
+    if view.snapshot.participants:
+        refused = any(p.result for p in view.snapshot.participants.values())
+        style = "$text-error" if refused else ""
+        yield Row(taking_part(view.snapshot), "takes part", style=style)
+    if view.snapshot.devices:
+        told = ", ".join(alarms(device_outcomes(view.snapshot))) or "none that is in use is reset"
+        yield Row(told, "devices")
+    dark = blackout(view.snapshot.stamps)
+    if dark is not None:
+        phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
+        yield Row(f"{milliseconds(dark.total)} in all. {phases}", "blackout")
+
+
+def vitals(snapshot: Snapshot) -> Iterator[Row]:
+    """Yield how the machine is."""
+    now = snapshot.vitals
+    if not now.memory_total:
+        return
+    available, total = size_text(now.memory_available), size_text(now.memory_total)
+    yield Row(f"{available} available of {total}", "memory")
+    up = time.strftime("%Y-%m-%d %H:%M", time.localtime(now.booted_at))
+    kdump = "armed" if snapshot.kexec.crash_loaded else "not armed"
+    yield Row(f"{now.load:g} on {now.cpus} CPUs; up since {up}; kdump {kdump}", "load")
+    if now.watchdogs:
+        yield Row("; ".join(now.watchdogs), "watchdog")
+    if now.users:
+        yield Row("; ".join(now.users), "logged in")
+    if now.holders:
+        yield Row("; ".join(now.holders), "LUO open in")
+
+
+def taking_part(snapshot: Snapshot) -> str:
+    """Count who takes part besides the resources; name whoever refused or cannot."""
+    found = [p for _, p in sorted(snapshot.participants.items())]
+    parts = []
+    for kind, word in (("subsystem", "subsystems"), ("pci", "PCI devices")):
+        number = sum(p.kind == kind and p.state not in ("refused", "lost") for p in found)
+        if number:
+            parts.append(f"{number:,} {word if number > 1 else word.removesuffix('s')}")
+    parts += [
+        f"{p.label} REFUSED ({errno.errorcode.get(p.result, p.result)})" for p in found if p.result
+    ]
+    parts += [f"{p.label} cannot" for p in found if p.state == "refused"]
+    parts += [f"{p.label} is lost: {p.reason}" for p in found if p.state == "lost"]
+    return ", ".join(parts)
+
+
+def holder(view: View) -> str:
+    """Say whether an image is loaded for kexec, and by whom."""
+    if not view.snapshot.kexec.loaded:
+        return "none loaded"
+    return "loaded by this window" if view.ours else "loaded by somebody else"
+
+
+def milliseconds(number: float) -> str:
+    """Write a time with a figure that can be compared."""
+    return f"{number:,.0f} ms" if number >= 10 else f"{number:.1f} ms"
+
+
+def tally(snapshot: Snapshot) -> str:
+    """Count the resources by state."""
+    parts = []
+    for name, state in (
+        ("preserved", ResourceState.PRESERVED),
+        ("not restored", ResourceState.INCOMING),
+        ("restored", ResourceState.RESTORED),
+    ):
+        if number := len(snapshot.resources.by_state[state]):
+            parts.append(f"{number:,} {name} ({size_text(snapshot.bytes_in(state))})")
+    return ", ".join(parts) or "none"
+
+
+def next_action(view: View) -> Action | None:
+    """Return the act of the step that is next, or the load that has to come before it."""
+    if view.walk.step is None:
+        return None
+    if taking := view.walk.action(Act.TAKE_OVER):
+        return taking
+    own = view.walk.action(_OF_STEP[view.walk.step])
+    if own is not None and own.possible:
+        return own
+    load = view.walk.action(Act.LOAD)
+    return load if load is not None and load.possible else own
+
+
+def next_rows(view: View, most: int = MOST) -> Iterator[Row]:
+    """Yield what is next: the choice of a target, or an act at full length."""
+    if view.walk.step is Step.CHECK and not view.watching and view.facts.image is None:
+        yield Row("Choose the target kernel", "key t", style="bold", label_style="bold $text-key")
+        yield Row("Reads the kernel images of this host and checks the one that is chosen.", "Does")
+        yield Row("Nothing is loaded or changed.", "Lost")
+        return
+    action = next_action(view)
+    if action is not None:
+        yield from named(action)
+        yield from action_rows(action, most)
+
+
+def named(action: Action) -> Iterator[Row]:
+    """Yield an act by key and outcome, and what blocks it."""
+    yield Row(action.label, f"key {KEY[action.act]}", style="bold", label_style="bold $text-key")
+    if action.blocked:
+        yield Row(action.blocked, "Not now", style="$text-note")
+
+
+def action_rows(action: Action, most: int = MOST) -> Iterator[Row]:
+    """Yield what an act does, what survives it, what does not, and the way back."""
+    if action.lost:
+        yield from listed("Lost", action.lost, most, style="$text-error")
+    yield from listed("Does", action.does, most)
+    yield from listed("Survives", action.survives or ("Nothing.",), most)
+    if not action.lost:
+        yield Row("Nothing.", "Lost")
+    yield Row(action.way_back, "Way back")
+
+
+def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iterator[Row]:
+    """Yield one row a text, the label before the first; a long list says how much it leaves out."""
+    for at, text in enumerate(texts[:most]):
+        yield Row(text, "" if at else label, style)
+    if len(texts) > most:
+        yield Row(
+            f"and {len(texts) - most:,} more: the resources (key 2) have them all", style=style
+        )
+
+
+def timeline(view: View) -> Iterator[Row]:
+    """Yield what was done in the window, the newest last: the same to its owner and to others."""
+    window_state = view.facts.window_state
+    if window_state is None:
+        return
+    for at, done in enumerate(window_state.acts):
+        yield Row(timeline_line(done), "" if at else "window")
+
+
+def checked(view: View) -> str:
+    """Count how the checks of the target ended."""
+    levels = [f.level for f in view.facts.findings]
+    parts = [
+        f"{levels.count(level)} {word}"
+        for level, word in (
+            (Level.BLOCKER, "BLOCKING"),
+            (Level.WARNING, "to look at"),
+            (Level.OK, "ok"),
+        )
+        if level in levels
+    ]
+    return ", ".join(parts)
+
+
+def doubts(view: View) -> Iterator[Row]:
+    """Yield the findings that are not good, while the target can still be changed."""
+    if view.walk.step in (Step.CHECK, Step.LOAD, Step.PREPARE):
+        yield from finding_rows(f for f in view.facts.findings if f.level is not Level.OK)
+
+
+def finding_rows(findings: Iterable[Finding]) -> Iterator[Row]:
+    """Yield the checks, the worst first, each with its remedy."""
+    order = {Level.BLOCKER: 0, Level.WARNING: 1, Level.OK: 2}
+    styles = {Level.BLOCKER: "$text-error", Level.WARNING: "$text-note", Level.OK: ""}
+    for finding in sorted(findings, key=lambda f: order[f.level]):
+        text = f"{finding.check}: {finding.text} {finding.remedy}".rstrip()
+        yield Row(text, str(finding.level), label_style=f"bold {styles[finding.level]}")

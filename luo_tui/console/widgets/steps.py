@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+"""The six steps of an update, with a sign and a word for what is done, next and later."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+
+from luo_tui.update.walk import Step, Walk
+
+
+class Steps(Widget):
+    """``[x] check``, ``[>] load  next``, ``[ ] prepare``."""
+
+    def __init__(self) -> None:
+        """Start out with everything later."""
+        super().__init__()
+        self._step: Step | None = None
+        self._done: frozenset[Step] = frozenset()
+
+    def show(self, walk: Walk) -> None:
+        """Mark the steps as in ``walk``."""
+        if (walk.step, walk.done) != (self._step, self._done):
+            self._step, self._done = walk.step, walk.done
+            self.refresh()
+
+    def render(self) -> Content:
+        """Draw one line a step."""
+        lines = []
+        for step in Step:
+            if step in self._done:
+                lines.append(Content.styled(f"[x] {step:<17} done", "$text-quiet"))
+            elif step is self._step:
+                lines.append(Content.styled(f"[>] {step:<17} next", "bold $text-key"))
+            else:
+                lines.append(Content(f"[ ] {step:<17}"))
+        return Content("\n").join(lines)

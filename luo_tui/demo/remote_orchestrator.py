@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""The simulated kernel as another process sees it: what a window needs of it, over a connection."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from luo_tui.model import Host, KexecState, Snapshot, State
+from luo_tui.orchestrator import Move, Moves
+from luo_tui.orchestrator.state_machine import MOVES
+from luo_tui.sources import Source
+
+
+class RemoteKexec:
+    """Kexec over there, up to the jump."""
+
+    boot_folder = Path()
+    modules_folder = Path()
+
+    def __init__(self, ask: Callable[..., Any]) -> None:
+        """``ask`` gets an answer from over there."""
+        self._ask = ask
+
+    def command_line(self) -> str:
+        """Return the command line."""
+        return str(self._ask("command_line"))
+
+    def load(self, image: str, initrd: str, command_line: str) -> None:
+        """Load an image."""
+        self._ask("load", image, initrd, command_line)
+
+    def unload(self) -> None:
+        """Unload it."""
+        self._ask("unload")
+
+    def state(self) -> KexecState:
+        """Return what is loaded."""
+        snapshot: Snapshot = self._ask("look")
+        return snapshot.kexec
+
+    def sync(self) -> None:
+        """There is nothing to write out."""
+
+    def reboot(self) -> NoReturn:
+        """Refuse: only the demo's own process can jump."""
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+class RemoteOrchestrator:
+    """An orchestrator whose kernel is in another process."""
+
+    demo = True
+    title = "simulated (demo)"
+
+    def __init__(self, link: Connection) -> None:
+        """At the other end of ``link`` is who answers for the kernel."""
+        self._link = link
+        self.kexec = RemoteKexec(self._ask)
+
+    def _ask(self, name: str, *arguments: object) -> Any:
+        self._link.send((name, arguments))
+        answer = self._link.recv()
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    @property
+    def moves(self) -> Moves:
+        """The moves of LUO v2."""
+        return MOVES
+
+    def may_act(self) -> bool:
+        """Whether acting is allowed: here it always is."""
+        return True
+
+    def look(self) -> Snapshot:
+        """Read everything."""
+        snapshot: Snapshot = self._ask("look")
+        return snapshot
+
+    def wait(self, seconds: float) -> None:
+        """Let that much of the host's life go by."""
+        self._ask("wait", seconds)
+
+    def host(self) -> Host:
+        """Return the machine."""
+        return self.look().host
+
+    def state(self) -> State:
+        """Ask for the state."""
+        return State(self._ask("state"))
+
+    def move(self, move: Move) -> None:
+        """Ask for a move."""
+        self._ask("move", move)
+
+    def preserve(self, fd: int) -> int:  # noqa: ARG002 - the protocol's
+        """Refuse: descriptors do not go over the connection."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def unpreserve(self, token: int) -> None:
+        """Give up what is kept."""
+        self._ask("unpreserve", token)
+
+    def restore(self, token: int) -> int:  # noqa: ARG002 - the protocol's
+        """Refuse: descriptors do not go over the connection."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def sources(self) -> Sequence[Source]:
+        """Return none: :meth:`look` reads everything."""
+        return ()
+
+    def surroundings(self) -> Sequence[Source]:
+        """Return none."""
+        return ()

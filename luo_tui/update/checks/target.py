@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""What is looked at before a target kernel is loaded. Pure: facts in, findings out.
+
+Each check is a small class with a name, the reason why it is there, and
+``run``. A blocker stops the walk before anything is changed; a warning is
+shown and left to the operator. What could not be found out is a warning and
+never passes as good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.update.walk import Finding, Level
+
+
+class Check(Protocol):
+    """One question, asked of the facts."""
+
+    name: str
+    why: str
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Answer it."""
+        ...
+
+
+class ImageIsKernel:
+    """The file is a kernel image, whole, with an initrd that exists."""
+
+    name = "image"
+    why = "What is not a kernel would be refused at load time, after the window was opened."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Block on any fault that reading the file has shown."""
+        if image.fault:
+            return Finding(
+                self.name, Level.BLOCKER, f"{image.path} {image.fault}.", "Choose another image."
+            )
+        if image.release == snapshot.host.release:
+            return Finding(
+                self.name, Level.WARNING, f"The target {image.release} is what runs already."
+            )
+        return Finding(self.name, Level.OK, f"{image.path} is Linux {image.release}.")
+
+
+class InitrdIsThere:
+    """An initrd lies beside the image."""
+
+    name = "initrd"
+    why = "Without its initrd a distribution's kernel does not find its root file system."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Warn where there is none."""
+        del snapshot
+        if image.initrd:
+            return Finding(self.name, Level.OK, f"{image.initrd} goes with it.")
+        return Finding(
+            self.name,
+            Level.WARNING,
+            f"No initrd for {image.release or 'this image'} lies beside it.",
+            "Go on only if that kernel boots without one.",
+        )
+
+
+class TargetTakesHandover:
+    """The target was built with Kexec HandOver."""
+
+    name = "target KHO"
+    why = "A target without KHO boots as if cold: everything preserved is gone."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Block where its config says no; warn where there is no config."""
+        del snapshot
+        if image.kexec_handover is None:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                f"No config-{image.release} to tell whether the target has KHO.",
+                "Install it beside the image to be sure.",
+            )
+        if not image.kexec_handover:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"{image.release} was built without CONFIG_KEXEC_HANDOVER.",
+                "Choose a kernel that has it.",
+            )
+        return Finding(self.name, Level.OK, "The target was built with Kexec HandOver.")
+
+
+class TargetReadsOurs:
+    """The target's luo.ko reads what the running one writes."""
+
+    name = "target LUO"
+    why = "A target that cannot read the handover refuses it, and everything preserved is gone."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Block where the target has no luo.ko, or one of another compatible string."""
+        if not image.orchestrator:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"No readable luo.ko is installed for {image.release}.",
+                "Install the module for that release.",
+            )
+        if not snapshot.compatible:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                "The running orchestrator does not say what it writes.",
+            )
+        if image.orchestrator != snapshot.compatible:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"The target reads {image.orchestrator}; this kernel writes {snapshot.compatible}.",
+                "Install a matching luo.ko for the target.",
+            )
+        return Finding(self.name, Level.OK, f"Both speak {snapshot.compatible}.")
+
+
+class CommandLineKeepsHandover:
+    """The next kernel is told to turn Kexec HandOver on."""
+
+    name = "command line"
+    why = "Without kho=on the next kernel ignores what it is handed, unless that is its default."
+
+    def __init__(self, command_line: str) -> None:
+        """``command_line`` is what the next kernel gets."""
+        self._words = command_line.split()
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Block on an explicit no; warn where nothing is said."""
+        del snapshot, image
+        said = [w.partition("=")[2] for w in self._words if w.startswith("kho=")]
+        if said and said[-1] in ("off", "0", "n", "no"):
+            return Finding(
+                self.name, Level.BLOCKER, f"kho={said[-1]} is on it.", "Boot with kho=on."
+            )
+        if not said:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                "It does not say kho=on.",
+                "Go on only if the target turns KHO on by default.",
+            )
+        return Finding(self.name, Level.OK, "It says kho=on.")
+
+
+class LoadingIsAllowed:
+    """The kernel still lets images be loaded."""
+
+    name = "kexec"
+    why = "kernel.kexec_load_disabled cannot be taken back before a reboot."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Block where the sysctl is set; warn where kdump would be lost."""
+        del image
+        if snapshot.kexec.load_disabled:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                "kernel.kexec_load_disabled is set.",
+                "Nothing can be loaded before the next ordinary reboot.",
+            )
+        if snapshot.kexec.crash_loaded:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                "kdump is armed now and will not be after the update, until a cold boot.",
+            )
+        return Finding(self.name, Level.OK, "Images can be loaded.")
+
+
+class SomethingIsPreserved:
+    """There is something to carry across."""
+
+    name = "resources"
+    why = "An update that preserves nothing is a plain kexec: every guest is lost."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Warn where nothing is preserved."""
+        del image
+        count = len(snapshot.outgoing)
+        if not count:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                "Nothing is preserved: nothing would survive.",
+                "Let its owners preserve what must survive, before prepare.",
+            )
+        return Finding(self.name, Level.OK, f"{count} preserved.")
+
+
+class StateIsKnown:
+    """The orchestrator is there and in a state from which a window can go on."""
+
+    name = "state"
+    why = "Loading an image is the first step from normal; elsewhere the way differs."
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Block where there is no orchestrator, or an update waits for its finish."""
+        del image
+        state = snapshot.luo.state
+        if not state.usable:
+            return Finding(
+                self.name, Level.BLOCKER, f"LUO is {state}: {snapshot.luo.detail}.", "See status."
+            )
+        if state is State.UPDATED:
+            return Finding(
+                self.name, Level.BLOCKER, "The last update is not finished.", "Finish it first."
+            )
+        return Finding(self.name, Level.OK, f"LUO is {state}.")
+
+
+def run_checks(snapshot: Snapshot, image: KernelImage, command_line: str) -> tuple[Finding, ...]:
+    """Run every check on ``image`` as the target; what depends on a broken image is not asked."""
+    first: Sequence[Check] = (StateIsKnown(), LoadingIsAllowed(), ImageIsKernel())
+    rest: Sequence[Check] = (
+        InitrdIsThere(),
+        TargetTakesHandover(),
+        TargetReadsOurs(),
+        CommandLineKeepsHandover(command_line),
+        SomethingIsPreserved(),
+    )
+    asked = first if image.fault else (*first, *rest)
+    return tuple(check.run(snapshot, image) for check in asked)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""What an update does to each device, and to each preserved descriptor. Pure.
+
+A device lives on only where its driver takes part and the kernel lets it
+(kernel/luo_pci.c); all others are shut down and set up anew by the next
+kernel, whoever uses them. The dangerous ones come first.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot, State
+
+
+class Outcome(StrEnum):
+    """What becomes of a device, in the words of the kernel's documentation."""
+
+    VFIO = "bound to vfio"
+    """A guest has it, and no driver of the host's takes part for it."""
+    REFUSED = "cannot take part"
+    """Its driver would, and the kernel refuses; or it was to live on and was lost."""
+    RESET = "will be reset"
+    UNKNOWN = "unknown"
+    """No driver is bound."""
+    CARRIED = "takes part"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOutcome:
+    """A device and what becomes of it."""
+
+    device: Device
+    outcome: Outcome
+    reason: str
+    """A sentence for the operator."""
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether somebody loses something that he uses now."""
+        if self.outcome in (Outcome.VFIO, Outcome.REFUSED):
+            return True
+        return self.outcome is Outcome.RESET and bool(self.device.users)
+
+
+_ORDER = {outcome: number for number, outcome in enumerate(Outcome)}
+_LOST = ("refused", "lost")
+"""States of a participant that the update resets all the same (kernel/luo_pci_node.c)."""
+
+
+def device_outcomes(snapshot: Snapshot) -> tuple[DeviceOutcome, ...]:
+    """Return every device that is known, the dangerous ones first."""
+    taking_part = {p.name: p for p in snapshot.participants.values() if p.kind == "pci"}
+    found = [_fate(d, taking_part.pop(d.id, None)) for d in snapshot.devices.values()]
+    # The kernel may know one that no other source has told of.
+    found += [_fate(_only_named(p), p) for p in taking_part.values()]
+    return tuple(sorted(found, key=_danger))
+
+
+def outlook(resource: Resource, snapshot: Snapshot) -> str:
+    """Say what will happen to a preserved descriptor, from how things stand."""
+    if resource.handler and resource.state is ResourceState.INCOMING:
+        return f"cannot be restored before {resource.handler} is there; finish discards it"
+    match resource.state:
+        case ResourceState.INCOMING:
+            return "finish discards it unless somebody restores it before"
+        case ResourceState.RESTORED:
+            return "is back with a process; the next update does not carry it"
+    if resource.result:
+        code = errno.errorcode.get(resource.result, str(resource.result))
+        return f"REFUSED the latest prepare or freeze ({code})"
+    if snapshot.luo.state in (State.PREPARED, State.FROZEN):
+        return "survives a kexec now"
+    return "is carried by the next update, from prepare on"
+
+
+def counts(found: Iterable[DeviceOutcome]) -> Mapping[Outcome, int]:
+    """Count the devices of each outcome; a outcome that nothing has is left out."""
+    numbers: dict[Outcome, int] = {}
+    for one in found:
+        numbers[one.outcome] = numbers.get(one.outcome, 0) + 1
+    return {outcome: numbers[outcome] for outcome in Outcome if outcome in numbers}
+
+
+def summary(found: Iterable[DeviceOutcome]) -> Iterator[str]:
+    """Yield how many there are of what, the worst first: ``2 bound to vfio``."""
+    every = tuple(found)
+    used = sum(f.dangerous and f.outcome is Outcome.RESET for f in every)
+    for outcome, number in counts(every).items():
+        yield f"{number:,} {outcome}" + (
+            f" ({used:,} IN USE)" if used and outcome is Outcome.RESET else ""
+        )
+
+
+def alarms(found: Iterable[DeviceOutcome]) -> Iterator[str]:
+    """Yield what somebody would miss: of all else there is nothing to say."""
+    every = [f for f in found if f.dangerous]
+    for outcome, number in counts(every).items():
+        yield f"{number:,} {'reset IN USE' if outcome is Outcome.RESET else outcome}"
+
+
+def _danger(one: DeviceOutcome) -> tuple[bool, int, bool, str]:
+    return (not one.dangerous, _ORDER[one.outcome], not one.device.users, one.device.id)
+
+
+def _only_named(participant: Participant) -> Device:
+    return Device(participant.name, "pci", driver=participant.driver)
+
+
+def _fate(device: Device, participant: Participant | None) -> DeviceOutcome:
+    if participant is not None:
+        return _of_participant(device, participant)
+    if "vfio" in device.driver:
+        who = _and(device.users) if device.users else "A guest that is given it"
+        return DeviceOutcome(
+            device, Outcome.VFIO, f"{who} loses it: {device.driver} takes no part."
+        )
+    if device.kind == "bridge":
+        return DeviceOutcome(
+            device, Outcome.RESET, "A bridge: it is set up anew and loses nothing."
+        )
+    if not device.driver:
+        return DeviceOutcome(
+            device, Outcome.UNKNOWN, "No driver is bound: nothing is known of its use."
+        )
+    reason = f"{device.driver} takes no part: the next kernel sets it up anew"
+    users = f", and interrupts {_and(device.users)}" if device.users else ""
+    return DeviceOutcome(device, Outcome.RESET, f"{reason}{users}.")
+
+
+def _of_participant(device: Device, participant: Participant) -> DeviceOutcome:
+    if participant.state in _LOST:
+        was = "Was to live on and is lost" if participant.state == "lost" else "It is reset"
+        why = participant.reason or "the kernel does not say why"
+        return DeviceOutcome(device, Outcome.REFUSED, f"{was}: {why}.")
+    driver = participant.driver or device.driver or "its driver"
+    told = {
+        "incoming": f"Came with the update and runs on; {driver} has not claimed it yet.",
+        "claimed": f"Lived on through the update; {driver} has claimed it.",
+    }
+    reason = told.get(participant.state, f"Kept running for {driver}.")
+    if participant.result:
+        code = errno.errorcode.get(participant.result, str(participant.result))
+        reason = f"{reason} It refused the latest prepare or freeze ({code})."
+    return DeviceOutcome(device, Outcome.CARRIED, reason)
+
+
+def _and(words: tuple[str, ...]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""Each change is told once, in words, and what only was read again is not told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from luo_tui.model import (
+    Device,
+    Host,
+    KexecState,
+    LuoState,
+    Participant,
+    Resource,
+    ResourceState,
+    Snapshot,
+    State,
+    Vitals,
+)
+from luo_tui.monitor.event_text import events_of
+from luo_tui.monitor.fold import fold
+from luo_tui.sources.changes import (
+    Change,
+    DeviceGone,
+    DevicePut,
+    DevicesRead,
+    ImagesRead,
+    KernelPrinted,
+    KernelSaid,
+    KexecChanged,
+    LuoChanged,
+    ParticipantGone,
+    ParticipantPut,
+    ParticipantsRead,
+    ResourceGone,
+    ResourcePut,
+    ResourcesRead,
+    SourceAlive,
+    SourceFailed,
+    VitalsRead,
+    WindowsWritten,
+)
+
+GUEST = Resource(3, "memfd", ResourceState.PRESERVED, "guest", 4096, 7, "qemu")
+PART = Participant("pci-a", "pci", "a", "registered")
+NIC = Device("a", "pci", "network", "ice", "E810")
+VITALS = Vitals(1 << 30, 1 << 29, users=("ann on pts/0",), watchdogs=("iTCO, 30 s",))
+BEFORE = fold(
+    Snapshot(Host("hv", "7.3", "b"), LuoState(State.NORMAL)),
+    [
+        ResourcesRead((GUEST,)),
+        ParticipantsRead((PART,)),
+        DevicesRead((NIC,)),
+        VitalsRead(VITALS),
+        ImagesRead(("vmlinuz-1\t1 1",)),
+        SourceAlive("x"),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "grave"),
+    [
+        (LuoChanged(LuoState(State.PREPARED)), "state normal -> prepared", False),
+        (LuoChanged(LuoState(State.UNAVAILABLE, "gone")), "-> unavailable: gone", True),
+        (ResourcePut(replace(GUEST, token=4)), "guest (token 4) preserved by qemu [7]", False),
+        (ResourcePut(replace(GUEST, bytes=8192)), "4,096 -> 8,192 bytes", False),
+        (ResourcePut(replace(GUEST, result=5)), "guest (token 3) REFUSED (EIO)", True),
+        (ResourceGone(3), "guest (token 3) is gone", False),
+        (ResourcesRead(()), "guest (token 3) is gone", False),
+        (ParticipantPut(replace(PART, state="prepared")), "pci a registered -> prepared", False),
+        (ParticipantPut(replace(PART, result=16)), "pci a REFUSED (EBUSY)", True),
+        (
+            ParticipantPut(Participant("pci-b", "pci", "b", "refused", reason="a bridge")),
+            "pci b cannot take part: a bridge",
+            True,
+        ),
+        (ParticipantGone("pci-a"), "takes part no longer", False),
+        (DevicePut(replace(NIC, id="c")), "pci c (E810) is there, driver ice", False),
+        (DevicePut(replace(NIC, driver="")), "no driver", False),
+        (DevicePut(replace(NIC, users=("ens3 (up)",))), "used by ens3 (up)", False),
+        (DeviceGone("a"), "pci a (E810) is gone", False),
+        (KexecChanged(KexecState(loaded=True)), "loaded for kexec", False),
+        (KexecChanged(KexecState(crash_loaded=True)), "kdump is armed", False),
+        (
+            VitalsRead(replace(VITALS, users=("ann on pts/0", "bob on tty1"))),
+            "logged in: bob on tty1",
+            False,
+        ),
+        (VitalsRead(replace(VITALS, watchdogs=())), "no longer watchdog: iTCO", False),
+        (ImagesRead(("vmlinuz-1\t1 1", "vmlinuz-2\t1 1")), "vmlinuz-2 is there", False),
+        (ImagesRead(("vmlinuz-1\t2 2",)), "vmlinuz-1 was replaced", False),
+        (ImagesRead(()), "vmlinuz-1 is gone", False),
+        (KernelSaid("luo: frozen"), "luo: frozen", False),
+        (KernelSaid("luo: bad", grave=True), "luo: bad", True),
+        (SourceFailed("x", "no more", 1.0), "x is not live: no more", True),
+    ],
+)
+def test_a_change_is_told_once(change: Change, words: str, grave: bool) -> None:
+    (told,) = events_of(BEFORE, [change])
+    assert words in told.text
+    assert told.grave is grave
+    # EventDraft to one who knows it already, it is no news.
+    if not isinstance(change, KernelSaid):
+        assert list(events_of(fold(BEFORE, [change]), [change])) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ResourcesRead((GUEST,)),
+        ParticipantsRead((PART,)),
+        DevicesRead((NIC,)),
+        VitalsRead(replace(VITALS, load=3.5, memory_available=1)),
+        LuoChanged(LuoState(State.NORMAL)),
+        SourceAlive("x"),
+        WindowsWritten(),
+        KernelPrinted(),
+        ResourceGone(99),
+    ],
+)
+def test_what_is_as_it_was_is_not_told(change: Change) -> None:
+    assert list(events_of(BEFORE, [change])) == []
+
+
+def test_what_comes_and_goes_within_one_burst_is_told() -> None:
+    told = list(events_of(BEFORE, [ResourcePut(replace(GUEST, token=9)), ResourceGone(9)]))
+    assert [t.text for t in told] == [
+        "guest (token 9) preserved by qemu [7]",
+        "guest (token 9) is gone",
+    ]
+
+
+def test_what_was_never_restored_is_a_loss() -> None:
+    before = fold(BEFORE, [ResourcePut(replace(GUEST, state=ResourceState.INCOMING))])
+    (told,) = events_of(before, [ResourceGone(3)])
+    assert told.grave
+    assert "without having been restored" in told.text
+
+
+def test_a_source_that_comes_back_is_told() -> None:
+    before = fold(BEFORE, [SourceFailed("x", "no more", 1.0)])
+    assert [t.text for t in events_of(before, [SourceAlive("x")])] == ["x is live again"]

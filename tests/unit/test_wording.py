@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""Names of resources are a sequence like any other, made when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from luo_tui.model import Resource, ResourceState
+from luo_tui.update.wording import Names
+
+SOME = tuple(
+    Resource(n, "memfd", ResourceState.PRESERVED, f"g{n}", 1 << 20, n, "vmm") for n in range(4)
+)
+PARTS = ((SOME[:3], "{}, of {}"), (SOME[3:], "{} (kept)"))
+PLAIN = (
+    "g0 (token 0), 1 MiB, of an unknown process",
+    "g1 (token 1), 1 MiB, of vmm [1]",
+    "g2 (token 2), 1 MiB, of vmm [2]",
+    "g3 (token 3), 1 MiB (kept)",
+    "a device",
+)
+
+
+def test_they_are_what_the_list_of_them_would_be() -> None:
+    names = Names(PARTS, ("a device",))
+    assert tuple(names) == PLAIN
+    assert len(names) == len(PLAIN)
+    for at in range(-5, 5):
+        assert names[at] == PLAIN[at]
+    for part in (slice(2), slice(0), slice(99), slice(1, 4), slice(None, None, 2), slice(-2, None)):
+        assert names[part] == PLAIN[part]
+    with pytest.raises(IndexError):
+        names[5]
+    assert not Names(())
+
+
+def test_they_are_equal_by_what_is_read() -> None:
+    names = Names(PARTS, ("a device",))
+    assert names == PLAIN
+    assert names == Names(PARTS, ("a device",))
+    assert hash(names) == hash(PLAIN)
+    # What no name tells of makes no difference.
+    other = Names(
+        ((tuple(replace(r, pages=9) for r in SOME[:3]), "{}, of {}"), PARTS[1]), ("a device",)
+    )
+    assert names == other
+    assert names != Names(PARTS)
+    assert names != Names(((SOME[1:], "{}"),))
