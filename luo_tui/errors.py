@@ -24,6 +24,7 @@ class Op(StrEnum):
 
     OPEN = "open /dev/liveupdate"
     STATE = "read the LUO state"
+    VERIFY = "read the state back"
     PREPARE = "prepare"
     FREEZE = "freeze"
     CANCEL = "cancel"

@@ -8,7 +8,7 @@ picture at one instant; see :mod:`luo_tui.sources.changes` for how it changes.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
@@ -290,6 +290,24 @@ class KexecState:
 
 
 @dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """Which file, with which content: a file under the same name may be another one."""
+
+    path: str
+    device: int = 0
+    inode: int = 0
+    bytes: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    sha256: str = ""
+    """Of the whole content, in hexadecimal."""
+
+    def same_stat(self, other: FileIdentity) -> bool:
+        """Whether nothing but the digest could differ. The kernel alone sets the ctime."""
+        return replace(self, sha256="") == replace(other, sha256="")
+
+
+@dataclass(frozen=True, slots=True)
 class KernelImage:
     """A kernel image file, as far as the file itself tells."""
 
@@ -304,6 +322,9 @@ class KernelImage:
     """CONFIG_KEXEC_HANDOVER of that kernel; None where no config was found."""
     orchestrator: str = ""
     """Compatible string of the luo.ko installed for that release; empty when there is none."""
+    identity: FileIdentity | None = None
+    """Which file it was read from; None where only a list of images was read."""
+    initrd_identity: FileIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +335,13 @@ class SourceHealth:
     fault: str = ""
     since: float = 0.0
     """CLOCK_BOOTTIME in seconds of the moment the fault began."""
+    missing: tuple[str, ...] = ()
+    """What its latest reading could not learn although the source lives; sentences."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that it tells of was read."""
+        return not self.fault and not self.missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +404,15 @@ class Snapshot:
     def restored(self) -> tuple[Resource, ...]:
         """What came over and is back in the hands of a process."""
         return self._in(ResourceState.RESTORED)
+
+    def doubts(self, *names: str) -> tuple[str, ...]:
+        """Say what the sources of these names could not read; of all, where none is named."""
+        found: list[str] = []
+        for health in self.health.values():
+            if names and health.name not in names:
+                continue
+            found += [f"{health.name}: {why}" for why in (health.fault, *health.missing) if why]
+        return tuple(found)
 
     def refused_with(self, code: int) -> tuple[str, ...]:
         """Name whoever refused the latest prepare or freeze with this errno."""

@@ -17,10 +17,11 @@ from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Sna
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import DeviceOutcome, device_outcomes, outlook, summary
+from luo_tui.update.facts import Facts
 from luo_tui.update.images import scan
 from luo_tui.update.journal import latest
 from luo_tui.update.lock import Lock
-from luo_tui.update.walk import Facts, walk
+from luo_tui.update.walk import walk
 from luo_tui.update.wording import size_text
 
 SCHEMA = 2

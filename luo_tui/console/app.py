@@ -37,7 +37,8 @@ def run_console(
             "`luo-tui status` does not.",
             Exit.NO_TERMINAL,
         )
-    session = Session(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
+    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    session = Session(orchestrator, folder, look)
     notice: tuple[str, ...] = ()
     with Shutdown() as shutdown:
         while True:
@@ -82,7 +83,7 @@ def _session(
 def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[str, ...]:
     """Jump, with the terminal handed back; returns what to tell if it did not happen."""
     running = session.orchestrator.host().release
-    target = request.plan.image.release
+    target = request.target.image.release
 
     def hand_back() -> None:
         if shutdown.asked:
@@ -91,7 +92,7 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
 
     _print((f"Jumping from {running} into {target} ...",))
     try:
-        session.window.kexec(request.consent, request.plan, hand_back)
+        session.window.kexec(request.consent, request.target, hand_back)
     except ActFailed as failed:
         return failed.lines()
     except NotDone as refused:

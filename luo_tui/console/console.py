@@ -15,6 +15,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -37,19 +38,22 @@ from luo_tui.console.screens.palette import Palette
 from luo_tui.console.screens.resources import Resources
 from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.screens.walk import WalkScreen
-from luo_tui.console.session import Question, Session
+from luo_tui.console.session import Question, Session, View
 from luo_tui.console.shutdown import Shutdown, keep_report, terminal_is_gone
 from luo_tui.console.themes import theme_for, themes_beside
+from luo_tui.console.viewer import Viewer
 from luo_tui.console.widgets.line import OnLine
 from luo_tui.console.widgets.overprint import Overprint
 from luo_tui.console.widgets.presenter import WORD
 from luo_tui.console.widgets.scrollbar import use_plain_bars
 from luo_tui.console.widgets.text import Charset, Row, has_only_ascii
 from luo_tui.errors import ActFailed, NotDone
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, State
 from luo_tui.orchestrator import Paced
-from luo_tui.update.acts import Consent, Plan
-from luo_tui.update.walk import Act, Ask
+from luo_tui.update.consent import Consent
+from luo_tui.update.facts import Act
+from luo_tui.update.offers import Ask
+from luo_tui.update.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class KexecRequest:
     """The console ended in order to jump."""
 
     consent: Consent
-    plan: Plan
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Done:
     """How an act ended well: what to say, and the machine as it was read back."""
 
     lines: tuple[str, ...]
-    snapshot: Snapshot
+    view: View
 
 
 class Console(OnLine[KexecRequest | Left]):
@@ -111,7 +115,8 @@ class Console(OnLine[KexecRequest | Left]):
             self.register_theme(other)
         self.theme = theme.name
         self.session = session
-        self.hub = session.hub(lambda: self._tell(Wake()))
+        self.hub = session.hub(lambda: self.viewer.ask())
+        self.viewer = Viewer(lambda: session.view(self.hub.snapshot), lambda: self._tell(Wake()))
         self.view = session.view(self.hub.snapshot)
         self.under_way = ""
         """The act that runs in the worker; empty while none does."""
@@ -134,6 +139,7 @@ class Console(OnLine[KexecRequest | Left]):
         """Start watching, so that the first thing drawn is the whole picture."""
         self.hub.start()
         self.view = self.session.view(self.hub.snapshot)
+        self.viewer.start(self.view)
 
     def on_mount(self) -> None:
         """Say what happened before; look whether a jump has arrived here."""
@@ -149,6 +155,7 @@ class Console(OnLine[KexecRequest | Left]):
     def on_unmount(self) -> None:
         """Stop watching."""
         self.hub.stop()
+        self.viewer.stop()
 
     def _tell(self, message: Message) -> None:
         """From any thread; the console's loop may have ended since."""
@@ -157,15 +164,17 @@ class Console(OnLine[KexecRequest | Left]):
 
     def on_wake(self) -> None:
         """Draw the newest picture."""
-        snapshot = self.hub.snapshot
-        self._overprint.printed(snapshot.printed)
-        self._look(snapshot)
+        if self.viewer.fault is not None:
+            self._say(f"This is an older picture: {self.viewer.fault}")
+        view = self.viewer.latest
+        if view is not None:
+            self._overprint.printed(view.snapshot.printed)
+            self._look(view)
 
     def on_key(self) -> None:
         """Take back what was said; see whether another console came or went."""
         self._say("")
-        if self.session.stirred(self.view):
-            self._look(self.hub.snapshot)
+        self.viewer.ask()
 
     def on_targets_read(self, message: TargetsRead) -> None:
         """Offer the images."""
@@ -186,7 +195,7 @@ class Console(OnLine[KexecRequest | Left]):
         if event.state is WorkerState.ERROR:
             self._failed(name, event.worker.error)
         elif isinstance(result := event.worker.result, Done):
-            self._look(result.snapshot)
+            self._look(result.view)
             self._say(" ".join(result.lines))
         else:
             self._say("")
@@ -204,7 +213,7 @@ class Console(OnLine[KexecRequest | Left]):
                     f"luo-tui made an error of its own in {name!r}: {error!r}.",
                     f"Report: {path}" if path else "No report could be written.",
                 )
-        self._look(self.hub.read_now())
+        self.viewer.ask()
         self.push(Notice(f"Not done: {name}", lines))
 
     # -- what is drawn ----------------------------------------------------------------
@@ -215,8 +224,7 @@ class Console(OnLine[KexecRequest | Left]):
         screen.show(self.view)
         self.push_screen(screen, callback)
 
-    def _look(self, snapshot: Snapshot) -> None:
-        view = self.session.view(snapshot)
+    def _look(self, view: View) -> None:
         if view != self.view:
             self.view = view
             self._draw()
@@ -299,8 +307,6 @@ class Console(OnLine[KexecRequest | Left]):
     def action_act(self, name: str) -> None:
         """Ask for the consent to an act, if it is possible; say why not, if it isn't."""
         act = Act(name)
-        if self.session.stirred(self.view):
-            self._look(self.hub.snapshot)
         question = self.session.ask(self.view, act)
         if question is None:
             self._say(f"{WORD[act]}: not in state {self.view.snapshot.luo.state}.")
@@ -358,8 +364,8 @@ class Console(OnLine[KexecRequest | Left]):
     def _chosen(self, image: object) -> None:
         self.session.show_doing("")
         if isinstance(image, KernelImage):
-            self.session.choose(image)
-            self._look(self.hub.snapshot)
+            path = Path(image.path)
+            self._work("read the target", lambda: self._choose(path))
             self.action_place(WalkScreen.WORD)
 
     def _answered(self, screen: AskAct, yes: bool) -> None:
@@ -367,8 +373,8 @@ class Console(OnLine[KexecRequest | Left]):
         self.session.show_doing("")
         if not yes:
             return
-        if question.action.act is Act.KEXEC and question.plan is not None:
-            self.exit(KexecRequest(question.consent(screen.typed), question.plan))
+        if question.action.act is Act.KEXEC and question.target is not None:
+            self.exit(KexecRequest(question.consent(screen.typed), question.target))
         else:
             self._do(question, screen.typed)
 
@@ -377,8 +383,8 @@ class Console(OnLine[KexecRequest | Left]):
         label = question.action.label
 
         def work() -> Done:
-            said = self.session.do(consent, question.plan)
-            return Done((f"Done: {label}.", *said), self.hub.read_now())
+            said = self.session.do(consent, question.target)
+            return self._done(f"Done: {label}.", *said)
 
         self._work(WORD[question.action.act], work)
 
@@ -403,7 +409,15 @@ class Console(OnLine[KexecRequest | Left]):
 
     def _arrive(self) -> Done:
         self.session.window.arrive()
-        return Done((), self.hub.read_now())
+        return self._done()
+
+    def _choose(self, path: Path) -> Done:
+        self.session.choose(path)
+        return self._done()
+
+    def _done(self, *lines: str) -> Done:
+        """In the worker: the machine as it is read back after an act."""
+        return Done(lines, self.session.view(self.hub.read_now()))
 
     def _read_targets(self) -> None:
         images = self.session.targets(self.view.snapshot.host.release)

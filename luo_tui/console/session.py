@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from luo_tui.errors import NotDone
 from luo_tui.model import Event, KernelImage, Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.monitor.log import Log
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.sources.files import FilesSource
-from luo_tui.update.acts import Consent, Plan, Window
-from luo_tui.update.checks.target import run_checks
-from luo_tui.update.images import read_image, scan
+from luo_tui.update.acts import Window
+from luo_tui.update.consent import Consent, objection
+from luo_tui.update.facts import Act, Facts, ours_is_loaded
+from luo_tui.update.images import scan
+from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
-from luo_tui.update.walk import Act, Action, Ask, Facts, Walk, ours_is_loaded, walk
+from luo_tui.update.rules import refusal
+from luo_tui.update.target import Target, read_target
+from luo_tui.update.walk import Walk, walk
 from luo_tui.update.window_state import WindowState
 
 LATEST = 8
@@ -39,6 +44,8 @@ class View:
     demo: bool
     ours: bool
     """Whether the image that is loaded was loaded by this window."""
+    target: Target | None = None
+    """The target with its sealed copies; None where none is chosen, or it cannot be read."""
     latest: tuple[Event, ...] = ()
     """The last few things that happened, the newest last."""
     log: Log = field(default_factory=Log)
@@ -63,33 +70,29 @@ class Question:
 
     action: Action
     view: View
-    plan: Plan | None
+
+    @property
+    def target(self) -> Target | None:
+        """The target that was shown."""
+        return self.view.target
 
     def still(self, view: View) -> bool:
-        """Whether the facts that the question rests on are the same in ``view``."""
-        now, then = view.snapshot, self.view.snapshot
-        action = view.walk.action(self.action.act)
-        # What is lost is told as it was; only what was said to survive must still do so.
-        if action is None or replace(action, lost=()) != replace(self.action, lost=()):
-            return False
-        if now.luo.state is not then.luo.state:
-            return False
-        if self.action.act in (Act.PREPARE, Act.KEXEC):
-            return [r.token for r in now.outgoing] == [r.token for r in then.outgoing]
-        if self.action.act is Act.FINISH:
-            return [r.token for r in now.incoming] == [r.token for r in then.incoming]
-        return True
+        """Whether the act may be done on the facts of ``view``, and the consent would hold."""
+        return not self.why_not(view)
+
+    def why_not(self, view: View) -> str:
+        """Say what has changed so that the question no longer stands; empty while it does."""
+        found = objection(self.consent(), view.facts) or refusal(self.action.act, view.facts)
+        return found.reason if found is not None else ""
 
     def consent(self, typed: str = "") -> Consent:
         """Turn the operator's yes into a consent to exactly what was shown."""
-        act, window_state = self.action.act, self.view.facts.window_state
+        asked = self.action.ask is not Ask.NOTHING
         return Consent.to(
-            act,
-            self.view.snapshot,
-            target=window_state.target if window_state and act is Act.KEXEC else "",
-            typed=typed if act is Act.KEXEC else "",
-            label=self.action.label if self.action.ask is not Ask.NOTHING else "",
-            holder=str(window_state.holder or "") if window_state and act is Act.TAKE_OVER else "",
+            self.action.act,
+            self.view.facts,
+            typed=typed,
+            label=self.action.label if asked else "",
         )
 
 
@@ -113,8 +116,12 @@ class Session:
         self.busy = threading.Lock()
         """Held while an act is under way."""
         self._log = Log()
-        self._chosen: KernelImage | None = None
-        self._resumed: KernelImage | None = None
+        self._targets = threading.Lock()
+        """Held while a target is looked for: views are built in several threads."""
+        self._chosen: Target | KernelImage | None = None
+        self._resumed: Target | KernelImage | None = None
+        self._resumed_for = ("", "", "")
+        """Window, path and digest for which :attr:`_resumed` was read."""
         self._command_line = orchestrator.kexec.command_line()
 
     def hub(self, wake: Callable[[], None]) -> Hub:
@@ -125,35 +132,19 @@ class Session:
         return hub
 
     def view(self, snapshot: Snapshot) -> View:
-        """Decide what this snapshot has come to, with the journal and the owner as of now."""
+        """Decide what this snapshot has come to. Reads journal, lock and the target's files."""
         window_state = self.window.window_state()
-        image = self._image(snapshot, window_state)
-        facts = Facts(
-            snapshot=snapshot,
-            may_act=self.orchestrator.may_act(),
-            image=image,
-            findings=run_checks(snapshot, image, self._command_line) if image else (),
-            window_state=window_state,
-            lock_holder=self.window.holder(),
-            me=self.window.me,
-            mine=self.window.mine,
-        )
+        target = self._target(snapshot, window_state)
+        facts = self.window.facts_of(snapshot, target)
         return View(
             facts=facts,
             walk=walk(facts),
             title=self.orchestrator.title,
             demo=self.orchestrator.demo,
-            ours=ours_is_loaded(snapshot, window_state),
+            ours=facts.ours_is_loaded,
+            target=target if isinstance(target, Target) else None,
             latest=self._log.since(self._log.last - LATEST),
             log=self._log,
-        )
-
-    def stirred(self, view: View) -> bool:
-        """Whether journal or owner are no longer what ``view`` shows."""
-        facts = view.facts
-        return (
-            self.window.window_state() != facts.window_state
-            or self.window.holder() != facts.lock_holder
         )
 
     def targets(self, running: str) -> Sequence[KernelImage]:
@@ -161,10 +152,17 @@ class Session:
         kexec = self.orchestrator.kexec
         return scan(kexec.boot_folder, kexec.modules_folder, running)
 
-    def choose(self, image: KernelImage) -> None:
-        """Make ``image`` the target from now on."""
-        self._chosen = image
+    def choose(self, path: Path, initrd: Path | None = None) -> KernelImage:
+        """Make the kernel at ``path`` the target from now on: it is read and copied. Blocks.
+
+        What speaks against it is in the image's ``fault``.
+        """
+        modules = self.orchestrator.kexec.modules_folder
+        target = read_target(path, modules, self._command_line, initrd)
+        self._chosen = target
+        image = target.image if isinstance(target, Target) else target
         self.show_doing(f"target chosen: {image.release}")
+        return image
 
     def show_doing(self, doing: str) -> None:
         """Let the consoles that watch know what is being done here."""
@@ -173,50 +171,70 @@ class Session:
     def ask(self, view: View, act: Act) -> Question | None:
         """Put an act to the operator as it stands in ``view``; None where it makes no sense."""
         action = view.walk.action(act)
-        if action is None:
-            return None
-        image = view.facts.image
-        if act is Act.KEXEC:
-            image = self._loaded(view.snapshot, view.facts.window_state)
-        return Question(action, view, Plan(image, self._command_line) if image else None)
+        return Question(action, view) if action is not None else None
 
-    def do(self, consent: Consent, plan: Plan | None) -> tuple[str, ...]:
+    def do(self, consent: Consent, target: Target | None) -> tuple[str, ...]:
         """Do one act, except the kexec. Blocks; returns what is left to say."""
         match consent.act:
-            case Act.LOAD if plan is not None:
-                self.window.load(consent, plan)
+            case Act.LOAD if target is not None:
+                self.window.load(consent, target)
             case Act.UNLOAD:
                 self.window.unload(consent)
-            case Act.PREPARE:
-                self.window.prepare(consent)
+            case Act.PREPARE if target is not None:
+                self.window.prepare(consent, target)
             case Act.CANCEL:
                 return self.window.cancel(consent)
             case Act.FINISH:
                 self.window.finish(consent)
             case Act.TAKE_OVER:
                 self.window.take_over(consent)
+            case Act.LOAD | Act.PREPARE:
+                raise NotDone("Choose a target kernel first.")
             case _:
                 raise ValueError(f"{consent.act} is not done from here")
         return ()
 
-    def _image(self, snapshot: Snapshot, window_state: WindowState | None) -> KernelImage | None:
+    def _target(
+        self, snapshot: Snapshot, window_state: WindowState | None
+    ) -> Target | KernelImage | None:
         """Return the target: what was chosen here, unless an update is under way with another."""
-        loaded = self._loaded(snapshot, window_state)
-        if loaded is None or snapshot.luo.state is State.NORMAL:
-            return self._chosen or loaded
-        return loaded
+        with self._targets:
+            loaded = self._loaded(snapshot, window_state)
+            if loaded is None or snapshot.luo.state is State.NORMAL:
+                return self._chosen or loaded
+            return loaded
 
-    def _loaded(self, snapshot: Snapshot, window_state: WindowState | None) -> KernelImage | None:
-        """Return the image that this window has loaded, read again after a restart."""
-        if (
-            window_state is None
-            or not window_state.image
-            or not ours_is_loaded(snapshot, window_state)
-        ):
+    def _loaded(
+        self, snapshot: Snapshot, window_state: WindowState | None
+    ) -> Target | KernelImage | None:
+        """Return what this window has loaded; read and copied again after a restart."""
+        if window_state is None or not window_state.image:
             return None
-        for known in (self._chosen, self._resumed):
-            if known is not None and known.path == window_state.image:
-                return known
-        modules = self.orchestrator.kexec.modules_folder
-        self._resumed = read_image(Path(window_state.image), modules)
+        if not ours_is_loaded(snapshot, window_state):
+            return None
+        if isinstance(self._chosen, Target) and _is(self._chosen, window_state):
+            return self._chosen
+        loaded = (window_state.window, window_state.image, window_state.image_digest)
+        if isinstance(self._resumed, Target) and self._resumed_for == loaded:
+            return self._resumed
+        self._resumed_for = loaded
+        self._resumed = read_target(
+            Path(window_state.image),
+            self.orchestrator.kexec.modules_folder,
+            window_state.command_line or self._command_line,
+            Path(window_state.initrd) if window_state.initrd else None,
+        )
         return self._resumed
+
+
+def _is(target: Target, window_state: WindowState) -> bool:
+    """Whether these copies are what the window says it has loaded."""
+    image, initrd = target.image.identity, target.image.initrd_identity
+    if image is None or target.image.path != window_state.image:
+        return False
+    if target.command_line != window_state.command_line:
+        return False
+    return (image.sha256, initrd.sha256 if initrd else "") == (
+        window_state.image_digest,
+        window_state.initrd_digest,
+    )

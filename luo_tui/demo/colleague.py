@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from typing import Any
 from luo_tui.demo.remote_orchestrator import RemoteOrchestrator
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator.simulated import TARGET, SimulatedHost
+from luo_tui.orchestrator.simulated import TARGET, SimulatedHost, SimulatedOrchestrator
 from luo_tui.orchestrator.simulated.clock import Clock
-from luo_tui.update.acts import Consent, Plan, Window
-from luo_tui.update.images import read_image
-from luo_tui.update.walk import Act
+from luo_tui.update.acts import Window
+from luo_tui.update.consent import Consent
+from luo_tui.update.facts import Act
+from luo_tui.update.target import Target, read_target
 
 _FIRST, _AGAIN = 4.0, 90.0
 """Seconds of the host's life before the first window, and between two."""
@@ -86,7 +88,7 @@ class Colleague:
             while True:
                 name, arguments = link.recv()
                 try:
-                    answer: object = self._answer(name, arguments)
+                    answer: object = self._answer(link, name, arguments)
                 except OSError as refused:
                     answer = refused
                 link.send(answer)
@@ -96,15 +98,17 @@ class Colleague:
         if not self._stopped:
             self._clock.after(_AGAIN, self._come)
 
-    def _answer(self, name: str, arguments: tuple[Any, ...]) -> object:
+    def _answer(self, link: Connection, name: str, arguments: tuple[Any, ...]) -> object:
         orchestrator = self._host.orchestrator
+        if name == "load":
+            _load(link, orchestrator, *arguments)
+            return None
         answers: dict[str, Callable[..., object]] = {
-            "look": Hub(orchestrator, lambda: None).read_now,
+            "look": Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all,
             "wait": self._wait,
             "state": orchestrator.state,
             "move": orchestrator.move,
             "unpreserve": orchestrator.unpreserve,
-            "load": orchestrator.kexec.load,
             "unload": orchestrator.kexec.unload,
             "command_line": orchestrator.kexec.command_line,
         }
@@ -117,18 +121,32 @@ class Colleague:
             passed.wait()
 
 
-def work(remote: RemoteOrchestrator, folder: Path, boot: Path) -> None:
+def _load(
+    link: Connection, orchestrator: SimulatedOrchestrator, initrd: bool, command_line: str
+) -> None:
+    """Load what comes as descriptors over the connection."""
+    handles = [reduction.recv_handle(link) for _ in range(2 if initrd else 1)]
+    try:
+        orchestrator.kexec.load(handles[0], handles[1] if initrd else -1, command_line)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def work(remote: RemoteOrchestrator, folder: Path) -> None:
     """Be the other operator: load, prepare, think better of it, and leave."""
     window = Window(remote, folder, remote.look)
-    plan = Plan(
-        read_image(boot / f"vmlinuz-{TARGET}", boot.parent / "modules"), remote.kexec.command_line()
-    )
+    kexec = remote.kexec
+    image = kexec.boot_folder / f"vmlinuz-{TARGET}"
+    target = read_target(image, kexec.modules_folder, kexec.command_line())
+    if not isinstance(target, Target):
+        return
     try:
-        window.load(Consent.to(Act.LOAD, remote.look()), plan)
+        window.load(Consent.to(Act.LOAD, window.facts(target)), target)
         remote.wait(_THINKS)
-        window.prepare(Consent.to(Act.PREPARE, remote.look()))
+        window.prepare(Consent.to(Act.PREPARE, window.facts(target)), target)
         remote.wait(_THINKS)
-        window.cancel(Consent.to(Act.CANCEL, remote.look()))
+        window.cancel(Consent.to(Act.CANCEL, window.facts()))
     except (NotDone, ActFailed):
         # Somebody else has the window, or the kernel refused: another time.
         window.leave("not now")
@@ -136,4 +154,5 @@ def work(remote: RemoteOrchestrator, folder: Path, boot: Path) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(EOFError, ConnectionError):
-        work(RemoteOrchestrator(Connection(int(sys.argv[1]))), Path(sys.argv[2]), Path(sys.argv[3]))
+        connection = Connection(int(sys.argv[1]))
+        work(RemoteOrchestrator(connection, Path(sys.argv[3])), Path(sys.argv[2]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,20 +20,19 @@ from luo_tui.sources import Source
 class RemoteKexec:
     """Kexec over there, up to the jump."""
 
-    boot_folder = Path()
-    modules_folder = Path()
-
-    def __init__(self, ask: Callable[..., Any]) -> None:
-        """``ask`` gets an answer from over there."""
+    def __init__(self, ask: Callable[..., Any], boot: Path) -> None:
+        """``ask`` gets an answer from over there, whose kernel images lie in ``boot``."""
         self._ask = ask
+        self.boot_folder = boot
+        self.modules_folder = boot.parent / "modules"
 
     def command_line(self) -> str:
         """Return the command line."""
         return str(self._ask("command_line"))
 
-    def load(self, image: str, initrd: str, command_line: str) -> None:
-        """Load an image."""
-        self._ask("load", image, initrd, command_line)
+    def load(self, image: int, initrd: int, command_line: str) -> None:
+        """Load an image; its descriptors go along."""
+        self._ask("load", initrd >= 0, command_line, handles=[h for h in (image, initrd) if h >= 0])
 
     def unload(self) -> None:
         """Unload it."""
@@ -57,13 +57,15 @@ class RemoteOrchestrator:
     demo = True
     title = "simulated (demo)"
 
-    def __init__(self, link: Connection) -> None:
-        """At the other end of ``link`` is who answers for the kernel."""
+    def __init__(self, link: Connection, boot: Path) -> None:
+        """At the other end of ``link`` is who answers for the kernel; ``boot`` is its /boot."""
         self._link = link
-        self.kexec = RemoteKexec(self._ask)
+        self.kexec = RemoteKexec(self._ask, boot)
 
-    def _ask(self, name: str, *arguments: object) -> Any:
+    def _ask(self, name: str, *arguments: object, handles: Sequence[int] = ()) -> Any:
         self._link.send((name, arguments))
+        for handle in handles:
+            reduction.send_handle(self._link, handle, 0)
         answer = self._link.recv()
         if isinstance(answer, OSError):
             raise answer

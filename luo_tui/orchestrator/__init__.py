@@ -47,13 +47,14 @@ class Kexec(Protocol):
         """Return the command line that the next kernel gets: that of the running one."""
         ...
 
-    def load(self, image: str, initrd: str, command_line: str) -> None:
-        """Load a kernel image file for kexec, in place of whatever is loaded.
+    def load(self, image: int, initrd: int, command_line: str) -> None:
+        """Load a kernel image for kexec, in place of whatever is loaded.
 
-        ``initrd`` may be empty. OSError: ENOEXEC not a kernel, EADDRNOTAVAIL
-        scratch too small, EPERM privilege or lockdown, EKEYREJECTED or ENODATA
-        signature, EBUSY kexec lock held, EINVAL command line too long, ENOENT
-        no such file.
+        ``image`` and ``initrd`` are descriptors open for reading, of sealed
+        copies; ``initrd`` is -1 where there is none. OSError: ENOEXEC not a
+        kernel, EADDRNOTAVAIL scratch too small, EPERM privilege or lockdown,
+        EKEYREJECTED or ENODATA signature, EBUSY kexec lock held, EINVAL command
+        line too long.
         """
         ...
 

@@ -51,7 +51,7 @@ class HostKexec:
         drop = ("BOOT_IMAGE=", "initrd=")
         return " ".join(w for w in kho.command_line().split() if not w.startswith(drop))
 
-    def load(self, image: str, initrd: str, command_line: str) -> None:
+    def load(self, image: int, initrd: int, command_line: str) -> None:
         """Load an image in place of whatever is loaded."""
         kexec.load(image, initrd, command_line)
 

@@ -45,26 +45,17 @@ def _file_load(kernel: int, initrd: int, command_line: bytes, flags: int) -> Non
         raise OSError(code, os.strerror(code))
 
 
-def load(image: str, initrd: str, command_line: str) -> None:
+def load(image: int, initrd: int, command_line: str) -> None:
     """Load a kernel image for kexec, in place of the one that is loaded.
 
-    ``initrd`` may be empty. OSError: ENOEXEC no kernel, EADDRNOTAVAIL does not
+    ``image`` and ``initrd`` are descriptors open for reading; sealed memfds will
+    do. ``initrd`` is -1 where there is none. OSError: ENOEXEC no kernel, EADDRNOTAVAIL does not
     fit into KHO's scratch memory, EPERM privilege, lockdown or
     kernel.kexec_load_disabled, EKEYREJECTED and ENODATA signature, EBUSY kexec
-    lock, EINVAL command line too long, ENOENT no such file.
+    lock, EINVAL command line too long, EBADF no descriptor.
     """
-    kernel_fd = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
-    initrd_fd = -1
-    try:
-        flags = KEXEC_FILE_NO_INITRAMFS
-        if initrd:
-            initrd_fd = os.open(initrd, os.O_RDONLY | os.O_CLOEXEC)
-            flags = 0
-        _file_load(kernel_fd, initrd_fd, os.fsencode(command_line) + b"\0", flags)
-    finally:
-        os.close(kernel_fd)
-        if initrd_fd >= 0:
-            os.close(initrd_fd)
+    flags = 0 if initrd >= 0 else KEXEC_FILE_NO_INITRAMFS
+    _file_load(image, initrd, os.fsencode(command_line) + b"\0", flags)
 
 
 def unload() -> None:

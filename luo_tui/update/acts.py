@@ -3,28 +3,33 @@
 
 A :class:`Window` is one update under way: the lock, the journal and the
 orchestrator together. Its acts are the same whether a screen or the command
-line asks. Every act reads the facts again between consent and deed and refuses
-if they are no longer those that were shown; writes the journal before and
-after; and claims success only after the kernel's state was read back.
+line asks. Every act refuses by the rule by which the walk offers, on facts read
+after the lock was taken and once more directly before the move; writes the
+journal before and after; and claims success only after the kernel's state was
+read back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import signal
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.update.checks.target import run_checks
+from luo_tui.update.consent import Consent, objection, wrong_word
+from luo_tui.update.facts import Act, Arrival, Facts, arrival, gone_holder
 from luo_tui.update.journal import Journal, latest, open_journal
+from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import Lock
 from luo_tui.update.person import Person
-from luo_tui.update.walk import Act, gone_holder, ours_is_loaded, typed_word
+from luo_tui.update.rules import Refusal, refusal
+from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
 
 _OPS = {
@@ -40,58 +45,6 @@ _MOVES = {
     Act.CANCEL: (Move.CANCEL, State.NORMAL),
     Act.FINISH: (Move.FINISH, State.NORMAL),
 }
-_HELD_BACK = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """An operator's yes to one act, with the facts that were on the screen when it was given."""
-
-    act: Act
-    state: State
-    outgoing: tuple[int, ...] = ()
-    """Tokens shown as preserved."""
-    incoming: tuple[int, ...] = ()
-    """Tokens shown as not restored."""
-    target: str = ""
-    """Release shown as the target; for the kexec alone."""
-    typed: str = ""
-    """What was typed; for the kexec alone."""
-    label: str = ""
-    """The outcome as the answer named it; empty where nothing was asked."""
-    holder: str = ""
-    """Person was shown as gone; for taking over alone."""
-
-    @classmethod
-    def to(
-        cls,
-        act: Act,
-        shown: Snapshot,
-        *,
-        target: str = "",
-        typed: str = "",
-        label: str = "",
-        holder: str = "",
-    ) -> Consent:
-        """Build a consent from the picture that the operator saw."""
-        return cls(
-            act,
-            shown.luo.state,
-            tuple(r.token for r in shown.outgoing),
-            tuple(r.token for r in shown.incoming),
-            target,
-            typed,
-            label,
-            holder,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be loaded."""
-
-    image: KernelImage
-    command_line: str
 
 
 class Window:
@@ -135,97 +88,164 @@ class Window:
         """
         self._lock.show_doing(doing)
 
+    def facts(self, target: Target | None = None) -> Facts:
+        """Read everything anew that an act is decided on. OSError if the host cannot be read."""
+        return self.facts_of(self._look(), target)
+
+    def facts_of(self, snapshot: Snapshot, target: Target | KernelImage | None = None) -> Facts:
+        """Read what belongs to ``snapshot``: journal, lock, and the target's files."""
+        image: KernelImage | None = None
+        line = ""
+        if isinstance(target, Target):
+            image = look_again(target, self._orchestrator.kexec.modules_folder)
+            line = target.command_line
+        elif target is not None:
+            image = target
+        return Facts(
+            snapshot=snapshot,
+            may_act=self._orchestrator.may_act(),
+            image=image,
+            command_line=line,
+            findings=run_checks(snapshot, image, line) if image is not None else (),
+            window_state=self.window_state(),
+            lock_holder=self.holder(),
+            me=self.me,
+            mine=self.mine,
+        )
+
+    # -- the acts -----------------------------------------------------------------------
+
     def take_over(self, consent: Consent) -> None:
-        """Take the window over from an owner who is gone, as he was shown."""
-        if consent.act is not Act.TAKE_OVER:
-            raise NotDone(f"The consent was to {consent.act}, not to {Act.TAKE_OVER}.")
-        if not self._orchestrator.may_act():
-            raise NotDone("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
-        self._open(self._look(), consent.holder)
+        """Take the window over from a holder who is gone, as he was shown."""
+        self._begin(consent, Act.TAKE_OVER)
         self.arrive()
 
-    def load(self, consent: Consent, plan: Plan) -> None:
-        """Load the plan's image for kexec, in place of whatever is loaded."""
-        self._begin(consent, Act.LOAD)
-        self._write(
-            "begin",
-            act=Act.LOAD,
-            confirmed=consent.label,
-            image=plan.image.path,
-            target=plan.image.release,
-        )
+    def load(self, consent: Consent, target: Target) -> None:
+        """Load the target for kexec, in place of whatever is loaded."""
+        self._begin(consent, Act.LOAD, target)
+        image = target.image
+        about = {"image": image.path, "target": image.release, "initrd": image.initrd}
+        self._write("begin", act=Act.LOAD, confirmed=consent.label, **about)
+        self._check_again(consent, target)
         try:
-            self._load(plan)
+            self._load(target)
         except OSError as error:
             self._fail(Act.LOAD, error)
         self._write(
             "done",
             act=Act.LOAD,
-            image=plan.image.path,
-            target=plan.image.release,
-            initrd=plan.image.initrd,
-            command_line=plan.command_line,
+            **about,
+            image_digest=image.identity.sha256 if image.identity else "",
+            initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
+            command_line=target.command_line,
         )
 
     def unload(self, consent: Consent) -> None:
         """Unload whatever image is loaded; in state normal that closes the window."""
         now = self._begin(consent, Act.UNLOAD)
         self._write("begin", act=Act.UNLOAD, confirmed=consent.label)
+        self._check_again(consent)
         try:
             self._orchestrator.kexec.unload()
         except OSError as error:
             self._fail(Act.UNLOAD, error)
         self._write("done", act=Act.UNLOAD)
-        if now.luo.state is State.NORMAL:
+        if now.snapshot.luo.state is State.NORMAL:
             self._close("unloaded")
 
-    def prepare(self, consent: Consent) -> None:
-        """Move normal -> prepared, with our image loaded."""
-        now = self._begin(consent, Act.PREPARE)
-        if not ours_is_loaded(now, self.window_state()):
-            self._rest()
-            raise NotDone("The target kernel is not loaded any more: load it again.")
-        self._move(Act.PREPARE, confirmed=consent.label)
+    def prepare(self, consent: Consent, target: Target) -> None:
+        """Move normal -> prepared, with the target loaded by this window."""
+        self._begin(consent, Act.PREPARE, target)
+        self._move(consent, target)
 
     def cancel(self, consent: Consent) -> tuple[str, ...]:
         """Move prepared or frozen -> normal and unload our image. Returns what is left to say."""
         now = self._begin(consent, Act.CANCEL)
-        ours = ours_is_loaded(now, self.window_state())
-        self._move(Act.CANCEL, confirmed=consent.label)
-        left = self._unload_ours() if ours else ()
+        self._move(consent)
+        left = self._unload_ours() if now.ours_is_loaded else ()
         self._close("cancelled")
         return left
 
     def finish(self, consent: Consent) -> None:
         """Move updated -> normal; what nobody restored is discarded, as it was shown."""
         self._begin(consent, Act.FINISH)
-        self._move(Act.FINISH, confirmed=consent.label, discarded=list(consent.incoming))
+        self._move(consent, discarded=[r.token for r in consent.incoming])
         self._close("finished")
 
+    def kexec(self, consent: Consent, target: Target, hand_back: Callable[[], None]) -> NoReturn:
+        """Freeze and jump: the point of no return. Leaves by an exception if it did not happen.
+
+        No terminal is touched here but by ``hand_back``, which leaves it clean;
+        see :mod:`luo_tui.update.jump` for the order of things.
+        """
+        now = self._begin(consent, Act.KEXEC, target)
+        self.show_doing(f"under way: {Act.KEXEC}")
+
+        def check() -> None:
+            self._check(consent, self.facts(target))
+
+        def record() -> None:
+            image = target.image
+            self._write(
+                "jump",
+                acts=["freeze", "kexec"],
+                image=image.path,
+                target=image.release,
+                release=now.snapshot.host.release,
+                image_digest=image.identity.sha256 if image.identity else "",
+                initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
+                command_line=target.command_line,
+                tokens=[r.token for r in consent.outgoing],
+                endangered=[id_ for id_, _ in consent.endangered],
+                typed=consent.typed,
+                confirmed=consent.label,
+            )
+
+        steps = Steps(check, record, lambda: self._load(target), hand_back)
+        try:
+            jump(self._orchestrator, consent.state, steps)
+        except Stayed as stayed:
+            raise self._stayed(stayed) from stayed.cause
+        except NotDone as refused:
+            self._returned(refused.reason)
+            raise
+
+    # -- arriving and leaving -------------------------------------------------------------
+
     def arrive(self) -> None:
-        """Write down, once, that the jump of the open window reached this kernel, or did not.
+        """Write down, once, what became of the jump of the open window.
 
         For a console that starts after the kexec; does nothing where there is
         no such window, another console has it, or this one may not act.
         """
-        window_state = self.window_state()
-        if (
-            window_state is None
-            or window_state.closed
-            or window_state.arrived
-            or window_state.lost_in
-        ):
-            return
-        now = self._look()
-        if window_state.jumped_from in ("", now.host.boot_id) or not self._orchestrator.may_act():
+        if not self._orchestrator.may_act() or not _decided(self.facts()):
             return
         with contextlib.suppress(NotDone, ActFailed):
+            held = self.mine
+            self._take()
+            now = self.facts()
+            if not _decided(now) or (not held and now.gone_holder is not None):
+                if not held:
+                    self._rest()
+                return
             self._open(now)
-            if now.luo.state is State.UPDATED:
-                self._write("arrived", release=now.host.release, source=now.from_release)
-            elif now.luo.state is State.NORMAL:
-                self._write("lost", release=now.host.release, tokens=list(window_state.tokens))
+            self._account(now)
+
+    def _account(self, now: Facts) -> None:
+        snapshot = now.snapshot
+        host, source = snapshot.host.release, snapshot.from_release
+        match arrival(snapshot, now.window_state):
+            case Arrival.ARRIVED:
+                self._write("arrived", release=host, source=source)
+            case Arrival.FINISHED:
+                self._write("arrived", release=host, source=source)
+                self._close("finished by something else")
+            case Arrival.LOST:
+                tokens = list(now.window_state.tokens) if now.window_state else []
+                self._write("lost", release=host, tokens=tokens)
                 self._close("lost")
+            case Arrival.UNKNOWN:
+                self._close(f"not known: this kernel took over from {source}")
 
     def leave(self, why: str) -> tuple[str, ...]:
         """Leave the window standing where it is, safely; return what the operator must know.
@@ -238,10 +258,10 @@ class Window:
             return self._stays_loaded()
         said: list[str] = []
         with contextlib.suppress(OSError):
-            now = self._look()
-            if ours_is_loaded(now, self.window_state()):
+            now = self.facts()
+            if now.ours_is_loaded:
                 said.extend(self._unload_ours())
-            state = now.luo.state
+            state = now.snapshot.luo.state
             if state in (State.PREPARED, State.FROZEN, State.UPDATED):
                 said.append(f"This host stays {state}. Run luo-tui to go on or to go back.")
                 with contextlib.suppress(ActFailed):
@@ -256,106 +276,55 @@ class Window:
     def _stays_loaded(self) -> tuple[str, ...]:
         """Say that a window which was never taken over here leaves its image behind."""
         with contextlib.suppress(OSError):
-            window_state = self.window_state()
-            may = self._orchestrator.may_act() and self.holder() is None
-            if may and ours_is_loaded(self._look(), window_state):
+            now = self.facts()
+            if now.may_act and now.lock_holder is None and now.ours_is_loaded:
                 return (
                     "The kernel image of this window stays loaded: "
                     "an ordinary reboot may kexec into it.",
                 )
         return ()
 
-    def kexec(self, consent: Consent, plan: Plan, hand_back: Callable[[], None]) -> NoReturn:
-        """Freeze and jump: the point of no return. Leaves by an exception if it did not happen.
+    # -- rule and consent -----------------------------------------------------------------
 
-        No terminal is touched here. In this order: the facts are read again,
-        the file systems synced, the last record written, the image loaded
-        afresh, ``hand_back`` called (it leaves the terminal clean), HUP, INT,
-        QUIT, TERM and TSTP held back; then freeze and reboot, with nothing in
-        between. If the jump does not happen, the freeze is cancelled at once
-        and then it is told.
-        """
-        now = self._begin(consent, Act.KEXEC)
-        word = typed_word(now, plan.image.release)
-        if not word or consent.typed != word or consent.target != plan.image.release:
-            self._rest()
-            raise NotDone(f"What was typed is not {word!r}: nothing was done.")
-        kexec = self._orchestrator.kexec
-        self.show_doing(f"under way: {Act.KEXEC}")
-        op = Op.SYNC
-        try:
-            kexec.sync()
-            self._write(
-                "jump",
-                acts=["freeze", "kexec"],
-                image=plan.image.path,
-                target=plan.image.release,
-                command_line=plan.command_line,
-                tokens=list(consent.outgoing),
-                typed=consent.typed,
-                confirmed=consent.label,
-            )
-            op = Op.LOAD
-            self._load(plan)
-            op = Op.TERMINAL
-            hand_back()
-            with _signals_held_back():
-                if now.luo.state is State.PREPARED:
-                    op = Op.FREEZE
-                    self._orchestrator.move(Move.FREEZE)
-                op = Op.KEXEC
-                kexec.reboot()
-        except OSError as error:
-            raise self._stayed(op, error) from error
-
-    def _stayed(self, op: Op, error: OSError) -> ActFailed:
-        """Undo after a jump that did not happen, and say so."""
-        more: list[str] = list(self._refusal(error))
-        state = self._state()
-        if state is State.FROZEN:
-            try:
-                self._orchestrator.move(Move.CANCEL)
-                more.append("The freeze was cancelled at once: frozen -> normal.")
-            except OSError as again:
-                more.append(explain(Op.CANCEL, again).lines()[0])
-            state = self._state()
-        if state is State.NORMAL:
-            more.extend(self._unload_ours())
-        failure = ActFailed.of(op, error, state, *more)
-        self.show_doing("")
-        try:
-            self._write("returned", op=op, errno=error.errno, state=str(state))
-            if state is State.NORMAL:
-                self._close("failed")
-        except ActFailed as unwritten:
-            failure = ActFailed.of(op, error, state, *more, *unwritten.lines())
-        return failure
-
-    def _begin(self, consent: Consent, act: Act) -> Snapshot:
-        """Open the window if need be, and hold the consent against the facts as they are now."""
+    def _begin(self, consent: Consent, act: Act, target: Target | None = None) -> Facts:
+        """Take the lock, hold rules and consent against the facts as they are now, and open."""
         if consent.act is not act:
             raise NotDone(f"The consent was to {consent.act}, not to {act}.")
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
-        now = self._look()
-        _hold_against(consent, now)
-        fresh = not self.mine
-        self._open(now)
+        held = self.mine
+        self._take()
         try:
-            # Between the first look and the lock somebody else may have acted.
-            now = self._look()
-            _hold_against(consent, now)
-        except NotDone:
-            if fresh:
+            now = self.facts(target)
+            self._check(consent, now)
+        except BaseException:
+            # A refused act opens no window; one that was open stays open.
+            if not held:
                 self._rest()
             raise
+        self._open(now)
         return now
 
-    def _open(self, now: Snapshot, shown_gone: str = "") -> None:
-        """Open the window, or go on in it; from ``shown_gone``, if that is still how it stands."""
-        if self._journal is not None:
-            if not self._lock.lost:
-                return
+    def _check(self, consent: Consent, now: Facts) -> None:
+        """Refuse by the rule, or because the consent no longer holds; NotDone."""
+        changed = objection(consent, now) if consent.state is not now.snapshot.luo.state else None
+        found: Refusal | None = changed or refusal(consent.act, now) or objection(consent, now)
+        if found is None and consent.act is Act.KEXEC:
+            found = wrong_word(consent, now)
+        if found is not None:
+            raise NotDone(found.reason, found.code)
+
+    def _check_again(self, consent: Consent, target: Target | None = None) -> None:
+        """Hold everything against the facts once more, directly before the move."""
+        try:
+            self._check(consent, self.facts(target))
+        except NotDone as refused:
+            self._write("failed", act=consent.act, why=refused.reason)
+            raise
+
+    def _take(self) -> None:
+        """Take the lock, unless this console has it."""
+        if self._journal is not None and self._lock.lost:
             self._rest()
         try:
             self._lock.take(self.me)
@@ -366,18 +335,17 @@ class Window:
                     f"The window is open in another console: {holder or 'nobody knows by whom'}.",
                     Exit.BUSY,
                 ) from error
-            raise ActFailed.of(Op.WINDOW, error, now.luo.state) from error
-        gone = gone_holder(self.window_state(), now.host.boot_id, self.me)
-        if str(gone or "") != shown_gone:
-            self._rest()
-            raise NotDone(
-                f"The window was left open by {gone}: take it over first."
-                if gone
-                else "There is nothing to take over any more: look again.",
-                Exit.BUSY,
-            )
+            raise ActFailed.of(Op.WINDOW, error, self._state()) from error
+
+    def _open(self, now: Facts) -> None:
+        """Open the window, or go on in it; over from a holder who is gone if that was agreed to."""
+        if self.mine:
+            return
+        self._take()
+        snapshot = now.snapshot
+        gone = gone_holder(now.window_state, snapshot.host.boot_id, self.me)
         try:
-            self._journal, _ = open_journal(self._folder, now.host.boot_id)
+            self._journal, _ = open_journal(self._folder, snapshot.host.boot_id)
             if gone:
                 self._write("taken", **{"from": asdict(gone), "by": asdict(self.me)})
             else:
@@ -385,29 +353,37 @@ class Window:
                     "opened",
                     who=str(self.me),
                     person=asdict(self.me),
-                    host=now.host.name,
-                    release=now.host.release,
+                    host=snapshot.host.name,
+                    release=snapshot.host.release,
                 )
         except OSError as error:
             self._rest()
             raise ActFailed.of(
-                Op.JOURNAL, error, now.luo.state, f"The journal lies in {self._folder}."
+                Op.JOURNAL, error, snapshot.luo.state, f"The journal lies in {self._folder}."
             ) from error
         except ActFailed:
             self._rest()
             raise
 
-    def _load(self, plan: Plan) -> None:
-        self._orchestrator.kexec.load(plan.image.path, plan.image.initrd, plan.command_line)
+    # -- what is done -----------------------------------------------------------------------
 
-    def _move(self, act: Act, **more: object) -> None:
+    def _load(self, target: Target) -> None:
+        kexec = self._orchestrator.kexec
+        kexec.load(target.image_copy.fd, target.initrd_fd, target.command_line)
+
+    def _move(self, consent: Consent, target: Target | None = None, **more: object) -> None:
+        act = consent.act
         move, wanted = _MOVES[act]
-        self._write("begin", act=act, **more)
+        self._write("begin", act=act, confirmed=consent.label, **more)
+        self._check_again(consent, target)
         try:
             self._orchestrator.move(move)
-            reached = self._orchestrator.state()
         except OSError as error:
             self._fail(act, error)
+        try:
+            reached = self._orchestrator.state()
+        except OSError as error:
+            self._unverified(act, error)
         if reached is not wanted:
             self._write("failed", act=act, state=reached)
             raise NotDone(
@@ -416,6 +392,17 @@ class Window:
                 Exit.WRONG_STATE,
             )
         self._write("done", act=act, state=reached)
+
+    def _unverified(self, act: Act, error: OSError) -> NoReturn:
+        """Say that an act was done and could not be read back: that is no refusal."""
+        text = f"The kernel accepted {act}; what came of it could not be read back."
+        failure = ActFailed.of(Op.VERIFY, error, None, text, "Look at the state before you go on.")
+        try:
+            self._write("done", act=act, verified=False, errno=error.errno)
+        except ActFailed as unwritten:
+            more = (*failure.more, *unwritten.lines())
+            raise ActFailed(failure.explanation, None, *more) from error
+        raise failure from error
 
     def _fail(self, act: Act, error: OSError) -> NoReturn:
         failure = ActFailed.of(_OPS[act], error, self._state(), *self._refusal(error))
@@ -426,9 +413,42 @@ class Window:
             raise ActFailed(failure.explanation, failure.state, *more) from error
         raise failure from error
 
+    def _stayed(self, stayed: Stayed) -> ActFailed:
+        """Say why the machine did not jump; what had to be undone is undone already."""
+        state = self._state()
+        error = stayed.cause if isinstance(stayed.cause, OSError) else OSError(repr(stayed.cause))
+        more: list[str] = []
+        if stayed.touched and stayed.undo is None:
+            more.append("The freeze was cancelled at once: the state is normal again.")
+        elif stayed.undo is not None and state is not State.NORMAL:
+            undo = stayed.undo if isinstance(stayed.undo, OSError) else OSError(repr(stayed.undo))
+            more.append(explain(Op.CANCEL, undo).lines()[0])
+        more.extend(self._refusal(error))
+        if state is State.NORMAL:
+            more.extend(self._unload_ours())
+        self.show_doing("")
+        failure = ActFailed.of(stayed.op, error, state, *more)
+        try:
+            self._write("returned", op=stayed.op, errno=error.errno, state=str(state))
+            if state is State.NORMAL:
+                self._close("failed")
+        except ActFailed as unwritten:
+            failure = ActFailed.of(stayed.op, error, state, *more, *unwritten.lines())
+        return failure
+
+    def _returned(self, why: str) -> None:
+        """Write down that a rule stopped the jump at the last moment."""
+        self.show_doing("")
+        state = self._state()
+        with contextlib.suppress(ActFailed):
+            self._write("returned", why=why, state=str(state))
+
     def _refusal(self, error: OSError) -> tuple[str, ...]:
         """Name whoever refused, where the kernel tells."""
-        names = self._look().refused_with(error.errno or 0)
+        try:
+            names = self._look().refused_with(error.errno or 0)
+        except OSError:
+            return ()
         return (f"Refused by {', '.join(names)}.",) if names else ()
 
     def _unload_ours(self) -> tuple[str, ...]:
@@ -477,24 +497,9 @@ class Window:
         self._lock.release()
 
 
-def _hold_against(consent: Consent, now: Snapshot) -> None:
-    """Refuse a consent that was given to facts which are no longer so."""
-    changed = ""
-    if consent.state is not now.luo.state:
-        changed = f"The state was {consent.state} and is now {now.luo.state}."
-    elif consent.act in (Act.PREPARE, Act.KEXEC):
-        if tuple(r.token for r in now.outgoing) != consent.outgoing:
-            changed = "What is preserved is no longer what was shown."
-    elif consent.act is Act.FINISH and {r.token for r in now.incoming} - set(consent.incoming):
-        changed = "More is unrestored than was shown."
-    if changed:
-        raise NotDone(f"{changed} Nothing was done: look again.", Exit.WRONG_STATE)
-
-
-@contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _decided(now: Facts) -> bool:
+    """Whether there is a jump to account for, and this kernel tells enough to do it."""
+    snapshot = now.snapshot
+    if not snapshot.luo.state.usable or snapshot.doubts("state"):
+        return False
+    return arrival(snapshot, now.window_state) is not Arrival.NONE

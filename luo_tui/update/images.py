@@ -11,6 +11,7 @@ beside the image.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,15 +41,21 @@ def scan(boot: Path, modules: Path, running: str) -> Sequence[KernelImage]:
     return [image for _, image in found]
 
 
-def read_image(path: Path, modules: Path, initrd: Path | None = None) -> KernelImage:
+def read_image(
+    path: Path, modules: Path, initrd: Path | None = None, *, content: int | None = None
+) -> KernelImage:
     """Read one image file. Never raises; what speaks against it is in ``fault``.
 
-    ``initrd`` overrides the one that lies beside the image.
+    ``initrd`` overrides the one that lies beside the image; ``content`` is a
+    descriptor of a copy that is read in place of the file.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(_HEADER)
+        if content is not None:
+            size, head = os.fstat(content).st_size, os.pread(content, _HEADER, 0)
+        else:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                head = file.read(_HEADER)
     except OSError as error:
         return KernelImage(str(path), fault=f"cannot be read: {error.strerror}")
     if head[0x202:0x206] != b"HdrS":

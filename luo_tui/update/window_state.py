@@ -58,6 +58,12 @@ class WindowState:
     release: str = ""
     target: str = ""
     image: str = ""
+    initrd: str = ""
+    image_digest: str = ""
+    """SHA-256 of the image that was loaded; empty in records of older versions."""
+    initrd_digest: str = ""
+    command_line: str = ""
+    """What the loaded image is to be started with."""
     loaded_in: str = ""
     """Boot id in which our image is loaded; empty when we loaded none, or unloaded it."""
     under_way: str = ""
@@ -66,6 +72,8 @@ class WindowState:
     jumped_from: str = ""
     """Boot id from which the jump was made; empty before, and again if the reboot returned."""
     jumped_at: str = ""
+    jumped_release: str = ""
+    """Release of the kernel from which the jump was made."""
     tokens: tuple[int, ...] = ()
     arrived: bool = False
     lost_in: str = ""
@@ -73,7 +81,7 @@ class WindowState:
     closed: str = ""
     """How the window ended; empty while it is open."""
     holder: Person | None = None
-    """Person had the window last, whether or not he has it still."""
+    """Who had the window last, whether or not he has it still."""
     held_in: str = ""
     """Boot id in which he had it."""
     taken_from: Person | None = None
@@ -120,6 +128,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 under_way="",
                 jumped_from=r.boot,
                 jumped_at=r.at,
+                jumped_release=str(r.data.get("release", "")),
                 target=str(r.data.get("target", window_state.target)),
                 tokens=tuple(int(t) for t in r.data.get("tokens", ())),
             )
@@ -150,6 +159,10 @@ def _ended(window_state: WindowState, r: Record) -> WindowState:
                 loaded_in=r.boot,
                 target=str(r.data.get("target", "")),
                 image=str(r.data.get("image", "")),
+                initrd=str(r.data.get("initrd", "")),
+                image_digest=str(r.data.get("image_digest", "")),
+                initrd_digest=str(r.data.get("initrd_digest", "")),
+                command_line=str(r.data.get("command_line", "")),
             )
         case "unload":
             return replace(window_state, loaded_in="")

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""How sizes and resources are written, wherever they are told. Pure."""
+"""How sizes, times, counts and resources are written, wherever they are shown. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import overload
 
 from luo_tui.model import Resource
+from luo_tui.update.window_state import Done
 
 
 def size_text(number: int) -> str:
@@ -19,6 +21,32 @@ def size_text(number: int) -> str:
             return f"{number} B" if unit == "B" else f"{value:.3g} {unit}"
         value /= 1024
     raise AssertionError("unreachable")
+
+
+def count_text(number: int, what: str) -> str:
+    """Write a number of things: ``1 device``, ``2 devices``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def local_time(at: str) -> str:
+    """Write a record's time as the operator's clock shows it, to the second."""
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return at
+
+
+def timeline_line(done: Done) -> str:
+    """Write one line of a window's timeline, its time first."""
+    result = done.result or ("" if done.ended else "under way")
+    took = f" at {local_time(done.ended)[11:]}" if done.ended not in ("", done.at) else ""
+    parts = [
+        f"{local_time(done.at)} {done.what}",
+        f"{result}{took}" if result else "",
+        f"confirmed: {done.confirmed}" if done.confirmed else "",
+        f"by {done.by}" if done.by else "",
+    ]
+    return "; ".join(p for p in parts if p)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

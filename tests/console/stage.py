@@ -14,9 +14,10 @@ from luo_tui.console.session import Session
 from luo_tui.model import Resource, ResourceState
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
-from luo_tui.update.acts import Consent, Plan
+from luo_tui.update.consent import Consent
+from luo_tui.update.facts import Act
 from luo_tui.update.person import Person
-from luo_tui.update.walk import Act
+from luo_tui.update.target import Target, read_target
 
 
 class Bench:
@@ -29,7 +30,8 @@ class Bench:
 
     def session(self, *, may_act: bool = True, me: Person | None = None) -> Session:
         orchestrator = SimulatedOrchestrator(self.host, may_act=may_act)
-        return Session(orchestrator, self.folder, Hub(orchestrator, lambda: None).read_now, me)
+        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        return Session(orchestrator, self.folder, look, me)
 
     def console(self, *, may_act: bool = True, me: Person | None = None, **more: Any) -> Console:
         return Console(self.session(may_act=may_act, me=me), **more)
@@ -37,10 +39,12 @@ class Bench:
     def walk_to(self, act: Act, session: Session | None = None) -> Session:
         """Do the acts up to and with ``act`` without a screen, as another console would."""
         session = session or self.session()
-        look = Hub(session.orchestrator, lambda: None).read_now
         image = session.targets(self.host.release)[0]
+        kexec = session.orchestrator.kexec
+        target = read_target(Path(image.path), kexec.modules_folder, kexec.command_line())
+        assert isinstance(target, Target)
         for step in (Act.LOAD, Act.PREPARE):
-            session.do(Consent.to(step, look()), Plan(image, "kho=on"))
+            session.do(Consent.to(step, session.window.facts(target)), target)
             if step is act:
                 break
         return session
@@ -70,7 +74,7 @@ async def settle(pilot: Pilot[Any]) -> None:
     calm, patience = 0, 100
     while app.is_running and calm < 3 and (app.under_way or patience > 0):
         await pilot.pause(0.01)
-        calm = 0 if app.under_way or not _up_to_date(app) else calm + 1
+        calm = 0 if app.under_way or not app.viewer.idle or not _up_to_date(app) else calm + 1
         patience -= 1
     for _ in range(3):
         await pilot.pause(0.0)

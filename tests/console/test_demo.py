@@ -24,11 +24,13 @@ from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
-from luo_tui.update.acts import Consent, Plan, Window
+from luo_tui.update.acts import Window
+from luo_tui.update.consent import Consent
+from luo_tui.update.facts import Act
 from luo_tui.update.images import scan
 from luo_tui.update.journal import latest
 from luo_tui.update.lock import Lock
-from luo_tui.update.walk import Act
+from luo_tui.update.target import Target, read_target
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -209,7 +211,8 @@ def watched(folder: Path) -> Iterator[tuple[SimulatedHost, Life, Window]]:
     life.start()
     orchestrator = host.orchestrator
     try:
-        yield host, life, Window(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
+        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        yield host, life, Window(orchestrator, folder, look)
     finally:
         life.stop()
         colleague.stop()
@@ -229,10 +232,11 @@ def test_another_operator_has_the_window(
     assert owner.tty.startswith("pts/")
     until(lambda: bool(host.image))
     host.pace.speed = 0
-    look = Hub(host.orchestrator, lambda: None).read_now
     image = scan(host.boot_folder, host.modules_folder, host.release)[0]
+    target = read_target(Path(image.path), host.modules_folder, "kho=on")
+    assert isinstance(target, Target)
     with pytest.raises(NotDone):
-        window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))
+        window.load(Consent.to(Act.LOAD, window.facts(target)), target)
     host.pace.speed = 20
     until(lambda: host.state is State.PREPARED)
     until(lambda: window.holder() is None)
@@ -241,8 +245,8 @@ def test_another_operator_has_the_window(
     assert window_state is not None
     assert window_state.closed == "cancelled"
     assert "oncall" in window_state.opened_by
-    window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))
-    window.unload(Consent.to(Act.UNLOAD, look()))
+    window.load(Consent.to(Act.LOAD, window.facts(target)), target)
+    window.unload(Consent.to(Act.UNLOAD, window.facts()))
 
 
 def test_another_operator_goes_with_the_demo(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from luo_tui.console.widgets.banner import big
 from luo_tui.console.widgets.resources import ResourceList
 from luo_tui.console.widgets.text import Row, clip, hang, plain
 from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, State
-from luo_tui.update.walk import Act
+from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, many, press, settle, text
 
 SIZES = [(1, 1), (2, 30), (59, 24), (80, 17), (60, 18), (80, 24), (120, 36), (200, 60)]

@@ -17,7 +17,7 @@ from luo_tui.console.themes import NAMES, theme_for, themes_beside
 from luo_tui.console.widgets.places import PLACES
 from luo_tui.console.widgets.text import Charset, has_only_ascii, plain
 from luo_tui.model import Resource, Resources, ResourceState
-from luo_tui.update.walk import Act
+from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 

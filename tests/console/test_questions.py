@@ -16,7 +16,7 @@ from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.console.widgets.field import Field
 from luo_tui.model import Resource, ResourceState, State
-from luo_tui.update.walk import Act
+from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 NAME = tuple("demo-hv")
@@ -161,18 +161,35 @@ async def test_a_question_goes_stale_when_the_state_changes(bench: Bench, act: A
 
 
 @pytest.mark.parametrize("act", [Act.PREPARE, Act.KEXEC, Act.FINISH])
-async def test_a_question_goes_stale_when_what_it_names_changes(bench: Bench, act: Act) -> None:
+async def test_a_question_goes_stale_when_more_is_lost(bench: Bench, act: Act) -> None:
     ready_for(act, bench)
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, KEYS[act])
         old = app.view.snapshot
-        more = LEFT if act is Act.FINISH else replace(LEFT, state=ResourceState.PRESERVED)
-        app._look(replace(old, resources=old.resources.changed({more.token: more})))
+        first = next(iter(old.resources))
+        news = {LEFT.token: LEFT} if act is Act.FINISH else {first: None}
+        shown = replace(old, resources=old.resources.changed(news))
+        app._look(app.session.view(shown))
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert app.screen.stale
+
+
+@pytest.mark.parametrize("act", [Act.PREPARE, Act.KEXEC])
+async def test_a_question_bears_what_only_survives_besides(bench: Bench, act: Act) -> None:
+    ready_for(act, bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, KEYS[act])
+        old = app.view.snapshot
+        more = replace(LEFT, state=ResourceState.PRESERVED)
+        shown = replace(old, resources=old.resources.changed({more.token: more}))
+        app._look(app.session.view(shown))
+        assert isinstance(app.screen, AskAct)
+        assert not app.screen.stale
 
 
 async def test_a_cancel_does_not_mind_another_resource(bench: Bench) -> None:
@@ -183,7 +200,8 @@ async def test_a_cancel_does_not_mind_another_resource(bench: Bench) -> None:
         await press(pilot, "c")
         old = app.view.snapshot
         more = replace(LEFT, state=ResourceState.PRESERVED)
-        app._look(replace(old, resources=old.resources.changed({more.token: more})))
+        shown = replace(old, resources=old.resources.changed({more.token: more}))
+        app._look(app.session.view(shown))
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert not app.screen.stale

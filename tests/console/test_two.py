@@ -14,8 +14,8 @@ from luo_tui.console.console import Console
 from luo_tui.console.screens.asking import AskAct
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
+from luo_tui.update.facts import Act
 from luo_tui.update.person import Person
-from luo_tui.update.walk import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 ANN = Person("ann", "pts/1", "192.0.2.7", 11)

@@ -17,7 +17,7 @@ from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.errors import ActFailed
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedJump
-from luo_tui.update.walk import Act
+from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 LOAD = ("w", "t", "enter", "l")
@@ -59,14 +59,16 @@ async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
         lines = [line for line in text(app).splitlines() if line.strip()]
         assert lines[3].strip().startswith("Lost      Every process on demo-hv ends")
         assert "Services are not stopped first" in text(app)
-        assert "guest-web1 (token 0), 8 GiB" in text(app)
+        # What is lost comes first, device by device; what survives is a page further.
+        await press(pilot, "pagedown", "pagedown")
+        assert "guest-web1 (token 0), 8 GiB" in flat(app)
         await press(pilot, "tab", *NAME, "tab", "enter")
     request = app.return_value
     assert isinstance(request, KexecRequest)
     assert request.consent.typed == "demo-hv"
     assert bench.host.state is State.PREPARED, "the console itself must not jump"
     with pytest.raises(SimulatedJump):
-        app.session.window.kexec(request.consent, request.plan, lambda: None)
+        app.session.window.kexec(request.consent, request.target, lambda: None)
     app.session.window._rest()  # what the jump does to the process that made it
 
     app = bench.console()
@@ -211,7 +213,7 @@ async def test_a_jump_that_does_not_happen_is_told_in_the_next_console(
     request = app.return_value
     assert isinstance(request, KexecRequest)
     with pytest.raises(ActFailed) as caught:
-        app.session.window.kexec(request.consent, request.plan, lambda: None)
+        app.session.window.kexec(request.consent, request.target, lambda: None)
     assert bench.host.state is State.NORMAL, "frozen is no place to rest"
     again = bench.console(notice=caught.value.lines())
     async with again.run_test(size=(80, 24)) as pilot:
@@ -255,7 +257,11 @@ async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         gone = LuoState(State.UNAVAILABLE, "luo.ko is not loaded")
-        app._look(replace(app.view.snapshot, luo=gone))
+        view = app.session.view
+        app.session.view = lambda shown: view(replace(shown, luo=gone))  # type: ignore[method-assign]
+        app.viewer.ask()
+        while not app.viewer.idle:
+            await pilot.pause(0.01)
         await pilot.pause()
         assert "No live update on this kernel: luo.ko is not loaded" in text(app)
         assert "UNAVAILABLE" in text(app)

@@ -15,7 +15,7 @@ from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
-from luo_tui.update.walk import Act
+from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
 

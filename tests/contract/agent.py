@@ -26,12 +26,18 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.cli.watch import Wanted, Watch
-from luo_tui.errors import NotDone
+from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.sources.changes import ResourcesRead
 from luo_tui.uapi import luo_v2
+from luo_tui.update.acts import Window
+from luo_tui.update.consent import Consent
+from luo_tui.update.facts import Act
+from luo_tui.update.person import Person
+from luo_tui.update.target import Target, read_target
+from luo_tui.update.walk import walk
 
 
 class Agent:
@@ -43,6 +49,9 @@ class Agent:
         self._hub: Hub | None = None
         self._wakes = 0
         self._lines: _Lines | None = None
+        self._window: Window | None = None
+        self._target: Target | None = None
+        self._consent: Consent | None = None
 
     def end(self) -> None:
         """Let go of everything, as the end of a process does."""
@@ -52,6 +61,9 @@ class Agent:
         if self._lines is not None:
             self._lines.end()
             self._lines = None
+        if self._window is not None:
+            self._window._rest()
+            self._window = None
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
@@ -80,17 +92,110 @@ class Agent:
             p for p in sorted(kexec.boot_folder.glob("vmlinuz-*")) if p.name.endswith(which)
         )
         release = path.name.removeprefix("vmlinuz-")
-        kexec.load(str(path), str(path.with_name(f"initrd.img-{release}")), kexec.command_line())
+        initrd = path.with_name(f"initrd.img-{release}")
+        with path.open("rb") as image, initrd.open("rb") as ram_disk:
+            kexec.load(image.fileno(), ram_disk.fileno(), kexec.command_line())
         return release
 
     def load_path(self, path: str) -> None:
-        self._orchestrator.kexec.load(path, "", self._orchestrator.kexec.command_line())
+        kexec = self._orchestrator.kexec
+        with Path(path).open("rb") as image:
+            kexec.load(image.fileno(), -1, kexec.command_line())
 
     def unload(self) -> None:
         self._orchestrator.kexec.unload()
 
     def loaded(self) -> bool:
         return self._orchestrator.kexec.state().loaded
+
+    # A window: the acts, with consent, refusal, undo and resuming.
+
+    def window(self, folder: str, who: str = "ann") -> None:
+        """Be a console with its window in ``folder``, as another process would be after a crash."""
+        if self._window is not None:
+            self._window._rest()
+        orchestrator = self._orchestrator
+        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        me = Person(who, "pts/0", "", os.getpid())
+        self._window = Window(orchestrator, Path(folder), look, me)
+        self._target = None
+
+    def choose(self, which: str) -> str:
+        """Choose the first image whose release ends in ``which``; return its release."""
+        kexec = self._orchestrator.kexec
+        path = next(
+            p for p in sorted(kexec.boot_folder.glob("vmlinuz-*")) if p.name.endswith(which)
+        )
+        target = read_target(path, kexec.modules_folder, kexec.command_line())
+        assert isinstance(target, Target), target.fault
+        self._target = target
+        return target.image.release
+
+    def resume(self) -> str:
+        """Read what the open window has loaded, as a console does that starts anew."""
+        assert self._window is not None
+        window_state = self._window.window_state()
+        assert window_state is not None
+        target = read_target(
+            Path(window_state.image),
+            self._orchestrator.kexec.modules_folder,
+            window_state.command_line,
+            Path(window_state.initrd),
+        )
+        assert isinstance(target, Target), target.fault
+        self._target = target
+        return target.image.release
+
+    def agree(self, act: str, typed: str = "") -> None:
+        """Agree to an act on the facts of now; :meth:`act` does it later."""
+        assert self._window is not None
+        facts = self._window.facts(self._target)
+        self._consent = Consent.to(Act(act), facts, typed=typed, label=f"yes to {act}")
+
+    def offered(self) -> dict[str, str]:
+        """Return the acts that are offered now, each with what blocks it."""
+        assert self._window is not None
+        return {a.act: a.blocked for a in walk(self._window.facts(self._target)).actions}
+
+    def act(self) -> dict[str, Any]:
+        """Do what was agreed to; return how that ended."""
+        consent, window, target = self._consent, self._window, self._target
+        assert consent is not None
+        assert window is not None
+        acts: dict[Act, Callable[[], object]] = {
+            Act.LOAD: lambda: window.load(consent, _known(target)),
+            Act.UNLOAD: lambda: window.unload(consent),
+            Act.PREPARE: lambda: window.prepare(consent, _known(target)),
+            Act.CANCEL: lambda: window.cancel(consent),
+            Act.KEXEC: lambda: window.kexec(consent, _known(target), lambda: None),
+            Act.FINISH: lambda: window.finish(consent),
+        }
+        try:
+            acts[consent.act]()
+        except NotDone as refused:
+            return {"refused": refused.reason, "code": int(refused.code)}
+        except ActFailed as failed:
+            return {"failed": " ".join(failed.lines()), "errno": failed.explanation.errno}
+        return {"done": str(consent.act)}
+
+    def host_name(self) -> str:
+        return self._orchestrator.host().name
+
+    def arrive(self) -> None:
+        """Account for the jump, as a console does that starts after it."""
+        assert self._window is not None
+        self._window.arrive()
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what the journal says of the newest window."""
+        assert self._window is not None
+        window_state = self._window.window_state()
+        return asdict(window_state) if window_state is not None else {}
+
+    def replace_file(self, path: str, more: str) -> None:
+        """Write a file anew under the same inode, with ``more`` at its end."""
+        with Path(path).open("ab") as file:
+            file.write(more.encode())
 
     def reboot(self) -> None:
         """Jump; comes back by an error alone."""
@@ -440,6 +545,11 @@ class Agent:
     def _mine(self, fd: int) -> int:
         self._fds.append(fd)
         return fd
+
+
+def _known(target: Target | None) -> Target:
+    assert target is not None, "choose one first"
+    return target
 
 
 class _Lines:

@@ -29,8 +29,12 @@ class Machine(Protocol):
         """Let the agent do something; OSError with the errno that it met."""
         ...
 
-    def kexec(self) -> None:
-        """Jump, and wait for an agent in the new boot; OSError if the machine stays."""
+    def kexec(self, operation: str = "reboot") -> Any:
+        """Jump, and wait for an agent in the new boot.
+
+        OSError if the machine stays and says so; what ``operation`` returns if it
+        returns at all.
+        """
         ...
 
     def restart_agent(self) -> None:
@@ -62,11 +66,12 @@ class SimulatedMachine:
         # What is not plain would not come through the lab's pipe either.
         return json.loads(json.dumps(result))
 
-    def kexec(self) -> None:
+    def kexec(self, operation: str = "reboot") -> Any:
         try:
-            self.call("reboot")
+            return self.call(operation)
         except SimulatedJump:
             self.restart_agent()
+        return None
 
     def restart_agent(self) -> None:
         assert self._agent is not None
@@ -99,9 +104,9 @@ class LabMachine:
             raise OSError(answer["errno"], answer["text"])
         return answer["result"]
 
-    def kexec(self) -> None:
+    def kexec(self, operation: str = "reboot") -> Any:
         before, boots = self._machine.boot_id(), self._boots()
-        self._send("reboot", {})
+        self._send(operation, {})
         assert self._agent is not None
         assert self._agent.stdout is not None
         end = time.monotonic() + 90
@@ -112,9 +117,12 @@ class LabMachine:
                 if not line:
                     break
                 answer = json.loads(line)
-                raise OSError(answer["errno"], answer["text"])
+                if "errno" in answer:
+                    raise OSError(answer["errno"], answer["text"])
+                return answer["result"]
         self._machine.wait_ready(before, 90)
         self.restart_agent()
+        return None
 
     def shell(self, command: str) -> str:
         """Run a line in the guest's shell, as root; it has to succeed."""

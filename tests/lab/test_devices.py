@@ -30,7 +30,8 @@ import sys
 from luo_tui.uapi import kexec
 release, more = sys.argv[1], sys.argv[2]
 line = open("/proc/cmdline").read().strip().replace(" luo.noload", "") + more
-kexec.load(f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}", line)
+files = [open(f"/boot/{name}-{release}", "rb") for name in ("vmlinuz", "initrd.img")]
+kexec.load(files[0].fileno(), files[1].fileno(), line)
 kexec.reboot()
 """
 

@@ -22,7 +22,8 @@ import sys
 from luo_tui.uapi import kexec
 release = sys.argv[1]
 line = open("/proc/cmdline").read().strip()
-kexec.load(f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}", line)
+files = [open(f"/boot/{name}-{release}", "rb") for name in ("vmlinuz", "initrd.img")]
+kexec.load(files[0].fileno(), files[1].fileno(), line)
 kexec.reboot()
 """
 

@@ -6,21 +6,25 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.model import Snapshot, State
+from luo_tui.model import Stamps, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
-from luo_tui.update.acts import Consent, Plan, Window
-from luo_tui.update.images import read_image, scan
+from luo_tui.update.acts import Window
+from luo_tui.update.consent import Consent
+from luo_tui.update.facts import Act, handover_lost
+from luo_tui.update.images import scan
 from luo_tui.update.journal import read
 from luo_tui.update.lock import Lock
 from luo_tui.update.person import Person
-from luo_tui.update.walk import Act, handover_lost
+from luo_tui.update.target import Target, read_target
+from tests.opened import load_files
 
 
 class Console:
@@ -29,23 +33,25 @@ class Console:
     def __init__(self, host: SimulatedHost, me: Person | None = None) -> None:
         self.host = host
         self.orchestrator = host.orchestrator
-        self.look = Hub(self.orchestrator, lambda: None).read_now
+        self.look = Hub(self.orchestrator, lambda: None, self.orchestrator.surroundings()).read_all
         self.window = Window(self.orchestrator, host.folder, self.look, me)
         kexec = self.orchestrator.kexec
         image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]
-        self.plan = Plan(image, kexec.command_line())
+        target = read_target(Path(image.path), kexec.modules_folder, kexec.command_line())
+        assert isinstance(target, Target)
+        self.target = target
 
-    def yes(self, act: Act, typed: str = "") -> Consent:
-        return Consent.to(act, self.look(), target=self.plan.image.release, typed=typed)
+    def yes(self, act: Act, typed: str = "", label: str = "") -> Consent:
+        return Consent.to(act, self.window.facts(self.target), typed=typed, label=label)
 
     def load(self) -> None:
-        self.window.load(self.yes(Act.LOAD), self.plan)
+        self.window.load(self.yes(Act.LOAD), self.target)
 
     def prepare(self) -> None:
-        self.window.prepare(self.yes(Act.PREPARE))
+        self.window.prepare(self.yes(Act.PREPARE), self.target)
 
     def kexec(self, typed: str = HOST_NAME) -> None:
-        self.window.kexec(self.yes(Act.KEXEC, typed), self.plan, lambda: None)
+        self.window.kexec(self.yes(Act.KEXEC, typed), self.target, lambda: None)
 
     def events(self) -> list[str]:
         (path,) = sorted((self.host.folder / "windows").glob("*"))[-1:]
@@ -82,7 +88,7 @@ def test_a_whole_update_and_its_journal(tmp_path: Path) -> None:
 def test_no_act_without_its_own_consent(tmp_path: Path) -> None:
     console = Console(host(tmp_path))
     with pytest.raises(NotDone, match="not to load"):
-        console.window.load(console.yes(Act.PREPARE), console.plan)
+        console.window.load(console.yes(Act.PREPARE), console.target)
     assert not (tmp_path / "windows").exists()
 
 
@@ -91,16 +97,14 @@ def test_nothing_is_done_when_the_facts_have_changed(tmp_path: Path) -> None:
     console = Console(machine)
     console.load()
     consent = console.yes(Act.PREPARE)
-    fd = os.memfd_create("newcomer")
-    machine.preserve(fd)
-    os.close(fd)
-    with pytest.raises(NotDone, match="no longer what was shown") as refused:
-        console.window.prepare(consent)
+    machine.unpreserve(consent.outgoing[0].token)
+    with pytest.raises(NotDone, match="shown as preserved and is no longer") as refused:
+        console.window.prepare(consent, console.target)
     assert refused.value.code is Exit.WRONG_STATE
     stale = console.yes(Act.PREPARE)
     machine.move(Move.PREPARE)
     with pytest.raises(NotDone, match="was normal and is now prepared"):
-        console.window.prepare(stale)
+        console.window.prepare(stale, console.target)
     assert machine.state is State.PREPARED
 
 
@@ -113,12 +117,12 @@ def test_finish_is_not_done_when_more_would_be_lost_than_was_shown(tmp_path: Pat
         console.kexec()
     console.window._rest()
     shown = Console(machine).yes(Act.FINISH)
-    fewer = Consent(Act.FINISH, shown.state, shown.outgoing, shown.incoming[:-1])
+    fewer = replace(shown, incoming=shown.incoming[:-1])
     with pytest.raises(NotDone, match="More is unrestored"):
         Console(machine).window.finish(fewer)
     assert machine.state is State.UPDATED
     # Less is fine: somebody restored one meanwhile.
-    os.close(machine.restore(shown.incoming[0]))
+    os.close(machine.restore(shown.incoming[0].token))
     Console(machine).window.finish(shown)
     assert machine.state is State.NORMAL
 
@@ -135,7 +139,7 @@ def test_the_host_name_has_to_be_right(tmp_path: Path, typed: str) -> None:
 
 def test_prepare_wants_our_image_loaded(tmp_path: Path) -> None:
     console = Console(host(tmp_path))
-    with pytest.raises(NotDone, match="load it again"):
+    with pytest.raises(NotDone, match="Load the target kernel first"):
         console.prepare()
     assert console.host.state is State.NORMAL
     assert not console.window.mine
@@ -196,7 +200,7 @@ def test_the_terminal_is_handed_back_before_the_freeze_and_signals_are_held(
     monkeypatch.setattr(SimulatedHost, "move", lambda self, move: watched(move))
     with pytest.raises(SimulatedJump):
         console.window.kexec(
-            console.yes(Act.KEXEC, HOST_NAME), console.plan, lambda: order.append("terminal")
+            console.yes(Act.KEXEC, HOST_NAME), console.target, lambda: order.append("terminal")
         )
     assert order == ["terminal", "freeze"]
 
@@ -210,7 +214,7 @@ def test_a_lost_terminal_stops_the_jump(tmp_path: Path) -> None:
         raise OSError(errno.EIO, "gone")
 
     with pytest.raises(ActFailed, match="terminal"):
-        console.window.kexec(console.yes(Act.KEXEC, HOST_NAME), console.plan, lost)
+        console.window.kexec(console.yes(Act.KEXEC, HOST_NAME), console.target, lost)
     assert console.host.state is State.PREPARED
 
 
@@ -218,10 +222,11 @@ def test_an_image_that_has_gone_stops_the_jump_before_the_freeze(tmp_path: Path)
     console = Console(host(tmp_path))
     console.load()
     console.prepare()
-    Path(console.plan.image.path).unlink()
-    with pytest.raises(ActFailed, match="no longer there") as failed:
-        console.kexec()
-    assert failed.value.state is State.PREPARED
+    consent = console.yes(Act.KEXEC, HOST_NAME)
+    Path(console.target.image.path).unlink()
+    with pytest.raises(NotDone, match="cannot be read"):
+        console.window.kexec(consent, console.target, lambda: None)
+    assert console.host.state is State.PREPARED
     window_state = console.window.window_state()
     assert window_state is not None
     assert window_state.prepared
@@ -235,7 +240,7 @@ def test_cancel_unloads_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     assert console.window.cancel(console.yes(Act.CANCEL)) == ("The kernel image was unloaded.",)
     assert not console.look().kexec.loaded
     # A foreign tool's image and prepare: the state is taken back, the image is not ours to drop.
-    console.orchestrator.kexec.load(console.plan.image.path, "", "")
+    load_files(console.orchestrator.kexec.load, console.target.image.path, "", "")
     console.host.move(Move.PREPARE)
     assert console.window.cancel(console.yes(Act.CANCEL)) == ()
     assert console.look().kexec.loaded
@@ -293,6 +298,7 @@ def test_a_lost_handover_is_written_down_once(tmp_path: Path) -> None:
     # As if the new kernel had refused what came.
     machine.state = State.NORMAL
     machine.from_release = ""
+    machine.stamps = Stamps()
     after = Console(machine)
     after.window.arrive()
     assert after.events()[-2:] == ["lost", "closed"]
@@ -328,7 +334,7 @@ def test_without_privilege_nothing_is_touched(tmp_path: Path) -> None:
     assert not (tmp_path / "lock").exists()
 
 
-def test_the_plan_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
+def test_the_target_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
     machine = host(tmp_path)
     console = Console(machine)
     console.load()
@@ -337,22 +343,24 @@ def test_the_plan_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
     following = Console(machine)
     window_state = following.window.window_state()
     assert window_state is not None
-    image = read_image(Path(window_state.image), machine.modules_folder)
-    assert image.release == window_state.target
-    snapshot: Snapshot = following.look()
+    target = read_target(
+        Path(window_state.image),
+        machine.modules_folder,
+        window_state.command_line,
+        Path(window_state.initrd),
+    )
+    assert isinstance(target, Target)
+    assert target.image.release == window_state.target
+    facts = following.window.facts(target)
     with pytest.raises(SimulatedJump):
-        following.window.kexec(
-            Consent.to(Act.KEXEC, snapshot, target=window_state.target, typed=HOST_NAME),
-            Plan(image, following.plan.command_line),
-            lambda: None,
-        )
+        following.window.kexec(Consent.to(Act.KEXEC, facts, typed=HOST_NAME), target, lambda: None)
 
 
 ANN, BOB = Person("ann", "pts/1", "", 11), Person("bob", "pts/2", "", 12)
 
 
 def take_over(console: Console, gone: Person) -> None:
-    console.window.take_over(Consent.to(Act.TAKE_OVER, console.look(), holder=str(gone)))
+    console.window.take_over(replace(console.yes(Act.TAKE_OVER), gone=str(gone)))
 
 
 def test_a_gone_owners_window_has_to_be_taken_over(tmp_path: Path) -> None:
@@ -415,7 +423,7 @@ def test_what_was_confirmed_is_written_down(tmp_path: Path) -> None:
     console = Console(host(tmp_path), ANN)
     console.load()
     label = "Prepare: normal -> prepared"
-    console.window.prepare(Consent.to(Act.PREPARE, console.look(), label=label))
+    console.window.prepare(console.yes(Act.PREPARE, label=label), console.target)
     window_state = console.window.window_state()
     assert window_state is not None
     last = window_state.acts[-1]

@@ -19,7 +19,7 @@ from luo_tui.model import (
     State,
 )
 from luo_tui.update.checks.target import run_checks
-from luo_tui.update.walk import Level
+from luo_tui.update.facts import Level
 
 GOOD_IMAGE = KernelImage(
     "/boot/vmlinuz-new", "new", 9, "/boot/initrd.img-new", "", True, "luo-ko-v2"

@@ -14,6 +14,7 @@ from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
 from luo_tui.update.hold import Holds
+from tests.opened import load_files
 
 CONTENT = os.urandom(300_000)
 
@@ -38,7 +39,7 @@ def holds(host: SimulatedHost) -> Holds:
 
 
 def update(host: SimulatedHost) -> None:
-    host.load(str(host.boot_folder / "vmlinuz-7.3.4-hv"), "")
+    load_files(host.load, host.boot_folder / "vmlinuz-7.3.4-hv")
     host.move(Move.PREPARE)
     with pytest.raises(SimulatedJump):
         host.reboot()
@@ -87,7 +88,7 @@ def test_a_name_is_held_once(host: SimulatedHost, source: Path) -> None:
 
 def test_a_record_of_another_boot_is_not_in_the_way(host: SimulatedHost, source: Path) -> None:
     holds(host).hold(source, "cache")
-    host.load(str(host.boot_folder / "vmlinuz-7.3.4-hv"), "")
+    load_files(host.load, host.boot_folder / "vmlinuz-7.3.4-hv")
     with pytest.raises(SimulatedJump):
         host.reboot()  # in normal: nothing is handed over
     with pytest.raises(NotDone, match="not in memory any more"):

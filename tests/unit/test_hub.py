@@ -24,6 +24,7 @@ from luo_tui.orchestrator.simulated import (
 )
 from luo_tui.sources import Source
 from luo_tui.sources.changes import Change, LuoChanged, ResourceGone
+from tests.opened import load_files
 
 
 class Flaky:
@@ -305,7 +306,7 @@ def test_a_jump_seen_from_outside_changes_the_host(host: SimulatedHost) -> None:
     hub = Hub(host.orchestrator, lambda: None)
     hub.start()
     try:
-        host.load(str(host.boot_folder / "vmlinuz-7.3.4-hv"), "")
+        load_files(host.load, host.boot_folder / "vmlinuz-7.3.4-hv")
         host.move(Move.PREPARE)
         with pytest.raises(SimulatedJump):
             host.reboot()

@@ -26,6 +26,7 @@ from luo_tui.orchestrator.simulated.news import MOST, News
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST, Pace
 from luo_tui.sources.changes import ResourceGone
 from luo_tui.update.images import scan
+from tests.opened import load_files
 
 
 def host(folder: Path, scenario: str = "default") -> SimulatedHost:
@@ -48,7 +49,7 @@ def see(made: SimulatedHost) -> Snapshot:
 
 
 def jump(made: SimulatedHost) -> None:
-    made.load(str(made.boot_folder / f"vmlinuz-{TARGET}"), "")
+    load_files(made.load, made.boot_folder / f"vmlinuz-{TARGET}")
     made.move(Move.PREPARE)
     with pytest.raises(SimulatedJump):
         made.reboot()

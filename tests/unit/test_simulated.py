@@ -37,6 +37,7 @@ from luo_tui.orchestrator.simulated.kernel import LINES
 from luo_tui.orchestrator.simulated.machinery import DEVICES, PARTICIPANTS, REFUSED
 from luo_tui.sources.changes import KernelSaid
 from luo_tui.update.images import read_image, scan
+from tests.opened import load_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,9 +54,10 @@ def see(made: SimulatedHost) -> Snapshot:
 
 def load(made: SimulatedHost) -> None:
     kexec = made.orchestrator.kexec
-    kexec.load(
-        str(kexec.boot_folder / f"vmlinuz-{TARGET}"),
-        str(kexec.boot_folder / f"initrd.img-{TARGET}"),
+    load_files(
+        kexec.load,
+        kexec.boot_folder / f"vmlinuz-{TARGET}",
+        kexec.boot_folder / f"initrd.img-{TARGET}",
         kexec.command_line(),
     )
 
@@ -180,10 +182,10 @@ def test_an_image_without_a_release_is_none(tmp_path: Path) -> None:
     for path in (tmp_path / "odd", tmp_path / "host.json"):
         path.touch()
         with pytest.raises(OSError) as error:
-            made.orchestrator.kexec.load(str(path), "", "")
+            load_files(made.orchestrator.kexec.load, path, "", "")
         assert error.value.errno == errno.ENOEXEC
     with pytest.raises(OSError) as error:
-        made.orchestrator.kexec.load(str(tmp_path / "odd"), "", "x" * 5000)
+        load_files(made.orchestrator.kexec.load, tmp_path / "odd", "", "x" * 5000)
     assert error.value.errno == errno.EINVAL
 
 
@@ -271,7 +273,8 @@ def test_a_kexec_starts_the_process_anew_with_the_bytes(tmp_path: Path) -> None:
         fd = os.memfd_create("mine")
         os.write(fd, b"still here")
         host.preserve(fd)
-        host.load(str(host.boot_folder / ("vmlinuz-" + simulated.TARGET)), "")
+        image = os.open(host.boot_folder / ("vmlinuz-" + simulated.TARGET), os.O_RDONLY)
+        host.load(image, -1)
         host.move(Move.PREPARE)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGTSTP})
         print(os.getpid(), host.boot_id, flush=True)

@@ -18,6 +18,7 @@ import pytest
 
 from luo_tui.model import State
 from luo_tui.uapi import caps, kexec, kho, luo_v2
+from tests.opened import load_files
 
 HEADER = Path(__file__).parents[2] / "kernel" / "liveupdate.h"
 
@@ -181,7 +182,7 @@ def test_an_image_is_loaded_by_file(libc: Libc, tmp_path: Path) -> None:
     image, initrd = tmp_path / "image", tmp_path / "initrd"
     image.touch()
     initrd.touch()
-    kexec.load(str(image), str(initrd), "kho=on")
+    load_files(kexec.load, image, initrd, "kho=on")
     number, kernel, ram, size, line, flags = libc.seen[0]
     assert (number, size, line, flags) == (320, 7, b"kho=on", 0)
     assert libc.files == [str(image), str(initrd)]
@@ -189,7 +190,7 @@ def test_an_image_is_loaded_by_file(libc: Libc, tmp_path: Path) -> None:
         with pytest.raises(OSError):
             os.fstat(fd)
 
-    kexec.load(str(image), "", "")
+    load_files(kexec.load, image, "", "")
     assert libc.seen[1][2:] == (-1, 1, b"", kexec.KEXEC_FILE_NO_INITRAMFS)
     kexec.unload()
     assert libc.seen[2] == (320, -1, -1, 0, None, kexec.KEXEC_FILE_UNLOAD)
@@ -201,13 +202,13 @@ def test_kexec_keeps_whatever_errno_comes(libc: Libc, tmp_path: Path) -> None:
     libc.error = errno.EADDRNOTAVAIL
     before = os.listdir("/proc/self/fd")  # noqa: PTH208 - the numbers are what is compared
     with pytest.raises(OSError) as refused:
-        kexec.load(str(image), "", "kho=on")
+        load_files(kexec.load, image, "", "kho=on")
     assert refused.value.errno == errno.EADDRNOTAVAIL
     assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
     with pytest.raises(FileNotFoundError):
-        kexec.load(str(tmp_path / "none"), "", "")
+        load_files(kexec.load, tmp_path / "none", "", "")
     with pytest.raises(FileNotFoundError):
-        kexec.load(str(image), str(tmp_path / "none"), "")
+        load_files(kexec.load, image, tmp_path / "none", "")
     assert len(libc.seen) == 1
     libc.error = errno.EBUSY
     with pytest.raises(OSError) as refused:

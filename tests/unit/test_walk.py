@@ -18,10 +18,8 @@ from luo_tui.model import (
     Snapshot,
     State,
 )
-from luo_tui.update.person import Person
-from luo_tui.update.walk import (
+from luo_tui.update.facts import (
     Act,
-    Ask,
     Facts,
     Finding,
     Level,
@@ -30,8 +28,10 @@ from luo_tui.update.walk import (
     handover_lost,
     ours_is_loaded,
     typed_word,
-    walk,
 )
+from luo_tui.update.offers import Ask
+from luo_tui.update.person import Person
+from luo_tui.update.walk import walk
 from luo_tui.update.window_state import Done, WindowState
 from luo_tui.update.wording import size_text
 
@@ -39,9 +39,15 @@ HOST = Host("hv-07", "7.3.4-old", "boot-1")
 GUEST = Resource(0, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")
 IMAGE = KernelImage("/boot/vmlinuz-7.3.4-new", "7.3.4-new", 9_000_000)
 STORY = WindowState(
-    "w", "root on ttyS0 (pid 9)", "2026-01-01T00:00:00.000+00:00", "boot-1", "7.3.4-old",
-    "7.3.4-new", IMAGE.path, "boot-1",
-)  # fmt: skip
+    "w",
+    opened_by="root on ttyS0 (pid 9)",
+    opened_at="2026-01-01T00:00:00.000+00:00",
+    boot="boot-1",
+    release="7.3.4-old",
+    target="7.3.4-new",
+    image=IMAGE.path,
+    loaded_in="boot-1",
+)
 
 
 def picture(state: State, *resources: Resource, loaded: bool = False, **more: object) -> Snapshot:
@@ -60,7 +66,8 @@ def possible(f: Facts) -> set[Act]:
 def test_each_state_offers_its_own_acts_and_no_others() -> None:
     assert possible(facts(picture(State.NORMAL))) == set()
     assert possible(facts(picture(State.NORMAL), image=IMAGE)) == {Act.LOAD}
-    assert possible(facts(picture(State.NORMAL, GUEST, loaded=True), window_state=STORY)) == {
+    loaded = picture(State.NORMAL, GUEST, loaded=True)
+    assert possible(facts(loaded, window_state=STORY, image=IMAGE)) == {
         Act.PREPARE,
         Act.UNLOAD,
     }
@@ -68,11 +75,13 @@ def test_each_state_offers_its_own_acts_and_no_others() -> None:
     loaded = facts(picture(State.NORMAL, GUEST, loaded=True), window_state=STORY, image=IMAGE)
     assert Act.LOAD not in possible(loaded)
     assert Act.LOAD in possible(replace(loaded, image=replace(IMAGE, path="/boot/vmlinuz-other")))
-    assert possible(facts(picture(State.PREPARED, GUEST, loaded=True), window_state=STORY)) == {
+    here = facts(picture(State.PREPARED, GUEST, loaded=True), window_state=STORY, image=IMAGE)
+    assert possible(here) == {
         Act.KEXEC,
         Act.CANCEL,
     }
-    assert possible(facts(picture(State.FROZEN, GUEST, loaded=True), window_state=STORY)) == {
+    here = facts(picture(State.FROZEN, GUEST, loaded=True), window_state=STORY, image=IMAGE)
+    assert possible(here) == {
         Act.KEXEC,
         Act.CANCEL,
     }

@@ -17,7 +17,7 @@ from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import action_rows
 from luo_tui.console.widgets.text import Row
-from luo_tui.update.walk import Action
+from luo_tui.update.offers import Action
 
 STALE = (
     "This host is no longer as it was when this was asked. Nothing was done. "

@@ -19,7 +19,7 @@ from luo_tui.console.widgets.presenter import KEY, WORD
 from luo_tui.console.widgets.text import Row
 from luo_tui.console.widgets.title import Title
 from luo_tui.console.widgets.toosmall import LEAST, TooSmall
-from luo_tui.update.walk import Act
+from luo_tui.update.facts import Act
 
 Result = TypeVar("Result")
 

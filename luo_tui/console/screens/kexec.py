@@ -26,7 +26,7 @@ from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.console.widgets.field import Field
 from luo_tui.console.widgets.presenter import MOST, listed
 from luo_tui.console.widgets.text import Row, plain
-from luo_tui.update.walk import Action
+from luo_tui.update.offers import Action
 
 _BESIDE = 40
 """Cells of the question up to which the field stands beside it."""

@@ -25,7 +25,7 @@ from luo_tui.console.widgets.presenter import (
 )
 from luo_tui.console.widgets.steps import Steps
 from luo_tui.console.widgets.text import Row
-from luo_tui.update.walk import Level
+from luo_tui.update.facts import Level
 
 _SURVIVORS = 6
 

@@ -12,8 +12,9 @@ from luo_tui.console.widgets.text import Row
 from luo_tui.model import ResourceState, Snapshot
 from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import alarms, device_outcomes
-from luo_tui.update.walk import Act, Action, Finding, Level, Step, handover_lost, timeline_line
-from luo_tui.update.wording import size_text
+from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
+from luo_tui.update.offers import Action
+from luo_tui.update.wording import size_text, timeline_line
 
 KEY = {
     Act.LOAD: "l",

@@ -6,7 +6,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widget import Widget
 
-from luo_tui.update.walk import Step, Walk
+from luo_tui.update.facts import Step
+from luo_tui.update.walk import Walk
 
 
 class Steps(Widget):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 RUNNING = "7.3.3-hv"
@@ -42,9 +43,9 @@ def image(release: str) -> bytes:
     return bytes(head) + bytes(64)
 
 
-def release_of(path: str) -> str:
-    """Read the release out of an image; empty if it is none."""
-    head = Path(path).read_bytes()[:1024]
+def release_of(image: int) -> str:
+    """Read the release out of an open image; empty if it is none."""
+    head = os.pread(image, 1024, 0)
     if head[0x202:0x206] != b"HdrS":
         return ""
     at = int.from_bytes(head[0x20E:0x210], "little") + 0x200

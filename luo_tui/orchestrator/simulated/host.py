@@ -201,11 +201,11 @@ class SimulatedHost(SimulatedKernel):
 
     # Kexec
 
-    def load(self, image: str, initrd: str) -> None:
+    def load(self, image: int, initrd: int) -> None:
         """Load an image, as the boot protocol says what one is."""
         release = boot.release_of(image)
-        if initrd:
-            Path(initrd).stat()
+        if initrd >= 0:
+            os.fstat(initrd)
         if not release:
             raise error(errno.ENOEXEC)
         self.image = clean(release)

@@ -45,7 +45,7 @@ class SimulatedKexec:
         """Return the simulated command line."""
         return COMMAND_LINE
 
-    def load(self, image: str, initrd: str, command_line: str) -> None:
+    def load(self, image: int, initrd: int, command_line: str) -> None:
         """Load an image; ENOEXEC if it is none, EINVAL for a command line that is too long."""
         if len(command_line) > 2047:
             raise error(errno.EINVAL)

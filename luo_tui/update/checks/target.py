@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from luo_tui.model import KernelImage, Snapshot, State
-from luo_tui.update.walk import Finding, Level
+from luo_tui.update.facts import Finding, Level
 
 
 class Check(Protocol):

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""What an operator agreed to, and what has changed since. Pure.
+
+A consent says exactly what was agreed to. Whatever grew since then (more is
+lost, fewer survive, another file under the same name) makes it void: a standing
+question is withdrawn and the act refuses, both by :func:`objection`. What is
+only better than it was shown does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from luo_tui.errors import Exit
+from luo_tui.model import FileIdentity, KernelImage, Resource, State
+from luo_tui.update.device_outcome import Outcome, device_outcomes
+from luo_tui.update.facts import Act, Facts, typed_word
+from luo_tui.update.rules import Refusal
+from luo_tui.update.wording import size_text
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedTarget:
+    """The kernel that was agreed to."""
+
+    release: str
+    image: FileIdentity | None
+    initrd: FileIdentity | None
+    command_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """An operator's yes to one act, with the facts that were on the screen when it was given."""
+
+    act: Act
+    host: str
+    boot_id: str
+    state: State
+    outgoing: tuple[Resource, ...] = ()
+    """Shown as preserved: they survive."""
+    incoming: tuple[Resource, ...] = ()
+    """Shown as not restored: finish discards them."""
+    carried: tuple[str, ...] = ()
+    """Devices shown as running on."""
+    endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Devices shown as taken from somebody, each with its users."""
+    doubts: tuple[str, ...] = ()
+    """What could not be read when it was given; empty: the reading was complete."""
+    target: AgreedTarget | None = None
+    foreign_image: bool = False
+    """Whether it was shown that an image which somebody else loaded is dropped or replaced."""
+    acts_seen: int = 0
+    """Acts of others that need no window (hold, restore), as far as they were shown."""
+    typed: str = ""
+    """What was typed; for the kexec alone."""
+    label: str = ""
+    """The outcome as the answer named it; empty where nothing was asked."""
+    gone: str = ""
+    """Who was shown as gone; for taking over alone."""
+    who: str = ""
+    """Who agreed."""
+
+    @classmethod
+    def to(cls, act: Act, shown: Facts, *, typed: str = "", label: str = "") -> Consent:
+        """Build a consent from the facts that the operator saw."""
+        snapshot = shown.snapshot
+        outcomes = device_outcomes(snapshot) if act is Act.KEXEC else ()
+        with_target = act in (Act.LOAD, Act.PREPARE, Act.KEXEC)
+        return cls(
+            act=act,
+            host=snapshot.host.name,
+            boot_id=snapshot.host.boot_id,
+            state=snapshot.luo.state,
+            outgoing=snapshot.outgoing if act in (Act.PREPARE, Act.KEXEC) else (),
+            incoming=snapshot.incoming if act is Act.FINISH else (),
+            carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
+            endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
+            doubts=snapshot.doubts(),
+            target=agreed_target(shown) if with_target else None,
+            foreign_image=shown.foreign_is_loaded,
+            acts_seen=shown.acts_seen,
+            typed=typed,
+            label=label,
+            gone=str(shown.gone_holder or "") if act is Act.TAKE_OVER else "",
+            who=str(shown.me or ""),
+        )
+
+
+def agreed_target(facts: Facts) -> AgreedTarget | None:
+    """Return what there is to agree to; None where no target is chosen."""
+    image: KernelImage | None = facts.image
+    if image is None:
+        return None
+    return AgreedTarget(image.release, image.identity, image.initrd_identity, facts.command_line)
+
+
+def objection(consent: Consent, now: Facts) -> Refusal | None:
+    """Say what has changed since the consent so that it is void; None where it still holds."""
+    changed = next(filter(None, (ask(consent, now) for ask in _ASKED[consent.act])), "")
+    if not changed:
+        return None
+    return Refusal(f"{changed} Nothing was done: look again.", Exit.WRONG_STATE)
+
+
+def wrong_word(consent: Consent, now: Facts) -> Refusal | None:
+    """Refuse a kexec whose typed word is not the host's name."""
+    release = now.image.release if now.image is not None else ""
+    word = typed_word(now.snapshot, release)
+    if word and consent.typed == word:
+        return None
+    return Refusal(f"What was typed is not {word!r}: nothing was done.", Exit.REFUSED)
+
+
+def _elsewhere(consent: Consent, now: Facts) -> str:
+    host = now.snapshot.host
+    if (host.name, host.boot_id) == (consent.host, consent.boot_id):
+        return ""
+    return "This is another host, or another boot, than the consent was given on."
+
+
+def _state_changed(consent: Consent, now: Facts) -> str:
+    state = now.snapshot.luo.state
+    return "" if state is consent.state else f"The state was {consent.state} and is now {state}."
+
+
+def _holder_changed(consent: Consent, now: Facts) -> str:
+    gone = now.gone_holder
+    if str(gone or "") == consent.gone:
+        return ""
+    if gone is None:
+        return "There is nothing to take over any more."
+    return f"The window was left open by {gone}: take it over first."
+
+
+def _foreign_came(consent: Consent, now: Facts) -> str:
+    if consent.foreign_image or not now.foreign_is_loaded:
+        return ""
+    return "An image that somebody else loaded is there now."
+
+
+def _target_changed(consent: Consent, now: Facts) -> str:
+    agreed, found = consent.target, agreed_target(now)
+    if agreed is None or found is None:
+        return "No target kernel was agreed to." if agreed is None else "There is no target now."
+    if agreed.release != found.release:
+        return f"The target was {agreed.release} and is now {found.release}."
+    if agreed.command_line != found.command_line:
+        return "The command line for the target is another one than was shown."
+    for what, then, there in (
+        ("image", agreed.image, found.image),
+        ("initrd", agreed.initrd, found.initrd),
+    ):
+        if then is None and there is None:
+            continue
+        if then is None or there is None or (then.path, then.sha256) != (there.path, there.sha256):
+            path = there.path if there else (then.path if then else "")
+            return f"The {what} {path} is another file than was agreed to."
+    return ""
+
+
+def _fewer_survive(consent: Consent, now: Facts) -> str:
+    there = {r.token: r for r in now.snapshot.outgoing}
+    for then in consent.outgoing:
+        found = there.get(then.token)
+        if found is None or (found.kind, found.name, found.pid) != (then.kind, then.name, then.pid):
+            return f"{then.label} was shown as preserved and is no longer."
+        if found.bytes < then.bytes:
+            return f"{then.label} was {size_text(then.bytes)} and is now {size_text(found.bytes)}."
+    return ""
+
+
+def _more_is_lost(consent: Consent, now: Facts) -> str:
+    known = {r.token: r.name for r in consent.incoming}
+    more = [r for r in now.snapshot.incoming if known.get(r.token) != r.name]
+    return f"More is unrestored than was shown: {more[0].label}." if more else ""
+
+
+def _others_acted(consent: Consent, now: Facts) -> str:
+    if consent.acts_seen == now.acts_seen:
+        return ""
+    return "Something was held, restored or unpreserved on this host since."
+
+
+def _devices_changed(consent: Consent, now: Facts) -> str:
+    shown = dict(consent.endangered)
+    found = device_outcomes(now.snapshot)
+    carried = {o.device.id for o in found if o.outcome is Outcome.CARRIED}
+    for id_ in consent.carried:
+        if id_ not in carried:
+            return f"Device {id_} was shown as running on and would not."
+    for one in found:
+        if not one.dangerous:
+            continue
+        if one.device.id not in shown:
+            return f"Device {one.device.id} would be taken from somebody, and was not shown so."
+        new = [u for u in one.device.users if u not in shown[one.device.id]]
+        if new:
+            return f"Device {one.device.id} is now used by {new[0]}, too."
+    return ""
+
+
+_Ask = Callable[[Consent, Facts], str]
+_ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed)
+_ASKED: Mapping[Act, tuple[_Ask, ...]] = {
+    Act.TAKE_OVER: (*_ALWAYS, _holder_changed),
+    Act.LOAD: (*_ALWAYS, _foreign_came, _target_changed),
+    Act.UNLOAD: (*_ALWAYS, _foreign_came),
+    Act.PREPARE: (*_ALWAYS, _target_changed, _fewer_survive, _others_acted),
+    Act.CANCEL: _ALWAYS,
+    Act.KEXEC: (*_ALWAYS, _target_changed, _fewer_survive, _devices_changed, _others_acted),
+    Act.FINISH: (*_ALWAYS, _more_is_lost, _others_acted),
+}
+"""What makes a consent to each act void."""

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""What an act is decided on, as values, and what follows from them alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.update.person import Person
+from luo_tui.update.window_state import WindowState
+
+
+class Act(StrEnum):
+    """What an operator can do; the value is what the journal says."""
+
+    LOAD = "load"
+    UNLOAD = "unload"
+    PREPARE = "prepare"
+    CANCEL = "cancel"
+    KEXEC = "kexec"
+    FINISH = "finish"
+    TAKE_OVER = "take over"
+
+
+class Level(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BLOCKER = "blocker"
+
+
+class Step(StrEnum):
+    """The steps of an update, in their order."""
+
+    CHECK = "check"
+    LOAD = "load"
+    PREPARE = "prepare"
+    KEXEC = "freeze and kexec"
+    RESTORE = "restore"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check, with its remedy."""
+
+    check: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that an offer and an act are decided on."""
+
+    snapshot: Snapshot
+    may_act: bool
+    image: KernelImage | None = None
+    """The target as its files are now; None while none is chosen."""
+    command_line: str = ""
+    """What the target is to be started with."""
+    findings: tuple[Finding, ...] = ()
+    """What the checks say of the target."""
+    window_state: WindowState | None = None
+    lock_holder: Person | None = None
+    """Who has the window open in another console; None when it is free or ours."""
+    lock_fault: str = ""
+    """Why lock or journal could not be read; empty when they were."""
+    me: Person | None = None
+    """Who looks; None for a program that only looks."""
+    mine: bool = False
+    """Whether this console has the window open."""
+    acts_seen: int = 0
+    """Counts the acts on this host that need no window: hold, restore, unpreserve."""
+
+    @property
+    def blockers(self) -> tuple[Finding, ...]:
+        """What speaks against the target so that nothing may be done with it."""
+        return tuple(f for f in self.findings if f.level is Level.BLOCKER)
+
+    @property
+    def ours_is_loaded(self) -> bool:
+        """Whether the image that the kernel holds was loaded by this window, in this boot."""
+        return ours_is_loaded(self.snapshot, self.window_state)
+
+    @property
+    def foreign_is_loaded(self) -> bool:
+        """Whether the kernel holds an image that this window did not load."""
+        return self.snapshot.kexec.loaded and not self.ours_is_loaded
+
+    @property
+    def gone_holder(self) -> Person | None:
+        """From whom :attr:`me` would have to take the window over; None where there is no need."""
+        if self.me is None or self.mine or self.lock_holder is not None:
+            return None
+        return gone_holder(self.window_state, self.snapshot.host.boot_id, self.me)
+
+
+def ours_is_loaded(snapshot: Snapshot, window_state: WindowState | None) -> bool:
+    """Whether the image that the kernel holds was loaded by this window, in this boot."""
+    return bool(
+        snapshot.kexec.loaded
+        and window_state
+        and not window_state.closed
+        and window_state.loaded_in == snapshot.host.boot_id
+    )
+
+
+class Arrival(StrEnum):
+    """What became of the jump that the journal tells of."""
+
+    NONE = "none"
+    """There is no jump to account for, or what became of it stands in the journal."""
+    ARRIVED = "arrived"
+    """This kernel took the handover over and the update waits for its finish."""
+    FINISHED = "finished elsewhere"
+    """It arrived, and something other than this program finished the update."""
+    LOST = "lost"
+    """This kernel took nothing over."""
+    UNKNOWN = "unknown"
+    """This kernel took over from another one than the jump was made from, or nobody can tell."""
+
+
+def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
+    """Decide what became of the jump of an open window, from what this kernel proves.
+
+    A handover proves itself by the state ``updated``, and after its finish by
+    the release it came from and by the stamps (kernel/luo_sysfs.c keeps both).
+    """
+    if window_state is None or window_state.closed or window_state.arrived or window_state.lost_in:
+        return Arrival.NONE
+    if window_state.jumped_from in ("", snapshot.host.boot_id):
+        return Arrival.NONE
+    if snapshot.luo.state is State.UPDATED:
+        return Arrival.ARRIVED
+    if not snapshot.luo.state.usable or snapshot.doubts("state"):
+        return Arrival.UNKNOWN
+    came = snapshot.from_release or snapshot.stamps.arrived
+    if not came:
+        return Arrival.LOST
+    if window_state.jumped_release not in ("", snapshot.from_release):
+        return Arrival.UNKNOWN
+    return Arrival.FINISHED
+
+
+def handover_lost(snapshot: Snapshot, window_state: WindowState | None) -> bool:
+    """Whether the journal tells of a jump whose handover did not reach this kernel."""
+    if window_state is None or snapshot.luo.state is not State.NORMAL:
+        return False
+    if window_state.lost_in:
+        return window_state.lost_in == snapshot.host.boot_id
+    return arrival(snapshot, window_state) is Arrival.LOST
+
+
+def gone_holder(window_state: WindowState | None, boot_id: str, me: Person) -> Person | None:
+    """Return from whom ``me`` would have to take the window over; None where he may just go on.
+
+    For a window whose lock is free. Its last holder is gone. Another person has
+    to take over; the same one only at another terminal, and only in the boot in
+    which the window was held: after a jump its console is gone of necessity.
+    """
+    if window_state is None or window_state.closed or window_state.holder is None:
+        return None
+    last = window_state.holder
+    if last.user == me.user and (last.is_at_the_same_place(me) or window_state.held_in != boot_id):
+        return None
+    return last
+
+
+def typed_word(snapshot: Snapshot, target: str) -> str:
+    """Return what must be typed before the kexec: the host's name, or the target if it has none."""
+    return snapshot.host.name if snapshot.host.has_real_name else target
+
+
+def step_of(facts: Facts) -> tuple[Step | None, Sequence[Step]]:
+    """Return the step that is next, and those that are done; no step where there is no LUO."""
+    steps = list(Step)
+    snapshot = facts.snapshot
+    match snapshot.luo.state:
+        case State.NORMAL:
+            if facts.ours_is_loaded:
+                at = Step.PREPARE
+            elif facts.image and not facts.blockers:
+                at = Step.LOAD
+            else:
+                at = Step.CHECK
+        case State.PREPARED | State.FROZEN:
+            at = Step.KEXEC
+        case State.UPDATED:
+            at = Step.RESTORE if snapshot.incoming else Step.FINISH
+        case _:
+            return None, ()
+    return at, steps[: steps.index(at)]

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""The point of no return: from the last check to the jump, and back if it does not happen.
+
+No terminal is touched here and nothing is asked. In this order: the rules on
+facts read anew; the file systems synced; the last record; our image loaded
+again from its sealed copy; the terminal handed back; HUP, INT, QUIT, TERM and
+TSTP held; the state asked once more; freeze and reboot, with nothing in
+between.
+
+What fails before the freeze leaves the host ``prepared``, as it was. From the
+call of FREEZE on, whatever happens, cancel comes first: frozen is never a
+resting place. The signals are held until that is over, and only then it is
+looked up who refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+from luo_tui.errors import ActFailed, NotDone, Op
+from luo_tui.model import State
+from luo_tui.orchestrator import Move, Orchestrator
+
+HELD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
+"""Signals that must not end the program between the freeze and its undo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the jump does between its own calls; each is done once, in this order."""
+
+    check: Callable[[], None]
+    """Holds rules and consent against facts read anew; NotDone if they do not allow it."""
+    record: Callable[[], None]
+    """Writes the last record; it is on the disk on return."""
+    load: Callable[[], None]
+    """Loads the image again."""
+    hand_back: Callable[[], None]
+    """Leaves the terminal clean."""
+
+
+class Stayed(Exception):
+    """The machine did not jump."""
+
+    def __init__(
+        self, op: Op, cause: BaseException, *, touched: bool, undo: BaseException | None = None
+    ) -> None:
+        """``touched``: FREEZE was called, and then cancel; ``undo`` is why cancel failed."""
+        super().__init__(f"{op}: {cause!r}")
+        self.op = op
+        self.cause = cause
+        self.touched = touched
+        self.undo = undo
+
+
+def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
+    """Freeze and jump from state ``agreed`` (prepared, or found frozen).
+
+    Leaves by :class:`Stayed` if the machine stays, by NotDone if a rule refuses.
+    """
+    _before(orchestrator, steps)
+    with signals_held():
+        op, touched = Op.STATE, False
+        try:
+            now = orchestrator.state()
+            if now is not agreed:
+                raise NotDone(
+                    f"The state was {agreed} and is now {now}: another tool acts on this host. "
+                    "No kexec happened: look again."
+                )
+            touched = True
+            if now is State.PREPARED:
+                op = Op.FREEZE
+                orchestrator.move(Move.FREEZE)
+            op = Op.KEXEC
+            orchestrator.kexec.reboot()
+        except (Exception, KeyboardInterrupt, SystemExit) as cause:
+            if not touched:
+                if isinstance(cause, NotDone):
+                    raise
+                raise Stayed(op, cause, touched=False) from cause
+            # Before anything else that could fail, or take time.
+            undo = _cancel(orchestrator)
+            raise Stayed(op, cause, touched=True, undo=undo) from cause
+
+
+def _before(orchestrator: Orchestrator, steps: Steps) -> None:
+    """Do what can still fail without a trace."""
+    op = Op.STATE
+    try:
+        steps.check()
+        op = Op.SYNC
+        orchestrator.kexec.sync()
+        op = Op.JOURNAL
+        steps.record()
+        op = Op.LOAD
+        steps.load()
+        op = Op.TERMINAL
+        steps.hand_back()
+    except (NotDone, ActFailed):
+        raise
+    except Exception as cause:
+        raise Stayed(op, cause, touched=False) from cause
+
+
+def _cancel(orchestrator: Orchestrator) -> BaseException | None:
+    """Cancel; return why that failed. The kernel cancels by itself what a participant refused."""
+    try:
+        orchestrator.move(Move.CANCEL)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return error
+    return None
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back what would end or stop the program; it comes afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

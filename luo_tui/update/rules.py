@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Whether an act may be done on given facts, and why not. Pure: the one rule of offer and act.
+
+The walk offers by :func:`refusal`; the act refuses by it, on facts read after
+the lock was taken and once more directly before the move. What the operator
+agreed to is held against the facts in :mod:`luo_tui.update.consent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from luo_tui.errors import Exit
+from luo_tui.model import State
+from luo_tui.update.facts import Act, Facts
+
+STATES: Mapping[Act, frozenset[State]] = {
+    Act.LOAD: frozenset({State.NORMAL, State.PREPARED, State.FROZEN}),
+    Act.UNLOAD: frozenset({State.NORMAL, State.UPDATED}),
+    Act.PREPARE: frozenset({State.NORMAL}),
+    Act.CANCEL: frozenset({State.PREPARED, State.FROZEN}),
+    Act.KEXEC: frozenset({State.PREPARED, State.FROZEN}),
+    Act.FINISH: frozenset({State.UPDATED}),
+    Act.TAKE_OVER: frozenset(State),
+}
+"""In which states of the kernel an act makes sense."""
+
+_RESTS_ON: Mapping[Act, tuple[str, ...]] = {
+    Act.PREPARE: ("state", "resources", "monitor", "host"),
+    Act.KEXEC: ("state", "resources", "devices", "monitor", "host"),
+    Act.FINISH: ("state", "resources", "monitor", "host"),
+}
+"""Sources without whose whole reading an act is not done. Cancel rests on the kernel alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an act may not be done."""
+
+    reason: str
+    """A whole sentence for a person, with what to do next."""
+    code: Exit
+
+
+def refusal(act: Act, facts: Facts) -> Refusal | None:
+    """Say why ``act`` may not be done on ``facts``; None where nothing speaks against it."""
+    for rule in _RULES:
+        found = rule(act, facts)
+        if found is not None:
+            return found
+    return None
+
+
+def _privilege(act: Act, facts: Facts) -> Refusal | None:
+    del act
+    if facts.may_act:
+        return None
+    return Refusal("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
+
+
+def _lock(act: Act, facts: Facts) -> Refusal | None:
+    del act
+    if facts.lock_fault:
+        return Refusal(facts.lock_fault, Exit.BUSY)
+    if facts.lock_holder is not None:
+        return Refusal(f"The window is open in another console: {facts.lock_holder}", Exit.BUSY)
+    return None
+
+
+def _holder(act: Act, facts: Facts) -> Refusal | None:
+    gone = facts.gone_holder
+    if act is Act.TAKE_OVER:
+        if gone is None:
+            return Refusal("There is nothing to take over any more: look again.", Exit.BUSY)
+        return None
+    if gone is None:
+        return None
+    return Refusal(f"The window was left open by {gone}: take it over first.", Exit.BUSY)
+
+
+def _state(act: Act, facts: Facts) -> Refusal | None:
+    luo = facts.snapshot.luo
+    if luo.state in STATES[act]:
+        return None
+    if not luo.state.usable:
+        why = f": {luo.detail}" if luo.detail else ""
+        return Refusal(f"{_said(act)} is not possible: LUO is {luo.state}{why}.", Exit.UNAVAILABLE)
+    wanted = " or ".join(s for s in State if s in STATES[act])
+    return Refusal(
+        f"{_said(act)} is possible in state {wanted} only; this host is {luo.state}.",
+        Exit.WRONG_STATE,
+    )
+
+
+def _picture(act: Act, facts: Facts) -> Refusal | None:
+    names = _RESTS_ON.get(act, ())
+    doubts = facts.snapshot.doubts(*names) if names else ()
+    if not doubts:
+        return None
+    more = f" (and {len(doubts) - 1:,} more)" if len(doubts) > 1 else ""
+    return Refusal(
+        f"Not everything could be read that this rests on: {doubts[0]}{more}. "
+        "Put that right, then look again.",
+        Exit.REFUSED,
+    )
+
+
+def _loaded(act: Act, facts: Facts) -> Refusal | None:
+    if act in (Act.PREPARE, Act.KEXEC) and not facts.ours_is_loaded:
+        if (
+            facts.window_state is not None
+            and facts.window_state.loaded_in
+            and not (facts.snapshot.kexec.loaded or facts.window_state.closed)
+        ):
+            return Refusal("The target kernel is not loaded any more: load it again.", Exit.REFUSED)
+        if act is Act.PREPARE:
+            return Refusal("Load the target kernel first.", Exit.REFUSED)
+        return Refusal(
+            "No image of this window is loaded: load the target kernel first.", Exit.REFUSED
+        )
+    if act is Act.UNLOAD and not facts.snapshot.kexec.loaded:
+        return Refusal("No kernel image is loaded.", Exit.WRONG_STATE)
+    return None
+
+
+def _target(act: Act, facts: Facts) -> Refusal | None:
+    if act not in (Act.LOAD, Act.PREPARE, Act.KEXEC):
+        return None
+    image = facts.image
+    if image is None:
+        return Refusal("Choose a target kernel first.", Exit.REFUSED)
+    if facts.blockers:
+        first = facts.blockers[0]
+        return Refusal(f"{first.text} {first.remedy}".strip(), Exit.BAD_IMAGE)
+    if act is Act.LOAD:
+        return _load(facts)
+    return _as_loaded(facts)
+
+
+def _load(facts: Facts) -> Refusal | None:
+    image, window_state = facts.image, facts.window_state
+    if facts.ours_is_loaded and image is not None and window_state is not None:
+        same = window_state.image == image.path and window_state.initrd == image.initrd
+        if same and _digests(facts) in (("", ""), _recorded(facts)):
+            return Refusal("It is loaded already; unload it to load it anew.", Exit.WRONG_STATE)
+    return None
+
+
+def _as_loaded(facts: Facts) -> Refusal | None:
+    """Refuse when the files are no longer those that the window has loaded."""
+    image, window_state = facts.image, facts.window_state
+    if image is None or window_state is None:
+        return None
+    if not window_state.image_digest:
+        return None
+    now, then = _digests(facts), _recorded(facts)
+    changed = []
+    if window_state.image != image.path or now[0] != then[0]:
+        changed.append(window_state.image)
+    if window_state.initrd != image.initrd or now[1] != then[1]:
+        changed.append(window_state.initrd or image.initrd)
+    if window_state.command_line != facts.command_line:
+        changed.append("the command line")
+    if not changed:
+        return None
+    return Refusal(
+        f"What was loaded is no longer what lies there: {' and '.join(changed)} changed. "
+        "Cancel or unload, then choose and load the target anew.",
+        Exit.REFUSED,
+    )
+
+
+def _digests(facts: Facts) -> tuple[str, str]:
+    image = facts.image
+    if image is None:
+        return "", ""
+    return (
+        image.identity.sha256 if image.identity else "",
+        image.initrd_identity.sha256 if image.initrd_identity else "",
+    )
+
+
+def _recorded(facts: Facts) -> tuple[str, str]:
+    window_state = facts.window_state
+    return (window_state.image_digest, window_state.initrd_digest) if window_state else ("", "")
+
+
+def _said(act: Act) -> str:
+    words = {Act.LOAD: "Loading", Act.UNLOAD: "Unloading", Act.KEXEC: "The kexec"}
+    return words.get(act, str(act).capitalize())
+
+
+_RULES: tuple[Callable[[Act, Facts], Refusal | None], ...] = (
+    _privilege,
+    _lock,
+    _holder,
+    _state,
+    _picture,
+    _loaded,
+    _target,
+)
