@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: MIT
+"""Whatever happens in whatever order: no kexec without a typed name, the rules, and a record.
+
+Two consoles, another tool, faults, replaced files, kills and clock steps, in
+sequences that hypothesis makes up. Each jump is held against what was agreed to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from luo_tui.errors import ActFailed, NotDone
+from luo_tui.model import Device, State
+from luo_tui.orchestrator import Move
+from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
+from luo_tui.orchestrator.simulated.boot import TARGET, image
+from luo_tui.update import journal
+from luo_tui.update.consent import Consent
+from luo_tui.update.device_outcome import device_outcomes
+from luo_tui.update.facts import Act
+from luo_tui.update.journal import read
+from luo_tui.update.person import Person
+from tests.opened import load_files
+from tests.unit.test_acts import Console
+
+ACTS = (Act.LOAD, Act.UNLOAD, Act.PREPARE, Act.CANCEL, Act.KEXEC, Act.FINISH, Act.TAKE_OVER)
+WHO = st.sampled_from([0, 1])
+STEPS = st.one_of(
+    st.tuples(st.just("agree"), WHO, st.sampled_from(ACTS), st.sampled_from([HOST_NAME, "", "x"])),
+    st.tuples(st.just("act"), WHO),
+    st.tuples(st.just("agree and act"), WHO, st.sampled_from(ACTS)),
+    st.tuples(st.just("foreign move"), st.sampled_from(list(Move))),
+    st.tuples(st.just("foreign load")),
+    st.tuples(st.just("foreign unload")),
+    st.tuples(st.just("preserve")),
+    st.tuples(st.just("unpreserve")),
+    st.tuples(st.just("replace image"), st.sampled_from([TARGET, "9.9.9"])),
+    st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v2", "luo-ko-v0"])),
+    st.tuples(st.just("kill"), WHO),
+    st.tuples(st.just("leave"), WHO),
+    st.tuples(st.just("clock"), st.integers(-7200, 7200)),
+    st.tuples(st.just("fault"), st.sampled_from(["state", "sync", "look", "reboot", "none"])),
+)
+BETWEEN = st.one_of(
+    st.tuples(st.just("fault"), st.sampled_from(["state", "sync", "look", "reboot"])),
+    st.tuples(st.just("replace image"), st.sampled_from([TARGET, "9.9.9"])),
+    st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v2", "luo-ko-v0"])),
+    st.tuples(st.just("plug"), st.integers(0, 9)),
+    st.tuples(st.just("others prepare less")),
+    st.tuples(st.just("foreign move"), st.sampled_from(list(Move))),
+    st.tuples(st.just("during the sync"), st.sampled_from(list(Move))),
+)
+"""What may come between the yes to a kexec and the act."""
+HURRIED = (
+    ("agree and act", 0, Act.LOAD),
+    ("agree and act", 0, Act.PREPARE),
+    ("agree", 0, Act.KEXEC, HOST_NAME),
+)
+"""With these before it a short sequence gets as far as the jump."""
+
+
+class World:
+    """A host with two consoles on it, and what may befall them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.host = SimulatedHost.create(folder)
+        self.host.jump = None
+        people = (Person("ann", "pts/1", "", 11), Person("bob", "pts/2", "", 12))
+        self.consoles = [Console(self.host, person) for person in people]
+        self.agreed: list[Consent | None] = [None, None]
+        self.acting: Consent | None = None
+        self.fault = "none"
+        self.meanwhile: Move | None = None
+        self.jumps = 0
+        self.breaches: list[AssertionError] = []
+        self.late = timedelta()
+
+    def run(self, step: tuple[Any, ...]) -> None:
+        name, *arguments = step
+        with contextlib.suppress(OSError):
+            getattr(self, name.replace(" ", "_").replace(".", "_"))(*arguments)
+
+    def agree(self, who: int, act: Act, typed: str) -> None:
+        with self.faults():
+            self.agreed[who] = self.consoles[who].yes(act, typed)
+
+    def act(self, who: int) -> None:
+        consent, console = self.agreed[who], self.consoles[who]
+        if consent is None:
+            return
+        window, target = console.window, console.target
+        acts: dict[Act, Any] = {
+            Act.LOAD: lambda: window.load(consent, target),
+            Act.UNLOAD: lambda: window.unload(consent),
+            Act.PREPARE: lambda: window.prepare(consent, target),
+            Act.CANCEL: lambda: window.cancel(consent),
+            Act.KEXEC: lambda: window.kexec(consent, target, lambda: None),
+            Act.FINISH: lambda: window.finish(consent),
+            Act.TAKE_OVER: lambda: window.take_over(consent),
+        }
+        self.acting = consent
+        try:
+            with self.faults():
+                acts[consent.act]()
+        except (NotDone, ActFailed):
+            pass
+        except SimulatedJump:
+            for each in self.consoles:
+                each.window._rest()
+        finally:
+            self.acting = None
+        for breach in self.breaches:
+            raise breach
+        assert self.host.state is not State.FROZEN or self.frozen_by_another, "left frozen"
+
+    def agree_and_act(self, who: int, act: Act) -> None:
+        self.agree(who, act, HOST_NAME)
+        self.act(who)
+
+    frozen_by_another = False
+
+    def foreign_move(self, move: Move) -> None:
+        self.host.move(move)
+        self.frozen_by_another = self.host.state is State.FROZEN
+
+    def try_to(self, move: Move) -> None:
+        with contextlib.suppress(OSError):
+            self.foreign_move(move)
+
+    def foreign_load(self) -> None:
+        load_files(self.host.load, self.host.boot_folder / f"vmlinuz-{TARGET}")
+
+    def foreign_unload(self) -> None:
+        self.host.image = ""
+
+    def preserve(self) -> None:
+        self.host.start_process("newcomer", 4096, 4711, "vmm")
+
+    def unpreserve(self) -> None:
+        self.host.unpreserve(next(r.token for r in self.host.resources()))
+
+    def plug(self, number: int) -> None:
+        users = (f"nvme{number}n1 on /srv",)
+        self.host.plug(Device(f"0000:99:00.{number % 8}", "pci", "storage", "nvme", users=users))
+
+    def others_prepare_less(self) -> None:
+        self.host.move(Move.CANCEL)
+        self.unpreserve()
+        self.host.move(Move.PREPARE)
+
+    def during_the_sync(self, move: Move) -> None:
+        self.meanwhile = move
+
+    def replace_image(self, release: str) -> None:
+        (self.host.boot_folder / f"vmlinuz-{TARGET}").write_bytes(image(release))
+
+    def replace_luo_ko(self, compatible: str) -> None:
+        module = self.host.modules_folder / TARGET / "extra" / "luo.ko"
+        module.write_bytes(f"\0luo_compatible={compatible}\0".encode())
+
+    def kill(self, who: int) -> None:
+        me = self.consoles[who].window.me
+        self.consoles[who].window._rest()
+        self.consoles[who] = Console(self.host, me)
+        self.agreed[who] = None
+
+    def leave(self, who: int) -> None:
+        self.consoles[who].window.leave("quit")
+
+    def clock(self, seconds: int) -> None:
+        self.late = timedelta(seconds=seconds)
+
+    def set_fault(self, name: str) -> None:
+        self.fault = name
+
+    @contextlib.contextmanager
+    def faults(self) -> Iterator[None]:
+        """Let the chosen call fail, and the clock be wrong."""
+        world = self
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz or UTC) + world.late
+
+        def fails(*_: object) -> NoReturn:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        reboot = SimulatedHost.reboot
+
+        def watched(host: SimulatedHost) -> NoReturn:
+            # The act undoes whatever is raised here: it is looked at afterwards.
+            try:
+                self.hold_against(host)
+            except AssertionError as breach:
+                self.breaches.append(breach)
+            if self.fault == "reboot":
+                fails()
+            reboot(host)
+
+        orchestrator = type(self.consoles[0].orchestrator)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(patch.object(journal, "datetime", Clock))
+            stack.enter_context(patch.object(SimulatedHost, "reboot", watched))
+            if self.fault == "state":
+                stack.enter_context(patch.object(orchestrator, "state", fails))
+            kexec = type(self.consoles[0].orchestrator.kexec)
+            if self.fault == "sync":
+                stack.enter_context(patch.object(kexec, "sync", fails))
+            elif self.meanwhile is not None:
+                move = self.meanwhile
+                stack.enter_context(patch.object(kexec, "sync", lambda _: self.try_to(move)))
+            if self.fault == "look":
+                stack.enter_context(patch.object(SimulatedHost, "resources", fails))
+            yield
+
+    def hold_against(self, host: SimulatedHost) -> None:
+        """At the jump: everything that was agreed to, and nothing else."""
+        consent = self.acting
+        assert consent is not None
+        assert consent.act is Act.KEXEC
+        assert consent.typed == HOST_NAME
+        assert consent.boot_id == host.boot_id
+        assert host.state is State.FROZEN, "nothing would be handed over"
+        assert not consent.doubts
+        there = {(r.token, r.name) for r in host.resources()}
+        assert {(r.token, r.name) for r in consent.outgoing} <= there, "fewer would survive"
+        assert consent.target is not None
+        assert consent.target.image is not None
+        assert host.image == consent.target.release == TARGET
+        assert self.frozen_by_another == (consent.state is State.FROZEN)
+        shown = dict(consent.endangered)
+        (console,) = (c for c in self.consoles if str(c.window.me) == consent.who)
+        for one in device_outcomes(console.look()):
+            assert not one.dangerous or set(one.device.users) <= set(shown[one.device.id])
+        window_state = console.window.window_state()
+        assert window_state is not None
+        newest = read(host.folder / "windows" / f"{window_state.window}.jsonl")[-1]
+        assert newest.event == "jump", "there is no record of it"
+        assert newest.data["image_digest"] == consent.target.image.sha256
+        module = host.modules_folder / TARGET / "extra" / "luo.ko"
+        assert b"luo-ko-v2" in module.read_bytes(), "the target could not read it"
+        self.jumps += 1
+
+
+jumped = 0
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    st.one_of(
+        st.tuples(st.just(True), st.lists(BETWEEN, max_size=3)),
+        st.tuples(st.just(False), st.lists(STEPS, max_size=14)),
+    )
+)
+def test_no_sequence_reaches_a_kexec_that_was_not_agreed_to(
+    how: tuple[bool, list[tuple[Any, ...]]],
+) -> None:
+    global jumped
+    hurried, steps = how
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        world = World(Path(folder))
+        for step in (*(HURRIED if hurried else ()), *steps, *((("act", 0),) if hurried else ())):
+            if step[0] == "fault":
+                world.set_fault(step[1])
+                continue
+            world.run(step)
+        jumped += world.jumps
+        world.host.close()
+
+
+def test_some_of_them_did_jump() -> None:
+    """Else the test above would prove nothing."""
+    assert jumped >= 5
