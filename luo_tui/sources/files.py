@@ -20,6 +20,7 @@ from luo_tui.sources.clean import clean
 from luo_tui.sources.inotify import WRITTEN, Watcher
 from luo_tui.sources.reading import ABSENT, EXHAUSTED
 
+Signature = tuple[tuple[str, int, int], ...]
 _IMAGES = ("vmlinuz", "bzImage")
 _ENDED = ("closed", "modified", "moved", "deleted")
 """Kinds of events after which a file is what it is going to be."""
@@ -70,6 +71,8 @@ class FilesSource:
         """What is watched, with the identity that it had when that began."""
         self._unwatched: tuple[str, ...] = ()
         self._looked = 0.0
+        self._seen: Signature = ()
+        """Journal and lock as they were last seen."""
         self._lock = threading.Lock()
         self._stirred: set[Path] = set()
         self._replaced = False
@@ -96,8 +99,8 @@ class FilesSource:
             self._watcher.ring()
 
     def enumerate(self) -> Sequence[Change]:
-        """Read which images there are; the journal may have been written unseen."""
-        return (*self._images(), WindowsWritten())
+        """Read which images there are, and whether the journal was written unseen."""
+        return (*self._images(), *self._journal())
 
     def drain(self) -> Sequence[Change] | None:
         """Tell what was written since; None when the folders themselves are others."""
@@ -115,8 +118,10 @@ class FilesSource:
         changes: list[Change] = []
         if late or self._folders[0] in stirred:
             changes += self._images()
-        if self._folders[1] in stirred:
-            changes.append(WindowsWritten())
+        if late or self._folders[1] in stirred:
+            written = self._journal()
+            # A lock that is closed, or taken anew, need not look other than it did.
+            changes += (WindowsWritten(),) if self._folders[1] in stirred else written
         return changes
 
     def close(self) -> None:
@@ -133,6 +138,11 @@ class FilesSource:
             missing = f"the kernel images in {clean(str(self._boot))} could not be listed"
             return (ReadingDone(self.name, (f"{missing}: {error.strerror}", *self._unwatched)),)
         return (ImagesRead(images), ReadingDone(self.name, self._unwatched))
+
+    def _journal(self) -> Sequence[Change]:
+        """Tell that journal or lock were written, if they are no longer as they were last seen."""
+        seen, self._seen = self._seen, _signature(self._windows)
+        return (WindowsWritten(),) if seen != self._seen else ()
 
     def _wanted(self) -> Sequence[Path]:
         return (*self._folders, self._folders[1] / "windows")
@@ -156,6 +166,21 @@ class FilesSource:
                 self._stirred.add(windows)
                 return True
         return False
+
+
+def _signature(windows: Path) -> Signature:
+    """Return what tells the files of the windows' folder from what they were."""
+    found = []
+    for folder in (windows, windows / "windows"):
+        try:
+            for entry in folder.iterdir():
+                about = entry.stat()
+                found.append((str(entry), about.st_size, about.st_mtime_ns))
+        except OSError as error:
+            # Whoever reads the journal says what cannot be read of it.
+            if error.errno in EXHAUSTED:
+                raise
+    return tuple(sorted(found))
 
 
 def _is_image(kind: str, path: Path) -> bool:

@@ -261,6 +261,16 @@ def test_the_folder_of_windows_is_made_again(tmp_path: Path) -> None:
             pass
         (state / "windows" / "a.jsonl").write_text("{}\n")
         assert WindowsWritten() in wait(source)
+        # Written unseen, it is found by looking; looked at again, it is no news.
+        while wait(source, 0.8):
+            pass
+        source._heard = lambda *_: False  # type: ignore[method-assign]
+        source._watcher._matters = source._heard
+        assert WindowsWritten() not in source.enumerate()
+        (state / "windows" / "a.jsonl").write_text("{}\n{}\n")
+        assert wait(source, 0.5) == []
+        source._looked -= source.every
+        assert WindowsWritten() in (source.drain() or ())
     finally:
         source.close()
 
