@@ -61,6 +61,8 @@ class ResourceState(StrEnum):
     """Came from the previous kernel; nobody has restored it yet."""
     RESTORED = "restored"
     """Came from the previous kernel and is back in the hands of a process."""
+    UNKNOWN = "unknown"
+    """It is there, and its state could not be read or is none that this program knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ class Device:
     label: str = ""
     """Vendor and model, as far as they are known."""
     users: tuple[str, ...] = ()
-    """Person would miss it: interfaces, mounted disks, processes; in words."""
+    """Who would miss it: interfaces, mounted disks, processes; in words."""
     iommu_group: str = ""
 
 
@@ -270,7 +272,7 @@ class Vitals:
     """Runnable tasks, mean over a minute, rounded to a half."""
     cpus: int = 0
     users: tuple[str, ...] = ()
-    """Person is logged in, as ``name on tty from where``."""
+    """Who is logged in, as ``name on tty from where``."""
     booted_at: float = 0.0
     """CLOCK_REALTIME in seconds of this kernel's start; 0 when unknown."""
     holders: tuple[str, ...] = ()
@@ -329,19 +331,20 @@ class KernelImage:
 
 @dataclass(frozen=True, slots=True)
 class SourceHealth:
-    """Whether one source of the picture is alive; a dead one leaves its last data standing."""
+    """Whether one source of the picture is alive, and how its latest reading ended."""
 
     name: str
     fault: str = ""
+    """Why it is dead, or why its latest reading failed; its last data stand. Empty: it lives."""
     since: float = 0.0
     """CLOCK_BOOTTIME in seconds of the moment the fault began."""
     missing: tuple[str, ...] = ()
-    """What its latest reading could not learn although the source lives; sentences."""
+    """Sentences on what its latest reading could not learn, although the source lives."""
 
     @property
     def complete(self) -> bool:
-        """Whether everything that it tells of was read."""
-        return not self.fault and not self.missing
+        """Whether nothing is left open: no fault, and nothing missing."""
+        return not (self.fault or self.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,20 +408,25 @@ class Snapshot:
         """What came over and is back in the hands of a process."""
         return self._in(ResourceState.RESTORED)
 
-    def doubts(self, *names: str) -> tuple[str, ...]:
-        """Say what the sources of these names could not read; of all, where none is named."""
-        found: list[str] = []
-        for health in self.health.values():
-            if names and health.name not in names:
-                continue
-            found += [f"{health.name}: {why}" for why in (health.fault, *health.missing) if why]
-        return tuple(found)
-
     def refused_with(self, code: int) -> tuple[str, ...]:
         """Name whoever refused the latest prepare or freeze with this errno."""
         found: list[Resource | Participant] = [*self.outgoing]
         found += [p for _, p in sorted(self.participants.items())]
         return tuple(f.label for f in found if code and f.result == code)
+
+    def doubts(self, *names: str) -> tuple[str, ...]:
+        """Say why the picture is not complete, as sentences that begin with a source's name.
+
+        Of the sources of these ``names``, or of all where none is given; empty
+        when all that they tell is known. A source that was not asked for this
+        snapshot is in no doubt: whoever asks sees to it that it was.
+        """
+        return tuple(
+            f"{health.name}: {sentence}"
+            for health in self.health.values()
+            if not names or health.name in names
+            for sentence in (*((health.fault,) if health.fault else ()), *health.missing)
+        )
 
     def bytes_in(self, state: ResourceState) -> int:
         """Sum up the bytes of the resources in this state."""

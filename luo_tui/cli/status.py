@@ -63,6 +63,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "owner": asdict(facts.lock_holder) if facts.lock_holder else None,
         "may_act": facts.may_act,
         "faults": {h.name: h.fault for h in snapshot.health.values() if h.fault},
+        "missing": {h.name: list(h.missing) for h in snapshot.health.values() if h.missing},
     }
 
 
@@ -78,6 +79,9 @@ def status_text(
     for health in snapshot.health.values():
         if health.fault:
             yield f"fault       {health.name}: {health.fault}"
+    for health in snapshot.health.values():
+        for sentence in health.missing:
+            yield f"unknown     {health.name}: {sentence}"
     resources = _resources(snapshot)
     size = sum(r.bytes for r in resources)
     yield _heading("resources", len(resources), [size_text(size)] if size else [])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from luo_tui.model import (
@@ -37,6 +37,7 @@ from luo_tui.sources.changes import (
     ParticipantGone,
     ParticipantPut,
     ParticipantsRead,
+    ReadingDone,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
@@ -85,7 +86,7 @@ class _Running:
         match change:
             case LuoChanged(luo):
                 if luo != self._luo:
-                    yield _state(self._luo, luo)
+                    yield state_event(self._luo, luo)
                 self._luo = luo
             case ResourcePut(resource):
                 yield from _resource(self._resources.put(resource.token, resource), resource)
@@ -120,18 +121,31 @@ class _Running:
                 self._images = images
             case KernelSaid(text, grave, at):
                 yield EventDraft("kernel", text, grave=grave, at=at)
-            case SourceFailed(name, fault, since):
-                known = self._health.get(name)
-                if known is None or known.fault != fault:
-                    yield EventDraft("source", f"{name} is not live: {fault}", name, grave=True)
-                self._health[name] = SourceHealth(name, fault, since)
-            case SourceAlive(name):
-                known = self._health.get(name)
-                if known is not None and known.fault:
-                    yield EventDraft("source", f"{name} is live again", name)
-                self._health[name] = SourceHealth(name)
+            case SourceFailed() | SourceAlive() | ReadingDone():
+                yield from self._health_of(change)
             case _:
                 pass
+
+    def _health_of(self, change: SourceFailed | SourceAlive | ReadingDone) -> Iterator[EventDraft]:
+        name = change.name
+        known = self._health.get(name, SourceHealth(name))
+        match change:
+            case SourceFailed(_, fault, since):
+                if known.fault != fault:
+                    yield EventDraft("source", f"{name} is not live: {fault}", name, grave=True)
+                new = replace(known, fault=fault, since=since)
+            case SourceAlive():
+                if known.fault:
+                    yield EventDraft("source", f"{name} is live again", name)
+                new = replace(known, fault="", since=0.0)
+            case ReadingDone(_, missing):
+                for sentence in missing:
+                    if sentence not in known.missing:
+                        yield EventDraft("source", f"{name}: {sentence}", name)
+                if known.missing and not missing:
+                    yield EventDraft("source", f"{name}: everything can be read again", name)
+                new = replace(known, missing=missing)
+        self._health[name] = new
 
 
 class _Overlay:
@@ -159,7 +173,8 @@ class _Overlay:
                 yield known.get(key), new
 
 
-def _state(old: LuoState, new: LuoState) -> EventDraft:
+def state_event(old: LuoState, new: LuoState) -> EventDraft:
+    """Tell of a move of the orchestrator's state."""
     lost = new.state in (State.UNAVAILABLE, State.UNKNOWN)
     first = old.state is State.UNAVAILABLE and not new.detail
     text = f"state {new.state}" if first else f"state {old.state} -> {new.state}"

@@ -20,6 +20,7 @@ from luo_tui.sources.changes import (
     ParticipantGone,
     ParticipantPut,
     ParticipantsRead,
+    ReadingDone,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
@@ -93,11 +94,15 @@ class _Picture:
             case KernelSaid():
                 pass
             case SourceFailed(name, fault, since):
-                known = self._health.get(name)
-                began = known.since if known and known.fault else since
-                self._health[name] = SourceHealth(name, fault, began)
+                known = self._health.get(name, SourceHealth(name))
+                began = known.since if known.fault else since
+                self._health[name] = SourceHealth(name, fault, began, known.missing)
             case SourceAlive(name):
-                self._health[name] = SourceHealth(name)
+                known = self._health.get(name, SourceHealth(name))
+                self._health[name] = SourceHealth(name, missing=known.missing)
+            case ReadingDone(name, missing):
+                known = self._health.get(name, SourceHealth(name))
+                self._health[name] = replace(known, missing=missing)
 
     def snapshot(self) -> Snapshot:
         base = self._base

@@ -3,10 +3,13 @@
 
 What cannot notify is read again whenever something else stirs (the image loaded
 for kexec, the host's name), and on :meth:`Hub.refresh`; a source of that sort
-may ask to be sampled besides. A source that dies is shown as such, with its
-last data, and is opened again every few seconds, when another one has news, or
-on :meth:`Hub.refresh`; it takes no other source along. An overrun is answered
-by reading everything of that sort anew.
+may ask to be sampled besides. A source that dies, or whose reading fails, is shown
+as such, with its last data, and is opened again every few seconds, when another
+one has news, or on :meth:`Hub.refresh`; it takes no other source along. An overrun
+is answered by reading everything of that sort anew.
+
+Each turn of the thread is guarded: after an error of its own the picture is known
+to be old, which is shown, until everything has been read anew.
 """
 
 from __future__ import annotations
@@ -17,25 +20,40 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
-from luo_tui.model import Host, KexecState, LuoState, Snapshot, State
-from luo_tui.monitor.event_text import EventDraft, events_of
+from luo_tui.model import Host, KexecState, LuoState, Snapshot, SourceHealth, State
+from luo_tui.monitor.event_text import EventDraft, events_of, state_event
 from luo_tui.monitor.fold import fold
 from luo_tui.monitor.log import Log
-from luo_tui.sources import Sampled, Source
-from luo_tui.sources.changes import Change, KexecChanged, SourceAlive, SourceFailed
+from luo_tui.monitor.poller import Poller, enumerated, failed
+from luo_tui.monitor.repeats import Repeats
+from luo_tui.sources import Source
+from luo_tui.sources.changes import (
+    Change,
+    KexecChanged,
+    ReadingDone,
+    SourceAlive,
+    SourceFailed,
+)
+from luo_tui.sources.clean import clean
 
-_RETRY = 5.0
-"""Seconds after which a dead source is opened again."""
 _BREATH = 0.025
 """Seconds between two pictures at least: in a burst whoever draws and answers keys has a turn."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
+"""Seconds until everything is read anew after an error of our own; twice as long each time."""
+_CALM = 60.0
+"""Seconds without such an error after which the next one counts as the first."""
 _HOST = "host"
 """Name under which a failure to read host or kexec is shown."""
 _LOG = "event log"
 """Name under which a log that is no longer written to disk is shown."""
+_MONITOR = "monitor"
+"""Name under which an error of the hub's own thread is shown."""
 _FOR_THE_MAIN_THREAD = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -83,20 +101,17 @@ class Hub:
 
         It is not called again before :attr:`snapshot` was read: however many
         events a burst has, the reader gets one message and the latest picture.
-        ``surroundings`` are sources besides the orchestrator's own: what they
-        tell is shown, and no act is decided on it.
+        ``surroundings`` are sources besides the orchestrator's own.
         """
         self._orchestrator = orchestrator
         self._wake = wake
         self._surroundings = surroundings
         self._latest = Snapshot(orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
-        self._host = self._latest.host
         self._told = False
-        self._own: Sequence[Source] = ()
-        self._alive: dict[int, Source] = {}
-        self._due: dict[Sampled, float] = {}
-        """When each sampled source is to be asked again, by CLOCK_MONOTONIC."""
-        self._retry = 0.0
+        self._poller = Poller(-1, (), ())
+        self._pause, self._recovered = _FIRST_PAUSE, -_CALM
+        """The latest pause after an error of our own, and when that was overcome."""
+        self._repeats = Repeats()
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._bell = -1
@@ -112,13 +127,13 @@ class Hub:
     def read_now(self) -> Snapshot:
         """Read the orchestrator anew in the caller's thread, without the sources' events.
 
-        For the moment between consent and act. What surrounds the orchestrator
-        is as it was last known.
+        What surrounds the orchestrator is as it was last known, and so is whether
+        its own sources notify. Never fails: what could not be read, and what was
+        read in part, stands in the snapshot's health.
         """
         latest = self._latest
-        blank = Snapshot(self._orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
         base = replace(
-            blank,
+            self._blank(),
             devices=latest.devices,
             vitals=latest.vitals,
             images=latest.images,
@@ -130,15 +145,24 @@ class Hub:
         return self._read(base, self._orchestrator.sources())
 
     def read_all(self) -> Snapshot:
-        """Read everything once in the caller's thread: for commands that look and go."""
-        base = Snapshot(self._orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
+        """Read everything once in the caller's thread: the facts for an act, or for one look.
+
+        Never fails, as :meth:`read_now`. That the picture on the screen is known to
+        be old is told here, too: whoever consented saw that one.
+        """
+        own = self._latest.health.get(_MONITOR)
+        base = replace(self._blank(), health={_MONITOR: own} if own else {})
         return self._read(base, [*self._orchestrator.sources(), *self._surroundings])
 
+    def _blank(self) -> Snapshot:
+        unread = LuoState(State.UNAVAILABLE, "not read yet")
+        return Snapshot(self._latest.host, unread, kexec=self._latest.kexec)
+
     def _read(self, base: Snapshot, sources: Iterable[Source]) -> Snapshot:
-        changes: list[Change] = [KexecChanged(self._orchestrator.kexec.state())]
+        host, changes = self._unannounced(base.health)
         for source in sources:
-            changes.extend(_enumerated(source))
-        return fold(base, changes)
+            changes.extend(enumerated(source))
+        return fold(replace(base, host=host), changes)
 
     def start(self) -> None:
         """Read everything once, then watch. The first picture is there on return."""
@@ -146,8 +170,8 @@ class Hub:
             return
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False
-        self._own = self._orchestrator.sources()
-        self._publish(self._resync(), first=True)
+        self._poller = Poller(self._bell, self._orchestrator.sources(), self._surroundings)
+        self._publish(self._poller.resync(), first=True)
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         # A thread inherits the mask: there is no instant in which it could be interrupted.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_MAIN_THREAD)
@@ -165,9 +189,7 @@ class Hub:
         os.eventfd_write(self._bell, 1)
         thread.join()
         self._thread = None
-        for source in self._sources():
-            source.close()
-        self._alive.clear()
+        self._poller.close()
         self.log.close()
         os.close(self._bell)
         self._bell = -1
@@ -179,123 +201,89 @@ class Hub:
 
     def _run(self) -> None:
         while not self._stopping:
-            ready = [fd for fd, _ in self._poll().poll(self._patience())]
+            try:
+                self._turn()
+            except Exception as error:
+                self._recover(error)
+
+    def _turn(self) -> None:
+        """Wait for news, and put them into the picture."""
+        ready = self._poller.wait()
+        if self._stopping:
+            return
+        if self._bell in ready:
+            self._silence()
+            self._publish(self._poller.resync())
+        else:
+            self._publish(self._poller.news(ready))
+        time.sleep(_BREATH)
+
+    def _silence(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+
+    def _recover(self, error: Exception) -> None:
+        """Show an error of our own, and read everything anew until that succeeds.
+
+        What was in hand when it happened is lost: until then the picture is old.
+        """
+        if time.monotonic() - self._recovered >= _CALM:
+            self._pause = _FIRST_PAUSE
+        while not self._stopping:
+            self._show_fault(error)
+            poll = select.poll()
+            poll.register(self._bell, select.POLLIN)
+            if poll.poll(self._pause * 1000):
+                self._silence()
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             if self._stopping:
                 return
-            if self._bell in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self._bell)
-                self._publish(self._resync())
-            else:
-                self._publish([*self._drain(ready), *self._sample()])
-            time.sleep(_BREATH)
-
-    def _sources(self) -> Sequence[Source]:
-        return [*self._own, *self._surroundings]
-
-    def _poll(self) -> select.poll:
-        poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
-        for fd, source in self._alive.items():
-            poll.register(fd, source.events)
-        return poll
-
-    def _dead(self) -> list[Source]:
-        return [s for s in self._sources() if s not in self._alive.values()]
-
-    def _patience(self) -> float | None:
-        """Return milliseconds until something has to be asked that does not notify."""
-        due = [at for s, at in self._due.items() if s in self._alive.values()]
-        if self._dead():
-            due.append(self._retry)
-        return max(0.0, (min(due) - time.monotonic()) * 1000 + 1) if due else None
-
-    def _sample(self) -> list[Change]:
-        """Ask the sources whose time has come; open again those that are dead."""
-        now = time.monotonic()
-        late = [s for s, at in self._due.items() if at <= now and s in self._alive.values()]
-        changes: list[Change] = []
-        for source in late:
-            self._due[source] = now + source.every
-            drained = self._drained(source)
-            changes.extend(self._resync_with(source) if drained is None else drained)
-        if now >= self._retry and (dead := self._dead()):
-            changes.extend(self._open(dead))
-        return changes
-
-    def _drain(self, ready: Iterable[int]) -> list[Change]:
-        changes: list[Change] = []
-        dead, news = self._dead(), False
-        for fd in ready:
-            source = self._alive.get(fd)
-            if source is None:
-                continue  # Another one's overrun has just had it opened anew.
-            drained = self._drained(source)
-            if drained is None:
-                changes.extend(self._resync_with(source))
-                continue
-            changes.extend(drained)
-            news = news or source in self._alive.values()
-        return changes + self._open(dead) if news else changes
-
-    def _drained(self, source: Source) -> Sequence[Change] | None:
-        try:
-            return source.drain()
-        except Exception as error:
-            # Whatever a source throws, the others must live on. It is not opened
-            # again at once: one that dies each time would keep this thread spinning.
-            self._alive = {fd: s for fd, s in self._alive.items() if s is not source}
-            self._retry = time.monotonic() + _RETRY
-            source.close()
-            return (_failed(source.name, error),)
-
-    def _resync_with(self, source: Source) -> list[Change]:
-        """Open a source anew; the orchestrator's own belong together."""
-        again = self._own if source in self._own else (source,)
-        self._alive = {fd: s for fd, s in self._alive.items() if s not in again}
-        return self._open(again)
-
-    def _resync(self) -> list[Change]:
-        self._alive.clear()
-        return self._open(self._sources())
-
-    def _open(self, sources: Iterable[Source]) -> list[Change]:
-        """Open sources anew, before they are enumerated, so that nothing falls in between."""
-        changes: list[Change] = []
-        self._retry = time.monotonic() + _RETRY
-        for source in sources:
             try:
-                source.reopen()
-            except Exception as error:
-                source.close()
-                changes.append(_failed(source.name, error))
-                # It cannot notify; what it reads is still true at this moment.
-                changes.extend(c for c in _enumerated(source) if not isinstance(c, SourceFailed))
-                continue
-            self._alive[source.fileno()] = source
-            if isinstance(source, Sampled):
-                self._due[source] = time.monotonic() + source.every
-            changes.append(SourceAlive(source.name))
-            changes.extend(_enumerated(source))
-        return changes
+                self._publish([*self._poller.resync(), SourceAlive(_MONITOR)])
+            except Exception as again:
+                error = again
+            else:
+                self._recovered = time.monotonic()
+                return
+
+    def _show_fault(self, error: Exception) -> None:
+        """Put an error of our own into the picture, past all that may have been its cause."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        fault = (
+            "an error of luo-tui's own; the kernel is untouched, and everything is being read "
+            f"anew: {_in_words(error)}"
+        )
+        latest = self._latest
+        known = latest.health.get(_MONITOR, SourceHealth(_MONITOR))
+        if known.fault == fault:
+            return
+        with contextlib.suppress(Exception):
+            text = f"{_MONITOR} is not live: {fault}"
+            self._log([EventDraft("source", text, _MONITOR, grave=True)])
+        since = known.since if known.fault else now
+        health = {**latest.health, _MONITOR: SourceHealth(_MONITOR, fault, since)}
+        self._put(replace(latest, health=health, events=self.log.last, seq=latest.seq + 1))
 
     def _publish(self, changes: Sequence[Change], *, first: bool = False) -> None:
         before = self._latest
-        changes = [*changes, *self._unannounced()]
+        host, asked = self._unannounced(before.health)
+        changes = [*changes, *asked]
         new = fold(before, changes)
-        if first:
-            self.log.add(_began(new))
-        else:
-            self.log.add(events_of(before, changes))
+        self._log(_began(before, changes, new) if first else _events(before, changes, new))
         if self.log.fault and _LOG not in new.health:
-            failed = SourceFailed(_LOG, self.log.fault, time.clock_gettime(time.CLOCK_BOOTTIME))
-            self.log.add(events_of(new, (failed,)))
-            new = fold(new, (failed,))
-        host = self._host
+            full = SourceFailed(_LOG, self.log.fault, time.clock_gettime(time.CLOCK_BOOTTIME))
+            self._log(events_of(new, (full,)))
+            new = fold(new, (full,))
         if host != new.host or new.events != self.log.last:
             new = replace(new, host=host, events=self.log.last, seq=before.seq + 1)
-        if new is self._latest:
-            return
+        if new is not before:
+            self._put(new)
+
+    def _log(self, drafts: Iterable[EventDraft]) -> None:
+        self.log.add(self._repeats.filtered(drafts, time.monotonic()))
+
+    def _put(self, new: Snapshot) -> None:
+        """Make ``new`` the latest picture, and say so to who has not been told yet."""
         self._latest = new
         if self._told:
             return
@@ -306,37 +294,44 @@ class Hub:
             # Whoever wanted to be told is going; the next news try again.
             self._told = False
 
-    def _unannounced(self) -> Sequence[Change]:
+    def _unannounced(self, health: Mapping[str, SourceHealth]) -> tuple[Host, list[Change]]:
         """Read what nobody announces: host and kexec. A failure is the host's fault then."""
-        alive = self._latest.health.get(_HOST)
         try:
-            self._host = self._orchestrator.host()
-            kexec = KexecChanged(self._orchestrator.kexec.state())
+            host = self._orchestrator.host()
+            changes: list[Change] = [KexecChanged(self._orchestrator.kexec.state())]
         except Exception as error:
-            return (_failed(_HOST, error),)
-        return (kexec,) if alive is None else (kexec, SourceAlive(_HOST))
+            return self._latest.host, [failed(_HOST, error)]
+        if _HOST in health:
+            changes.append(SourceAlive(_HOST))
+        return host, changes
 
 
-def _began(snapshot: Snapshot) -> Iterable[EventDraft]:
-    """Yield one line for all that was there already."""
+def _began(before: Snapshot, changes: Sequence[Change], snapshot: Snapshot) -> Iterable[EventDraft]:
+    """Yield one line for all that was there already, and one for each thing that is not known."""
     yield EventDraft(
         "state",
         f"watching begins: state {snapshot.luo.state}, {len(snapshot.resources):,} resources, "
         f"{len(snapshot.participants):,} participants, {len(snapshot.devices):,} devices",
         str(snapshot.luo.state),
     )
+    yield from events_of(before, [c for c in changes if isinstance(c, SourceFailed | ReadingDone)])
 
 
-def _enumerated(source: Source) -> Sequence[Change]:
+def _events(before: Snapshot, changes: Sequence[Change], after: Snapshot) -> Sequence[EventDraft]:
+    """Return what happened; what cannot be put into words is no reason to keep the picture."""
     try:
-        return source.enumerate()
+        return list(events_of(before, changes))
     except Exception as error:
-        return (_failed(source.name, error),)
+        moved = before.luo != after.luo
+        fault = f"what happened could not be told in full: {_in_words(error)}"
+        return [
+            *([state_event(before.luo, after.luo)] if moved else ()),
+            EventDraft("source", fault, _LOG, grave=True),
+        ]
 
 
-def _failed(name: str, error: Exception) -> SourceFailed:
-    if isinstance(error, OSError):
-        fault = error.strerror or str(error)
-    else:
-        fault = f"{type(error).__name__}: {error}"
-    return SourceFailed(name, fault, time.clock_gettime(time.CLOCK_BOOTTIME))
+def _in_words(error: Exception) -> str:
+    """Return an error with the place where it happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return clean(f"{type(error).__name__}: {error}{place}")

@@ -58,9 +58,10 @@ class Log:
     def since(self, number: int) -> tuple[Event, ...]:
         """Return the kept events with a higher number, the oldest first."""
         with self._lock:
-            newer = self.last - number
-            skip = max(0, len(self._events) - max(0, newer))
-            return tuple(islice(self._events, skip, None))
+            # From the newer end, so that it costs what is new and not what is kept.
+            newest = list(islice(reversed(self._events), max(0, self.last - number)))
+        newest.reverse()
+        return tuple(newest)
 
     def close(self) -> None:
         """Close the file, if there is one."""

@@ -28,7 +28,7 @@ def choose() -> Choice:
     """Ask the host. Never fails: where there is no orchestrator it says why.
 
     GET_STATE is asked first. The orchestrator of Linux 6.19 and later has the
-    same device and no such call; it is recognised and named, not driven. Person
+    same device and no such call; it is recognised and named, not driven. Who
     may not open the device learns the same from sysfs.
     """
     return Choice(StateMachine(), *_probe())
@@ -50,19 +50,30 @@ def _probe() -> tuple[str, bool]:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
             return _look()
-        return sysfs.read_state().detail or f"{luo_v2.DEVICE}: {error.strerror}", False
+        return _detail() or f"{luo_v2.DEVICE}: {error.strerror}", False
     try:
         state = luo_v2.check(device)
     except OSError as error:
-        return sysfs.read_state().detail or f"{luo_v2.DEVICE}: {error.strerror}", False
+        return _detail() or f"{luo_v2.DEVICE}: {error.strerror}", False
     finally:
         os.close(device)
     return f"{luo_v2.DEVICE} answered GET_STATE: {state}", True
 
 
+def _detail() -> str:
+    """Return what the state attribute says of itself; nothing where it cannot be read either."""
+    try:
+        return sysfs.read_state().detail
+    except OSError:
+        return ""
+
+
 def _look() -> tuple[str, bool]:
     """Decide without the right to open the device."""
-    luo = sysfs.read_state()
+    try:
+        luo = sysfs.read_state()
+    except OSError as error:
+        return f"{sysfs.FOLDER}/state: {error.strerror}", False
     if luo.state is State.UNAVAILABLE:
         return luo.detail, False
     return f"{sysfs.FOLDER}/state says {luo.state}", True

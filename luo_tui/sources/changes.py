@@ -95,6 +95,15 @@ class SourceAlive:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingDone:
+    """A source has been read to the end, completely or in part."""
+
+    name: str
+    missing: tuple[str, ...] = ()
+    """Sentences on what could not be learned; empty: the reading is complete."""
+
+
+@dataclass(frozen=True, slots=True)
 class DevicePut:
     """A device came, or is no longer what it was."""
 
@@ -168,4 +177,5 @@ Change = (
     | KernelPrinted
     | SourceFailed
     | SourceAlive
+    | ReadingDone
 )

@@ -13,20 +13,27 @@ import errno
 import re
 import select
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from luo_tui.model import Device
-from luo_tui.sources.changes import Change, DeviceGone, DevicePut, DevicesRead
+from luo_tui.sources.changes import Change, DeviceGone, DevicePut, DevicesRead, ReadingDone
 from luo_tui.sources.clean import clean
 from luo_tui.sources.device_users import Users
+from luo_tui.sources.processes import OpenFiles, open_files
+from luo_tui.sources.reading import ABSENT, Reading
 
+UDEV = Path("/run/udev/data")
+"""udev's database: a file for each device that it has looked at, with its properties."""
 BUSES = ("pci", "virtio", "mdev")
 _LISTENED = (*BUSES, "vfio", "net", "block")
 _BUFFER = 1 << 20
 _ASKED = 2
 """How often udev is asked for the name of a device that it has none for."""
+_SCAN = 2.0
+"""Seconds between two looks through the processes, at least."""
 _AT_ONCE = 4096
 """Events after which the devices are looked at, though more are waiting."""
 _ID = re.compile(
@@ -70,33 +77,50 @@ _VIRTIO_KINDS = {
 }
 
 
-def read_devices(sys: Path = Path("/sys"), proc: Path = Path("/proc")) -> tuple[Device, ...]:
-    """Enumerate the devices from sysfs alone; what vanishes meanwhile is left out."""
-    users = Users.read(sys, proc)
-    found = (read_device(sys, bus, id_, users) for bus, id_ in _listed(sys))
+def read_devices(
+    sys: Path = Path("/sys"),
+    proc: Path = Path("/proc"),
+    udev: Path = UDEV,
+    reading: Reading | None = None,
+) -> tuple[Device, ...]:
+    """Enumerate the devices from sysfs alone; what vanishes meanwhile is left out.
+
+    What could not be learned is noted in ``reading``. OSError where this process
+    has no descriptor left.
+    """
+    reading = reading or Reading()
+    users = Users(sys, proc, udev, open_files(proc, "/dev/"))
+    found = [read_device(sys, bus, id_, users, reading) for bus, id_ in _listed(sys, reading)]
+    for sentence in users.missing:
+        reading.lacks(sentence)
     return tuple(d for d in found if d is not None)
 
 
-def _listed(sys: Path) -> Iterator[tuple[str, str]]:
+def _listed(sys: Path, reading: Reading) -> Iterator[tuple[str, str]]:
     for bus in BUSES:
-        with contextlib.suppress(OSError):
-            for entry in (sys / "bus" / bus / "devices").iterdir():
-                if _ID.fullmatch(entry.name):
-                    yield bus, entry.name
+        for entry in reading.entries(sys / "bus" / bus / "devices"):
+            if _ID.fullmatch(entry.name):
+                yield bus, entry.name
 
 
-def read_device(sys: Path, bus: str, id_: str, users: Users) -> Device | None:
-    """Read one device; None when it is not there."""
+def read_device(sys: Path, bus: str, id_: str, users: Users, reading: Reading) -> Device | None:
+    """Read one device; None when it is not there. What it does not tell is in ``reading``."""
     folder = sys / "bus" / bus / "devices" / id_
-    if not folder.exists():
-        return None
-    driver, group = _link(folder / "driver"), _link(folder / "iommu_group")
+    try:
+        folder.stat()
+    except OSError as error:
+        reading.refused(error, "device {} could not be looked at", id_)
+        return None if error.errno in ABSENT else Device(id_, bus)
+    driver, group = (
+        reading.link(folder / name, f"the {name} of {{}} could not be read", id_)
+        for name in ("driver", "iommu_group")
+    )
     return Device(
         id=id_,
         bus=bus,
-        kind=_kind(bus, folder),
+        kind=_kind(bus, folder, reading),
         driver=driver,
-        label=_numbers(folder),
+        label=_numbers(folder, reading),
         users=users.of(id_, driver, group, folder),
         iommu_group=group,
     )
@@ -127,21 +151,27 @@ def _udev(folder: Path) -> Any:
     return pyudev.Devices.from_path(pyudev.Context(), str(folder.resolve()))
 
 
-def _kind(bus: str, folder: Path) -> str:
+def _kind(bus: str, folder: Path, reading: Reading) -> str:
+    if bus not in ("pci", "virtio"):
+        return "mediated device"
+    name = "class" if bus == "pci" else "device"
+    text = reading.text(folder / name, f"the {name} of {{}} could not be read", folder.name)
     try:
-        if bus == "pci":
-            code = int(_text(folder / "class"), 16) >> 8
-            return "usb" if code == _PCI_USB else _PCI_KINDS.get(code >> 8, "")
-        if bus == "virtio":
-            return _VIRTIO_KINDS.get(int(_text(folder / "device"), 16), "")
+        code = int(text, 16)
     except ValueError:
         return ""
-    return "mediated device"
+    if bus == "virtio":
+        return _VIRTIO_KINDS.get(code, "")
+    return "usb" if code >> 8 == _PCI_USB else _PCI_KINDS.get(code >> 16, "")
 
 
-def _numbers(folder: Path) -> str:
+def _numbers(folder: Path, reading: Reading) -> str:
     """Return vendor and device as numbers, the way lspci(8) writes them."""
-    vendor, device = (_text(folder / n).removeprefix("0x") for n in ("vendor", "device"))
+    vendor, device = (
+        clean(reading.text(folder / n, f"the {n} of {{}} could not be read", folder.name))
+        for n in ("vendor", "device")
+    )
+    vendor, device = vendor.removeprefix("0x"), device.removeprefix("0x")
     return f"{vendor}:{device}" if vendor and device else ""
 
 
@@ -152,13 +182,6 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _link(path: Path) -> str:
-    try:
-        return clean(path.readlink().name)
-    except OSError:
-        return ""
-
-
 class DeviceSource:
     """Blocks on a udev monitor; samples what no event tells of."""
 
@@ -166,15 +189,23 @@ class DeviceSource:
     events = select.POLLIN
     every = 15.0
 
-    def __init__(self, sys: Path = Path("/sys"), proc: Path = Path("/proc")) -> None:
-        """``sys`` and ``proc`` are the kernel's, or a test's."""
-        self._sys, self._proc = sys, proc
+    def __init__(
+        self, sys: Path = Path("/sys"), proc: Path = Path("/proc"), udev: Path = UDEV
+    ) -> None:
+        """``sys``, ``proc`` and ``udev`` are the kernel's and udev's, or a test's."""
+        self._sys, self._proc, self._udev = sys, proc, udev
         self._monitor: Any = None
         self._known: dict[str, Device] = {}
         self._looked = 0.0
         """When all were looked at, by CLOCK_MONOTONIC."""
         self._labels: dict[str, tuple[str, int]] = {}
         """Names from udev's hardware database by id, and how often each was asked for."""
+        self._reading = Reading()
+        """What is not known of the devices themselves."""
+        self._opened = OpenFiles()
+        self._scanned = -_SCAN
+        """When the processes were looked through, by CLOCK_MONOTONIC."""
+        self._told: tuple[str, ...] = ()
 
     def fileno(self) -> int:
         """Return the netlink socket."""
@@ -194,11 +225,10 @@ class DeviceSource:
         self._monitor = monitor
 
     def enumerate(self) -> Sequence[Change]:
-        """Read them all."""
-        devices = [self._named(d) for d in read_devices(self._sys, self._proc)]
-        self._known = {d.id: d for d in devices}
-        self._looked = time.monotonic()
-        return (DevicesRead(tuple(devices)),)
+        """Read them all. OSError where this process has no descriptor left."""
+        self._scanned = -_SCAN
+        *_, done = self._looked_at(self._all(), always=True)
+        return (DevicesRead(tuple(self._known.values())), done)
 
     def drain(self) -> Sequence[Change] | None:
         """Take all events that wait and look at those devices; without events, at all of them."""
@@ -221,15 +251,21 @@ class DeviceSource:
         now = time.monotonic()
         # Other subsystems' events wake the socket, too: they are no reason to look.
         if not heard and now - self._looked >= self.every * 0.9:
-            self._looked = now
-            stirred = {id_: bus for bus, id_ in _listed(self._sys)}
-            stirred |= {d.id: d.bus for d in self._known.values()}
-        return list(self._looked_at(stirred.items())) if stirred else ()
+            stirred = self._all()
+        return list(self._looked_at(stirred)) if stirred else ()
 
-    def _looked_at(self, stirred: Iterable[tuple[str, str]]) -> Iterator[Change]:
-        users = Users.read(self._sys, self._proc)
-        for id_, bus in stirred:
-            device = read_device(self._sys, bus, id_, users)
+    def _all(self) -> dict[str, str]:
+        """Return the bus of every device that is there or was."""
+        self._looked, self._reading = time.monotonic(), Reading()
+        listed = {id_: bus for bus, id_ in _listed(self._sys, self._reading)}
+        return listed | {d.id: d.bus for d in self._known.values()}
+
+    def _looked_at(self, stirred: Mapping[str, str], *, always: bool = False) -> Iterator[Change]:
+        """Look at these devices; what is missing is told last, if it is news or ``always``."""
+        users = Users(self._sys, self._proc, self._udev, self._scan())
+        for id_, bus in stirred.items():
+            self._reading.forget(id_)
+            device = read_device(self._sys, bus, id_, users, self._reading)
             if device is None:
                 if self._known.pop(id_, None):
                     yield DeviceGone(id_)
@@ -238,6 +274,17 @@ class DeviceSource:
             if self._known.get(id_) != device:
                 self._known[id_] = device
                 yield DevicePut(device)
+        missing = (*self._reading.missing, *users.missing)
+        if always or missing != self._told:
+            self._told = missing
+            yield ReadingDone(self.name, missing)
+
+    def _scan(self) -> OpenFiles:
+        """Look through the processes; in a storm of events not for each of them."""
+        now = time.monotonic()
+        if now - self._scanned >= _SCAN:
+            self._scanned, self._opened = now, open_files(self._proc, "/dev/")
+        return self._opened
 
     def _named(self, device: Device) -> Device:
         """Give a device the name of the hardware database, where the monitor is open anyway."""
@@ -248,16 +295,7 @@ class DeviceSource:
         if not label and asked < _ASKED:
             label = _label(self._sys, device)
             self._labels[device.id] = label, asked + 1
-        label = label or device.label
-        return Device(
-            device.id,
-            device.bus,
-            device.kind,
-            device.driver,
-            label,
-            device.users,
-            device.iommu_group,
-        )
+        return replace(device, label=label or device.label)
 
     def close(self) -> None:
         """Drop the monitor; its socket is closed with it."""

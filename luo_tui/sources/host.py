@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """How the machine is: memory, load, users, watchdog timers, and who has /dev/liveupdate open.
 
-Memory, load and users (by psutil) notify nobody: they are sampled, and told so
-coarsely that an idle machine stays the same. Person has the device open is looked
-for only after inotify said that somebody opened or closed it.
+Memory, load and users notify nobody: they are sampled, and told so coarsely that
+an idle machine stays the same. Who has the device open is looked for only after
+inotify said that somebody opened or closed it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import select
 import time
@@ -17,8 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from luo_tui.model import Vitals
-from luo_tui.sources.changes import Change, VitalsRead
+from luo_tui.sources.changes import Change, ReadingDone, VitalsRead
 from luo_tui.sources.clean import clean
+from luo_tui.sources.inotify import OPENED, Watcher
+from luo_tui.sources.logins import Logins
+from luo_tui.sources.processes import OpenFiles, open_files
+from luo_tui.sources.reading import ABSENT, Reading
 from luo_tui.uapi import luo_v2
 
 _STEPS = 100
@@ -26,14 +28,10 @@ _STEPS = 100
 _STUBBORN = 0.75
 """A figure is told anew when it is off by this part of its step: on an edge it does not flap."""
 _LOAD_STEP = 0.5
-_UTMP = Path("/run/utmp")
-# inotify(7): include/uapi/linux/inotify.h.
-_IN_OPEN, _IN_CLOSE = 0x20, 0x08 | 0x10
-_IN_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class HostSource:
-    """Sampled; its descriptor is an inotify one on the orchestrator's device."""
+    """Sampled; its descriptor rings when somebody opens or closes the orchestrator's device."""
 
     name = "vitals"
     events = select.POLLIN
@@ -44,90 +42,118 @@ class HostSource:
         device: str = luo_v2.DEVICE,
         proc: Path = Path("/proc"),
         sys: Path = Path("/sys"),
+        logins: Logins | None = None,
     ) -> None:
-        """Take the kernel's files, or a test's."""
+        """Take the kernel's files and this system's logins, or a test's."""
         self._device, self._proc, self._sys = device, proc, sys
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = -1
-        self._inode = 0
-        """Inode of the device node that is watched; 0 while there is none."""
+        self._logins = logins or Logins()
+        self._watcher = Watcher(OPENED, self._opened)
+        self._inode = -1
+        """Inode of the device node that is watched; 0: there is none, -1: not looked yet."""
         self._stirred = True
         self._looked = 0.0
+        self._holders = OpenFiles()
         self._vitals = Vitals()
+        self._missing: tuple[str, ...] = ()
 
     def fileno(self) -> int:
-        """Return the inotify descriptor."""
-        return self._fd
+        """Return the descriptor that rings."""
+        return self._watcher.fileno()
 
     def reopen(self) -> None:
-        """Begin to watch the device, if it is there."""
-        self.close()
-        self._fd = self._libc.inotify_init1(_IN_FLAGS)
-        if self._fd < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        self._inode, self._stirred = 0, True
+        """Begin to watch the device, if it is there. OSError where that cannot be."""
+        self._watcher.open()
+        self._inode = -1
         self._watch()
 
     def enumerate(self) -> Sequence[Change]:
-        """Read everything."""
+        """Read everything. OSError where this process has no descriptor left."""
         self._stirred, self._looked = True, 0.0
-        self._vitals = self._read()
-        return (VitalsRead(self._vitals),)
+        self._read()
+        return (VitalsRead(self._vitals), ReadingDone(self.name, self._missing))
 
     def drain(self) -> Sequence[Change] | None:
         """Sample; nothing when all is as it was told."""
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._fd, 65_536):
-                self._stirred = True
+        self._watcher.silence()
         self._watch()
-        new = self._read()
-        if new == self._vitals:
-            return ()
-        self._vitals = new
-        return (VitalsRead(new),)
+        vitals, missing = self._vitals, self._missing
+        self._read()
+        changes: list[Change] = []
+        if self._vitals != vitals:
+            changes.append(VitalsRead(self._vitals))
+        if self._missing != missing:
+            changes.append(ReadingDone(self.name, self._missing))
+        return changes
 
     def close(self) -> None:
         """Release the descriptor."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._watcher.close()
+
+    def _opened(self, kind: str, path: Path, is_folder: bool) -> bool:
+        """In a thread of watchdog's: note that somebody opened or closed the device."""
+        del kind, path, is_folder
+        self._stirred = True
+        return True
 
     def _watch(self) -> None:
         """Watch the device's node; it comes and goes with the module."""
-        try:
-            inode = Path(self._device).stat().st_ino
-        except OSError:
-            inode = 0
-        if inode == self._inode:
+        inode = self._device_inode()
+        if inode == self._inode and self._watcher.whole:
             return
-        self._inode, self._stirred = inode, True
-        if inode:
-            name = os.fsencode(self._device)
-            if self._libc.inotify_add_watch(self._fd, name, _IN_OPEN | _IN_CLOSE) < 0:
-                self._inode = 0  # None left: the next sample tries again.
+        self._stirred = True
+        # Whoever may not open it may not watch it either, nor see who has it open.
+        readable = inode and os.access(self._device, os.R_OK)
+        self._watcher.watch([Path(self._device)] if readable else [])
+        self._inode = inode
 
-    def _read(self) -> Vitals:
-        old = self._vitals
-        total, available = (_memory(self._proc, n) for n in ("MemTotal", "MemAvailable"))
-        return Vitals(
+    def _device_inode(self) -> int:
+        try:
+            return Path(self._device).stat().st_ino
+        except OSError as error:
+            if error.errno in ABSENT:
+                return 0
+            raise
+
+    def _read(self) -> None:
+        old, reading = self._vitals, Reading()
+        memory = _table(reading.text(self._proc / "meminfo"))
+        total, available = (_memory(memory, n, reading) for n in ("MemTotal", "MemAvailable"))
+        try:
+            load = _coarse(os.getloadavg()[0], old.load, _LOAD_STEP)
+        except OSError as error:
+            load = old.load
+            reading.refused(error, "the load could not be read")
+        users, unknown = self._logins.read()
+        for sentence in unknown:
+            reading.lacks(sentence)
+        self._vitals = Vitals(
             memory_total=total,
             memory_available=int(_coarse(available, old.memory_available, max(1, total // _STEPS))),
-            load=_coarse(os.getloadavg()[0], old.load, _LOAD_STEP),
+            load=load,
             cpus=os.cpu_count() or 0,
-            users=_users(),
-            booted_at=old.booted_at or _booted_at(self._proc),
-            holders=self._holders(),
-            watchdogs=_watchdogs(self._sys),
+            users=users,
+            booted_at=old.booted_at or _booted_at(self._proc, reading),
+            holders=self._held(reading),
+            watchdogs=_watchdogs(self._sys, reading),
         )
+        self._missing = reading.missing
 
-    def _holders(self) -> tuple[str, ...]:
-        """Look through all processes, when there is reason to, and not more often than sampled."""
+    def _held(self, reading: Reading) -> tuple[str, ...]:
+        """Return the processes that have the device open, but this one.
+
+        All processes are looked through when there is reason to, and not more
+        often than sampled.
+        """
         now = time.monotonic()
-        if not self._stirred or now - self._looked < self.every * 0.9:
-            return self._vitals.holders
-        self._stirred, self._looked = False, now
-        return _holders(self._device, self._proc) if self._inode else ()
+        if self._stirred and now - self._looked >= self.every * 0.9:
+            self._stirred, self._looked = False, now
+            there = bool(self._device_inode())
+            self._holders = open_files(self._proc, self._device) if there else OpenFiles()
+        if self._holders.missing:
+            what = f"who has {self._device} open is {{}}"
+            reading.lacks(what, "", self._holders.missing)
+        holders = self._holders.of(self._device)
+        return tuple(str(p) for p in holders if p.pid != os.getpid())
 
 
 def _coarse(value: float, told: float, step: float) -> float:
@@ -135,59 +161,38 @@ def _coarse(value: float, told: float, step: float) -> float:
     return told if told and abs(value - told) < _STUBBORN * step else round(value / step) * step
 
 
-def _memory(proc: Path, name: str) -> int:
+def _table(text: str) -> dict[str, str]:
+    """Return the lines ``name: value`` of a file of /proc."""
+    lines = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in lines}
+
+
+def _memory(table: dict[str, str], name: str, reading: Reading) -> int:
     """Return one line of the kernel's account of memory, in bytes; 0 when it does not tell."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in (proc / "meminfo").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    number = table.get(name, "").partition(" ")[0]
+    if not number.isdecimal():
+        reading.lacks("not told by this kernel: {}", "", name)
+        return 0
+    return int(number) * 1024
 
 
-def _booted_at(proc: Path) -> float:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in (proc / "stat").read_text().splitlines():
-            if line.startswith("btime "):
-                return float(line.split()[1])
+def _booted_at(proc: Path, reading: Reading) -> float:
+    for line in reading.text(proc / "stat").splitlines():
+        word, _, number = line.partition(" ")
+        if word == "btime" and number.isdecimal():
+            return float(number)
+    reading.lacks("when this kernel started is not told")
     return 0.0
 
 
-def _users() -> tuple[str, ...]:
-    # Slow to import; a system without the file has nobody in it either.
-    if not _UTMP.exists():
-        return ()
-    import psutil
-
+def _watchdogs(sys: Path, reading: Reading) -> tuple[str, ...]:
     found = []
-    with contextlib.suppress(OSError, RuntimeError):
-        for user in psutil.users():
-            where = f" from {user.host}" if user.host else ""
-            found.append(clean(f"{user.name} on {user.terminal or 'no terminal'}{where}"))
-    return tuple(sorted(found))
-
-
-def _watchdogs(sys: Path) -> tuple[str, ...]:
-    found = []
-    with contextlib.suppress(OSError):
-        for entry in sorted((sys / "class" / "watchdog").iterdir()):
-            with contextlib.suppress(OSError):
-                if (entry / "state").read_text().strip() == "active":
-                    name = (entry / "identity").read_text(errors="surrogateescape").strip()
-                    seconds = (entry / "timeout").read_text().strip()
-                    found.append(clean(f"{name or entry.name}, {seconds} s"))
+    for entry in reading.entries(sys / "class" / "watchdog"):
+        state = reading.text(entry / "state")
+        if not state:
+            reading.lacks("whether {} is armed is not told by this kernel", "", entry.name)
+        if state == "active":
+            name = reading.text(entry / "identity") or entry.name
+            seconds = reading.text(entry / "timeout") or "?"
+            found.append(clean(f"{name}, {seconds} s"))
     return tuple(found)
-
-
-def _holders(device: str, proc: Path) -> tuple[str, ...]:
-    """Return the processes that have the device open, but this one."""
-    found = []
-    with contextlib.suppress(OSError):
-        for process in proc.iterdir():
-            if not process.name.isdigit() or int(process.name) == os.getpid():
-                continue
-            with contextlib.suppress(OSError):
-                links = (Path(fd.path).readlink() for fd in os.scandir(process / "fd"))
-                if any(str(link) == device for link in links):
-                    comm = (process / "comm").read_text(errors="surrogateescape").strip()
-                    found.append(f"{clean(comm)} [{process.name}]")
-    return tuple(sorted(found))

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from luo_tui.sources.changes import Change, KernelPrinted, KernelSaid
+from luo_tui.sources.changes import Change, KernelPrinted, KernelSaid, ReadingDone
 from luo_tui.sources.clean import clean
 
 _OURS = re.compile(r"\b(luo\w*|kho|liveupdate|kexec\w*)\b", re.IGNORECASE)
@@ -52,7 +52,7 @@ def console_level() -> int:
 
 
 class KmsgSource:
-    """Blocks on /dev/kmsg. Where it may not be read, that is told once and nothing more."""
+    """Blocks on /dev/kmsg. Where it may not be read, that is missing, and nothing else is said."""
 
     name = "kernel lines"
     events = select.POLLIN
@@ -64,6 +64,7 @@ class KmsgSource:
         self._last = -1
         """Sequence number of the last line read: opened again, it goes on from there."""
         self._refused = ""
+        self._overwritten = False
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -83,9 +84,9 @@ class KmsgSource:
 
     def enumerate(self) -> Sequence[Change]:
         """Read what has been said already."""
-        if self._refused:
-            return (KernelSaid(f"the kernel's lines are not shown here: {self._refused}"),)
-        return [c for c in self._read() if not isinstance(c, KernelPrinted)]
+        missing = (f"the kernel's lines are not shown here: {self._refused}",)
+        said = [c for c in self._read() if not isinstance(c, KernelPrinted)]
+        return [*said, ReadingDone(self.name, missing if self._refused else ())]
 
     def drain(self) -> Sequence[Change] | None:
         """Read what is new."""
@@ -98,16 +99,19 @@ class KmsgSource:
             self._fd = -1
 
     def _read(self) -> Iterator[Change]:
-        if self._fd < 0:
+        if self._fd < 0 or self._refused:
             return
         level, printed = console_level(), False
         began = time.time() - time.monotonic()
+        self._overwritten = False
         while record := self._record():
             printed = printed or shown(record, level)
             said = _said(record, began)
             if said is not None and said[0] > self._last:
                 self._last = said[0]
                 yield said[1]
+        if self._overwritten:
+            yield KernelSaid("lines of the kernel were overwritten before they could be read")
         if printed:
             yield KernelPrinted()
 
@@ -118,7 +122,7 @@ class KmsgSource:
             except BlockingIOError:
                 return b""
             except BrokenPipeError:
-                continue  # Lines were overwritten before they could be read.
+                self._overwritten = True
 
 
 def _said(record: bytes, began: float) -> tuple[int, KernelSaid] | None:

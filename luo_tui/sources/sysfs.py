@@ -18,31 +18,42 @@ from dataclasses import fields
 from pathlib import Path
 
 from luo_tui.model import LuoState, Stamps, State
-from luo_tui.sources.changes import Change, LuoChanged
+from luo_tui.sources.changes import Change, LuoChanged, ReadingDone
 from luo_tui.sources.clean import clean
+from luo_tui.sources.reading import ABSENT, Reading
 from luo_tui.uapi import kho, luo_v2
 
 FOLDER = Path("/sys/kernel/liveupdate")
 
 
 def read_state(folder: Path = FOLDER) -> LuoState:
-    """Return the state, or ``unavailable`` with the reason, or ``unknown`` with the word."""
+    """Return the state, or ``unavailable`` with the reason, or ``unknown`` with the word.
+
+    OSError where there is one and it cannot be read: that is no state.
+    """
     try:
         text = (folder / "state").read_text(errors="surrogateescape")
-        return LuoState.parse(clean(text[:80].strip()))
-    except FileNotFoundError:
-        return LuoState(State.UNAVAILABLE, _why())
     except OSError as error:
-        return LuoState(State.UNAVAILABLE, f"{folder}/state: {error.strerror}")
+        if error.errno not in ABSENT:
+            raise
+        return LuoState(State.UNAVAILABLE, _why())
+    return LuoState.parse(clean(text[:80].strip()))
 
 
-def read_luo(folder: Path = FOLDER) -> LuoChanged:
-    """Return the state with all that stands beside it."""
+def read_luo(folder: Path = FOLDER, reading: Reading | None = None) -> LuoChanged:
+    """Return the state with all that stands beside it; what is beside it may be missing.
+
+    OSError as for :func:`read_state`.
+    """
+    reading = reading or Reading()
     luo = read_state(folder)
     if not luo.state.usable:
         return LuoChanged(luo)
-    stamps = Stamps(**{f.name: _number(folder / "times" / f.name) for f in fields(Stamps)})
-    return LuoChanged(luo, stamps, _line(folder / "compatible"), _line(folder / "from_release"))
+    stamps = {f.name: _number(folder / "times" / f.name, reading) for f in fields(Stamps)}
+    compatible, release = (
+        clean(reading.text(folder / name)) for name in ("compatible", "from_release")
+    )
+    return LuoChanged(luo, Stamps(**stamps), compatible, release)
 
 
 def _why() -> str:
@@ -54,17 +65,12 @@ def _why() -> str:
     return kho.why_unavailable()
 
 
-def _line(path: Path) -> str:
+def _number(path: Path, reading: Reading) -> int:
+    text = reading.text(path)
     try:
-        return clean(path.read_text(errors="surrogateescape").strip())
-    except OSError:
-        return ""
-
-
-def _number(path: Path) -> int:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
+        return int(text or "0")
+    except ValueError:
+        reading.lacks("{} is no number", text, str(path))
         return 0
 
 
@@ -91,14 +97,16 @@ class StateSource:
             # The kernel announces changes only to those who have read.
             os.read(self._fd, 64)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENODEV):
+            if error.errno not in ABSENT:
                 raise
             self.close()
             self._fd = os.eventfd(0, os.EFD_CLOEXEC)
 
     def enumerate(self) -> Sequence[Change]:
         """Read the state and what stands beside it; a missing one is a state too."""
-        return (read_luo(self._folder),)
+        reading = Reading()
+        luo = read_luo(self._folder, reading)
+        return (luo, ReadingDone(self.name, reading.missing))
 
     def drain(self) -> Sequence[Change] | None:
         """Take the news; None when the attribute has gone with the module."""

@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import select
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,36 +25,50 @@ from luo_tui.sources.changes import (
     ParticipantGone,
     ParticipantPut,
     ParticipantsRead,
+    ReadingDone,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
 )
 from luo_tui.sources.clean import clean
+from luo_tui.sources.reading import ABSENT, Reading
 
 CLASS = Path("/sys/class/liveupdate")
+_TOKEN = "token"  # noqa: S105 - a number that names a preserved file
 _BUFFER = 8 << 20
 """Bytes of netlink receive buffer: sixteen thousand events were seen to fit."""
 _AT_ONCE = 4096
 """Events after which what they came to is told, though more are waiting."""
 
 
-def read_resources(folder: Path = CLASS) -> tuple[Resource, ...]:
-    """Enumerate the class from sysfs alone; no class is no resources."""
-    found = (read_resource(e) for e in _entries(folder) if e.name.startswith("token"))
+def read_resources(folder: Path = CLASS, reading: Reading | None = None) -> tuple[Resource, ...]:
+    """Enumerate the class from sysfs alone; no class is no resources.
+
+    OSError where it cannot be listed. What cannot be read of one resource is
+    noted in ``reading``; the resource is among them all the same.
+    """
+    reading = reading or Reading()
+    found = (read_resource(e, reading) for e in _entries(folder) if e.name.startswith(_TOKEN))
     return tuple(r for r in found if r is not None)
 
 
-def read_participants(folder: Path = CLASS) -> tuple[Participant, ...]:
-    """Enumerate whatever of the class is no preserved file."""
-    found = (read_participant(e) for e in _entries(folder) if not e.name.startswith("token"))
+def read_participants(
+    folder: Path = CLASS, reading: Reading | None = None
+) -> tuple[Participant, ...]:
+    """Enumerate whatever of the class is no preserved file. OSError where it cannot be listed."""
+    reading = reading or Reading()
+    those = (e for e in _entries(folder) if not e.name.startswith(_TOKEN))
+    found = (read_participant(e, reading) for e in those)
     return tuple(p for p in found if p is not None)
 
 
 def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except OSError:
-        return []
+    except OSError as error:
+        if error.errno in ABSENT:
+            return []
+        raise
 
 
 def _text(folder: Path, name: str) -> str:
@@ -68,32 +83,73 @@ def _may_lack(folder: Path, name: str, default: str = "") -> str:
         return default
 
 
-def read_resource(folder: Path) -> Resource | None:
-    """Read one device's attributes; None when it has gone or makes no sense."""
+def read_resource(folder: Path, reading: Reading | None = None) -> Resource | None:
+    """Read one device's attributes; None when it has gone.
+
+    One that is there and cannot be understood is returned with what is known of
+    it, its state ``unknown`` where that is what is not; ``reading`` says why.
+    OSError where this process has no descriptor left.
+    """
+    reading = reading or Reading()
+    token = _token(folder.name)
     try:
         # All but the names stands in one attribute; there may be tens of thousands.
         lines = (folder / "uevent").read_text(errors="surrogateescape").splitlines()
-        about = {key: clean(value) for key, _, value in (line.partition("=") for line in lines)}
-        kind = about["LUO_KIND"]
+        about = {key: value for key, _, value in (line.partition("=") for line in lines)}
+        kind = clean(about.get("LUO_KIND", "?"))
+        number = partial(_number, about, reading, folder.name)
+        state = _state(about, reading, folder.name)
         return Resource(
-            token=int(about["LUO_TOKEN"]),
+            token=number("LUO_TOKEN", token),
             kind=kind,
-            state=ResourceState(about["LUO_STATE"]),
+            state=state,
             name=_text(folder, "name"),
-            bytes=int(about["LUO_BYTES"]),
-            pid=int(about["LUO_PID"]),
+            bytes=number("LUO_BYTES", 0),
+            pid=number("LUO_PID", 0),
             comm=_text(folder, "comm"),
-            pages=int(about.get("LUO_PAGES", "0")),
+            pages=number("LUO_PAGES", 0),
             # Of interest only where nobody is there to handle it.
             handler=_may_lack(folder, "handler") if kind == "unknown" else "",
-            result=-int(about.get("LUO_RESULT", "0")),
+            result=-number("LUO_RESULT", 0),
         )
-    except (OSError, ValueError, KeyError):
-        return None
+    except OSError as error:
+        if error.errno in ABSENT:
+            reading.forget(folder.name)
+            return None
+        reading.refused(error, "{} could not be read", folder.name)
+        return Resource(token, "?", ResourceState.UNKNOWN) if token >= 0 else None
 
 
-def read_participant(folder: Path) -> Participant | None:
-    """Read one device's attributes; None when it has gone or makes no sense."""
+def _token(name: str) -> int:
+    """Return the number in ``token7``; -1 where that is none."""
+    number = name.removeprefix(_TOKEN)
+    return int(number) if number.isdecimal() else -1
+
+
+def _number(about: Mapping[str, str], reading: Reading, name: str, key: str, default: int) -> int:
+    try:
+        return int(about.get(key, default))
+    except ValueError:
+        reading.lacks(f"{key} of {{}} is no number", about[key], name)
+        return default
+
+
+def _state(about: Mapping[str, str], reading: Reading, name: str) -> ResourceState:
+    word = about.get("LUO_STATE", "")
+    with contextlib.suppress(ValueError):
+        if (state := ResourceState(word)) is not ResourceState.UNKNOWN:
+            return state
+    reading.lacks("the state of {} is not known to this program", word or "none is told", name)
+    return ResourceState.UNKNOWN
+
+
+def read_participant(folder: Path, reading: Reading | None = None) -> Participant | None:
+    """Read one device's attributes; None when it has gone, or cannot be understood.
+
+    ``reading`` tells the one from the other. OSError where this process has no
+    descriptor left.
+    """
+    reading = reading or Reading()
     try:
         return Participant(
             id=clean(folder.name),
@@ -106,8 +162,11 @@ def read_participant(folder: Path) -> Participant | None:
             prepare_ns=int(_may_lack(folder, "prepare_ns", "0")),
             freeze_ns=int(_may_lack(folder, "freeze_ns", "0")),
         )
-    except (OSError, ValueError):
-        return None
+    except OSError as error:
+        reading.refused(error, "participant {} could not be read", folder.name)
+    except ValueError as error:
+        reading.lacks("participant {} makes no sense", str(error), folder.name)
+    return None
 
 
 class ResourceSource:
@@ -120,6 +179,8 @@ class ResourceSource:
         """``folder`` is the kernel's, or a test's."""
         self._folder = folder
         self._monitor: Any = None
+        self._reading = Reading()
+        """What is not known of the devices that are there."""
 
     def fileno(self) -> int:
         """Return the netlink socket."""
@@ -141,10 +202,12 @@ class ResourceSource:
         self._monitor = monitor
 
     def enumerate(self) -> Sequence[Change]:
-        """Read the class."""
+        """Read the class. OSError where it cannot be listed."""
+        self._reading = Reading()
         return (
-            ResourcesRead(read_resources(self._folder)),
-            ParticipantsRead(read_participants(self._folder)),
+            ResourcesRead(read_resources(self._folder, self._reading)),
+            ParticipantsRead(read_participants(self._folder, self._reading)),
+            ReadingDone(self.name, self._reading.missing),
         )
 
     def drain(self) -> Sequence[Change] | None:
@@ -170,9 +233,14 @@ class ResourceSource:
                 continue
             stirred.pop(device.sys_name, None)
             stirred[device.sys_name] = device
-        return [change for device in stirred.values() for change in self._change(device)]
+        before = self._reading.missing
+        changes = [change for device in stirred.values() for change in self._change(device)]
+        if (missing := self._reading.missing) != before:
+            changes.append(ReadingDone(self.name, missing))
+        return changes
 
     def _change(self, device: Any) -> Iterable[Change]:
+        self._reading.forget(str(device.sys_name))
         if "LUO_TOKEN" not in device.properties:
             return self._participant_change(device)
         try:
@@ -181,7 +249,7 @@ class ResourceSource:
             return ()
         if device.action == "remove":
             return (ResourceGone(token),)
-        resource = read_resource(self._folder / f"token{token}")
+        resource = read_resource(self._folder / f"{_TOKEN}{token}", self._reading)
         return (ResourcePut(resource),) if resource is not None else ()
 
     def _participant_change(self, device: Any) -> Iterable[Change]:
@@ -191,7 +259,7 @@ class ResourceSource:
             return ()
         if device.action == "remove":
             return (ParticipantGone(clean(name)),)
-        participant = read_participant(self._folder / name)
+        participant = read_participant(self._folder / name, self._reading)
         return (ParticipantPut(participant),) if participant is not None else ()
 
     def close(self) -> None:

@@ -82,9 +82,10 @@ def reboot() -> NoReturn:
 
 
 def _flag(path: Path) -> bool:
+    """Return a flag; a kernel without it has not set it. OSError where it cannot be read."""
     try:
         return path.read_text().strip() == "1"
-    except OSError:
+    except FileNotFoundError:
         return False
 
 

@@ -69,6 +69,8 @@ def outlook(resource: Resource, snapshot: Snapshot) -> str:
             return "finish discards it unless somebody restores it before"
         case ResourceState.RESTORED:
             return "is back with a process; the next update does not carry it"
+        case ResourceState.UNKNOWN:
+            return "nothing can be said of it: its state is not known"
     if resource.result:
         code = errno.errorcode.get(resource.result, str(resource.result))
         return f"REFUSED the latest prepare or freeze ({code})"

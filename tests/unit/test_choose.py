@@ -158,3 +158,20 @@ def test_a_host_without_a_name_is_told(
     host = StateMachine().host()
     assert (host.name, host.has_real_name) == (name or "(none)", real)
     assert host.release == about.release
+
+
+def test_a_state_that_cannot_be_read_says_why(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unread() -> LuoState:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(sysfs, "read_state", unread)
+    kernel.device(invalid, opens=errno.EACCES)
+    found = choose.choose()
+    assert (found.available, found.why) == (
+        False,
+        "/sys/kernel/liveupdate/state: Too many open files",
+    )
+    kernel.device(invalid, opens=errno.ENXIO)
+    assert choose.choose().why == "/dev/liveupdate: No such device or address"

@@ -166,7 +166,7 @@ def test_a_log_is_kept_by_who_watches_and_refused_by_who_does_not(tmp_path: Path
     waiting = ("watch", "--until", "frozen", "--timeout", "0")
     for arguments in (("--log", str(path), *waiting), (*waiting, "--log", str(path))):
         assert run(*arguments).returncode in (Exit.UNAVAILABLE, Exit.TIMED_OUT)
-        assert json.loads(path.read_text())["text"].startswith("watching begins")
+        assert json.loads(path.read_text().splitlines()[0])["text"].startswith("watching begins")
         path.unlink()
     done = run(*waiting, "--log", str(tmp_path / "none" / "log"))
     assert done.returncode == Exit.FAILED

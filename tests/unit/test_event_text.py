@@ -19,8 +19,9 @@ from luo_tui.model import (
     State,
     Vitals,
 )
-from luo_tui.monitor.event_text import events_of
+from luo_tui.monitor.event_text import EventDraft, events_of
 from luo_tui.monitor.fold import fold
+from luo_tui.monitor.repeats import MOST, QUIET, Repeats
 from luo_tui.sources.changes import (
     Change,
     DeviceGone,
@@ -34,6 +35,7 @@ from luo_tui.sources.changes import (
     ParticipantGone,
     ParticipantPut,
     ParticipantsRead,
+    ReadingDone,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
@@ -96,6 +98,7 @@ BEFORE = fold(
         (KernelSaid("luo: frozen"), "luo: frozen", False),
         (KernelSaid("luo: bad", grave=True), "luo: bad", True),
         (SourceFailed("x", "no more", 1.0), "x is not live: no more", True),
+        (ReadingDone("x", ("who is there is not known",)), "x: who is there is not known", False),
     ],
 )
 def test_a_change_is_told_once(change: Change, words: str, grave: bool) -> None:
@@ -116,6 +119,7 @@ def test_a_change_is_told_once(change: Change, words: str, grave: bool) -> None:
         VitalsRead(replace(VITALS, load=3.5, memory_available=1)),
         LuoChanged(LuoState(State.NORMAL)),
         SourceAlive("x"),
+        ReadingDone("x"),
         WindowsWritten(),
         KernelPrinted(),
         ResourceGone(99),
@@ -143,3 +147,41 @@ def test_what_was_never_restored_is_a_loss() -> None:
 def test_a_source_that_comes_back_is_told() -> None:
     before = fold(BEFORE, [SourceFailed("x", "no more", 1.0)])
     assert [t.text for t in events_of(before, [SourceAlive("x")])] == ["x is live again"]
+
+
+def test_a_reading_that_is_complete_again_is_told() -> None:
+    before = fold(BEFORE, [ReadingDone("x", ("a", "b"))])
+    assert [t.text for t in events_of(before, [ReadingDone("x", ("b", "c"))])] == ["x: c"]
+    (told,) = events_of(before, [ReadingDone("x")])
+    assert told.text == "x: everything can be read again"
+
+
+def test_a_source_may_die_with_something_missing_and_come_back_with_it() -> None:
+    missing, fault = ReadingDone("x", ("a",)), SourceFailed("x", "no more", 1.0)
+    dead = fold(BEFORE, [missing, fault])
+    assert dead.doubts() == ("x: no more", "x: a")
+    assert dead.doubts("y") == ()
+    alive = fold(dead, [SourceAlive("x"), missing])
+    assert alive.doubts("x", "y") == ("x: a",)
+    assert [t.text for t in events_of(dead, [SourceAlive("x"), missing])] == ["x is live again"]
+    assert fold(alive, [ReadingDone("x")]).health["x"].complete
+
+
+def told(repeats: Repeats, now: float, *texts: str) -> list[str]:
+    drafts = [EventDraft("source", text, "x") for text in texts]
+    return [d.text for d in repeats.filtered(drafts, now)]
+
+
+def test_a_fault_that_comes_and_goes_is_told_a_few_times() -> None:
+    repeats = Repeats()
+    for number in range(1, MOST):
+        assert told(repeats, 10.0 * number, "dead") == ["dead"]
+    (last,) = told(repeats, 50.0, "alive")
+    assert last.startswith("alive; this comes and goes")
+    assert told(repeats, 60.0, "dead", "alive") == []
+    assert told(repeats, 60.0 + QUIET - 1, "dead") == []
+    assert told(repeats, 60.0 + 2 * QUIET, "dead") == ["dead"]
+    # Another source, and all that is no source, is told.
+    others = [EventDraft("source", "y is dead", "y"), EventDraft("state", "x", "x")]
+    for _ in range(MOST - 1):
+        assert list(repeats.filtered(others, 60.0 + 2 * QUIET)) == others

@@ -9,12 +9,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from luo_tui.model import Host, LuoState, State
+from luo_tui.model import Host, KexecState, LuoState, Snapshot, State
+from luo_tui.monitor import hub as hub_module
+from luo_tui.monitor import poller
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.repeats import MOST
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     SimulatedHost,
@@ -22,8 +26,9 @@ from luo_tui.orchestrator.simulated import (
     SimulatedOrchestrator,
     SimulatedSource,
 )
+from luo_tui.orchestrator.simulated.orchestrator import SimulatedKexec
 from luo_tui.sources import Source
-from luo_tui.sources.changes import Change, LuoChanged, ResourceGone
+from luo_tui.sources.changes import Change, LuoChanged, ReadingDone, ResourceGone
 from tests.opened import load_files
 
 
@@ -329,3 +334,213 @@ def test_an_unreadable_source_does_not_stop_a_single_look(host: SimulatedHost) -
     seen = Hub(Half(host), lambda: None).read_now()
     assert seen.luo == LuoState(State.UNAVAILABLE, "not read yet")
     assert seen.health["resources"].fault == "Permission denied"
+
+
+def test_a_source_that_cannot_be_read_shows_in_what_an_act_rests_on(host: SimulatedHost) -> None:
+    class Broken(Flaky):
+        def enumerate(self) -> Sequence[Change]:
+            raise OSError(24, "Too many open files")
+
+    hub = Hub(host.orchestrator, lambda: None, (Broken(),))
+    assert hub.read_now().doubts() == ()
+    seen = hub.read_all()
+    assert seen.luo.state is State.NORMAL
+    assert seen.doubts() == ("flaky: Too many open files",)
+    assert seen.doubts("resources") == ()
+    assert not seen.health["flaky"].complete
+    assert seen.health["resources"].complete
+
+
+def test_a_kexec_that_cannot_be_read_is_not_none_loaded(host: SimulatedHost) -> None:
+    class Kexec(SimulatedKexec):
+        def state(self) -> KexecState:
+            raise OSError(24, "Too many open files", "/sys/kernel/kexec_loaded")
+
+    orchestrator = host.orchestrator
+    orchestrator.kexec = Kexec(host)
+    hub = Hub(orchestrator, lambda: None)
+    for seen in (hub.read_now(), hub.read_all()):
+        assert seen.doubts("host") == ("host: /sys/kernel/kexec_loaded: Too many open files",)
+
+
+def test_what_was_read_in_part_is_missing_until_it_is_read_to_the_end(
+    host: SimulatedHost,
+) -> None:
+    orchestrator = Both(host)
+    orchestrator.flaky = flaky = Flaky()
+    flaky.holds = (ReadingDone("flaky", ("half of it is not known",)),)
+    hub = Hub(orchestrator, lambda: None)
+    assert hub.read_now().doubts() == ("flaky: half of it is not known",)
+    hub.start()
+    try:
+        assert hub.snapshot.doubts() == ("flaky: half of it is not known",)
+        hub.refresh()
+        flaky.holds = ()
+        hub.refresh()
+        until(lambda: hub.snapshot.doubts() == ())
+        flaky.fault = OSError(5, "Input/output error")
+        flaky.ring()
+        until(lambda: hub.snapshot.doubts() == ("flaky: Input/output error",))
+        # Its own reading is complete again, and yet it does not notify.
+        assert hub.read_now().doubts() == ("flaky: Input/output error",)
+    finally:
+        hub.stop()
+
+
+def test_a_reading_that_fails_is_tried_again_and_told_once(
+    host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unread(Flaky):
+        broken = True
+        tried = 0
+
+        def enumerate(self) -> Sequence[Change]:
+            self.tried += 1
+            if self.broken:
+                raise OSError(24, "Too many open files")
+            return self.holds
+
+    monkeypatch.setattr(poller, "_RETRY", 0.02)
+    orchestrator = Both(host)
+    orchestrator.flaky = flaky = Unread()
+    hub = Hub(orchestrator, lambda: None)
+    hub.start()
+    try:
+        until(lambda: flaky.tried >= 4)
+        assert hub.snapshot.health["flaky"].fault == "Too many open files"
+        assert flaky.fd == -1, "what cannot be read is not listened to"
+        told = [e.text for e in hub.log.since(0) if e.subject == "flaky"]
+        assert told == ["flaky is not live: Too many open files"]
+        flaky.broken = False
+        until(lambda: not hub.snapshot.health["flaky"].fault)
+        assert [e.text for e in hub.log.since(0) if e.subject == "flaky"][1:] == [
+            "flaky is live again"
+        ]
+    finally:
+        hub.stop()
+
+
+class Sick(Exception):
+    """An error of the hub's own."""
+
+
+def test_an_error_of_the_threads_own_leaves_no_old_picture_behind(
+    host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sick, tries = hub_module.fold, threading.Event(), []
+
+    def fold(snapshot: Snapshot, changes: Sequence[Change]) -> Snapshot:
+        if sick.is_set() and threading.current_thread().name == "hub":
+            tries.append(time.monotonic())
+            raise Sick("boom")
+        return real(snapshot, changes)
+
+    monkeypatch.setattr(hub_module, "fold", fold)
+    woken = threading.Event()
+    hub = Hub(host.orchestrator, woken.set)
+    hub.start()
+    try:
+        _ = hub.snapshot
+        woken.clear()
+        sick.set()
+        host.move(Move.PREPARE)
+        until(lambda: bool(hub._latest.doubts("monitor")))
+        assert woken.wait(5)
+        shown = hub.snapshot
+        assert shown.luo.state is State.NORMAL
+        (doubt,) = shown.doubts("monitor")
+        assert doubt.startswith("monitor: an error of luo-tui's own; the kernel is untouched")
+        assert "Sick: boom (test_hub.py:" in doubt
+        # What an act rests on is read anew, and yet says that the screen is old.
+        assert hub.read_all().luo.state is State.PREPARED
+        assert hub.read_all().doubts("monitor") == (doubt,)
+        assert hub.read_now().doubts("monitor") == (doubt,)
+        until(lambda: len(tries) >= 4)
+        gaps = [b - a for a, b in pairwise(tries)]
+        assert gaps[-1] > gaps[0], "it spins"
+        sick.clear()
+        until(lambda: hub.snapshot.luo.state is State.PREPARED)
+        until(lambda: hub.snapshot.doubts() == ())
+        told = [e.text for e in hub.log.since(0) if e.subject == "monitor"]
+        assert len(told) == 2
+        assert told[1] == "monitor is live again"
+        assert any(e.text == "state normal -> prepared" for e in hub.log.since(0))
+        host.move(Move.CANCEL)
+        until(lambda: hub.snapshot.luo.state is State.NORMAL)
+    finally:
+        hub.stop()
+
+
+def test_it_can_be_stopped_while_it_recovers(
+    host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_poller: object) -> list[int]:
+        raise Sick
+
+    monkeypatch.setattr(hub_module.Poller, "wait", broken)
+    monkeypatch.setattr(hub_module, "_FIRST_PAUSE", 60.0)
+    hub = Hub(host.orchestrator, lambda: None)
+    hub.start()
+    until(lambda: bool(hub.snapshot.doubts("monitor")))
+    began = time.monotonic()
+    hub.stop()
+    assert time.monotonic() - began < 5
+
+
+def test_an_error_that_comes_back_at_once_keeps_nobody_busy_and_fills_no_log(
+    host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[float] = []
+
+    def broken(_poller: object) -> list[int]:
+        turns.append(time.monotonic())
+        raise Sick
+
+    monkeypatch.setattr(hub_module.Poller, "wait", broken)
+    monkeypatch.setattr(hub_module, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(hub_module, "_LONGEST_PAUSE", 0.2)
+    hub = Hub(host.orchestrator, lambda: None)
+    hub.start()
+    try:
+        until(lambda: len(turns) > 12)
+        told = [e.text for e in hub.log.since(0) if e.subject == "monitor"]
+        assert len(told) == MOST
+        assert "comes and goes" in told[-1]
+        assert turns[-1] - turns[-2] > 0.1
+    finally:
+        hub.stop()
+
+
+def test_what_cannot_be_told_does_not_hold_the_picture_back(
+    host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(host.orchestrator, lambda: None)
+    hub.start()
+    try:
+
+        def broken(*_args: object) -> None:
+            raise Sick("no words")
+
+        monkeypatch.setattr(hub_module, "events_of", broken)
+        host.move(Move.PREPARE)
+        until(lambda: hub.snapshot.luo.state is State.PREPARED)
+        told = hub.log.since(1)
+        assert [e.subject for e in told if e.kind == "state"] == ["prepared"]
+        faults = [e for e in told if "could not be told in full: Sick: no words" in e.text]
+        assert faults
+        assert faults[0].grave
+    finally:
+        hub.stop()
+
+
+def test_what_is_not_known_from_the_start_is_told(host: SimulatedHost) -> None:
+    flaky = Flaky()
+    flaky.holds = (ReadingDone("flaky", ("half of it is not known",)),)
+    hub = Hub(host.orchestrator, lambda: None, (flaky,))
+    hub.start()
+    try:
+        began, missing = hub.log.since(0)
+        assert began.text.startswith("watching begins")
+        assert (missing.text, missing.grave) == ("flaky: half of it is not known", False)
+    finally:
+        hub.stop()

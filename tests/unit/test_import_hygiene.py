@@ -94,7 +94,7 @@ def test_a_look_at_the_status_needs_no_monitor() -> None:
         "sys.argv = ['luo-tui', '--folder', '/nonexistent', 'status', '--json']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print(sorted({'textual', 'pyudev'} & set(sys.modules)), file=sys.stderr)\n"
+        "print(sorted({'textual', 'pyudev', 'watchdog'} & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False

@@ -6,12 +6,15 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from luo_tui.model import Event
 from luo_tui.monitor.event_text import EventDraft
-from luo_tui.monitor.log import Log
+from luo_tui.monitor.log import MOST, Log
 
 
 def test_events_are_numbered_and_the_oldest_go_first() -> None:
@@ -23,6 +26,28 @@ def test_events_are_numbered_and_the_oldest_go_first() -> None:
     assert [e.text for e in log.since(10)] == ["line 10", "line 11"]
     assert log.since(12) == ()
     assert log.since(99) == ()
+
+
+def test_what_is_new_costs_what_is_new() -> None:
+    class Counting(deque[Event]):
+        seen = 0
+
+        def __iter__(self) -> Iterator[Event]:
+            for event in super().__iter__():
+                self.seen += 1
+                yield event
+
+        def __reversed__(self) -> Iterator[Event]:
+            for event in super().__reversed__():
+                self.seen += 1
+                yield event
+
+    log = Log()
+    log._events = counting = Counting(maxlen=MOST)
+    log.add(EventDraft("kernel", f"line {n}") for n in range(MOST + 5))
+    assert [e.number for e in log.since(MOST + 2)] == [MOST + 3, MOST + 4, MOST + 5]
+    assert counting.seen <= 4
+    assert len(log.since(0)) == MOST
 
 
 def test_an_event_has_its_own_time_or_now() -> None:

@@ -28,11 +28,13 @@ from luo_tui.sources.changes import (
     LuoChanged,
     ParticipantGone,
     ParticipantPut,
+    ReadingDone,
     ResourceGone,
     ResourcePut,
     ResourcesRead,
 )
 from luo_tui.sources.clean import LIMIT, clean
+from luo_tui.sources.reading import Reading
 from luo_tui.sources.udev import (
     _AT_ONCE,
     ResourceSource,
@@ -118,9 +120,29 @@ def test_a_missing_orchestrator_is_a_state_with_a_reason(
     assert sysfs.read_luo(tmp_path) == LuoChanged(LuoState(State.UNAVAILABLE, "no module"))
     (tmp_path / "device").touch()
     assert "sessions interface" in sysfs.read_state(tmp_path).detail
+
+
+def test_a_state_that_cannot_be_read_is_no_missing_orchestrator(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    assert sysfs.read_state(tmp_path).state is State.UNAVAILABLE
-    assert "Is a directory" in sysfs.read_state(tmp_path).detail
+    with pytest.raises(IsADirectoryError):
+        sysfs.read_state(tmp_path)
+    with pytest.raises(IsADirectoryError):
+        sysfs.StateSource(tmp_path).enumerate()
+
+
+def test_what_stands_beside_the_state_may_be_missing(folder: Path) -> None:
+    source = sysfs.StateSource(folder)
+    luo, done = source.enumerate()
+    assert isinstance(luo, LuoChanged)
+    assert luo.stamps.arrived == 0
+    assert done == ReadingDone("state", (f"{folder}/times/arrived is no number: nonsense",))
+    (folder / "times" / "arrived").write_text("7\n")
+    (folder / "from_release").unlink()  # An older module has none: nothing is missing.
+    assert source.enumerate()[1] == ReadingDone("state")
+    (folder / "compatible").unlink()
+    (folder / "compatible").mkdir()
+    (missing,) = source.enumerate()[1].missing  # type: ignore[union-attr]
+    assert missing.endswith("compatible could not be read: Is a directory")
 
 
 def test_a_state_that_is_not_there_is_waited_for_in_silence(folder: Path) -> None:
@@ -186,22 +208,85 @@ def put(folder: Path, token: int, **changed: str) -> Path:
 
 
 def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> None:
-    assert read_resources(tmp_path / "none") == ()
+    reading = Reading()
+    assert read_resources(tmp_path / "none", reading) == ()
     put(tmp_path, 0)
     put(tmp_path, 7, state="incoming", name=" \x1b]0;x\x07 ", bytes="34359738368", pid="0")
     put(tmp_path, 3, state="incoming", kind="unknown", handler="test-\x1b", result="-28", pages="0")
     (put(tmp_path, 8) / "comm").unlink()
-    put(tmp_path, 9, state="molten")
-    put(tmp_path, 10, bytes="many")
     (tmp_path / "other").mkdir()
-    assert sorted(read_resources(tmp_path), key=lambda r: r.token) == [
+    assert sorted(read_resources(tmp_path, reading), key=lambda r: r.token) == [
         Resource(0, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu", 1),
         Resource(
             3, "unknown", ResourceState.INCOMING, "guest", 4096, 71, "qemu", 0, "test-\\x1b", 28
         ),
         Resource(7, "memfd", ResourceState.INCOMING, " \\x1b]0;x\\x07 ", 32 << 30, 0, "qemu", 1),
     ]
-    assert read_resource(tmp_path / "token99") is None
+    assert read_resource(tmp_path / "token99", reading) is None
+    assert reading.missing == ()
+
+
+def test_what_cannot_be_understood_is_listed_and_told(tmp_path: Path) -> None:
+    put(tmp_path, 9, state="mol\x1b[2Jten")
+    put(tmp_path, 10, bytes="many")
+    put(tmp_path, 11, state="unknown")  # This program's word, not the kernel's.
+    (put(tmp_path, 12) / "uevent").unlink()
+    (tmp_path / "token12" / "uevent").mkdir()
+    made = ResourceSource(tmp_path)
+    read, _, done = made.enumerate()
+    assert isinstance(read, ResourcesRead)
+    assert {r.token: (r.state, r.bytes) for r in read.resources} == {
+        9: (ResourceState.UNKNOWN, 4096),
+        10: (ResourceState.PRESERVED, 0),
+        11: (ResourceState.UNKNOWN, 4096),
+        12: (ResourceState.UNKNOWN, 0),
+    }
+    assert isinstance(done, ReadingDone)
+    assert sorted(done.missing) == [
+        "LUO_BYTES of token10 is no number: many",
+        "the state of token11 is not known to this program: unknown",
+        "the state of token9 is not known to this program: mol\\x1b[2Jten",
+        "token12 could not be read: Is a directory",
+    ]
+    picture = fold(BLANK, (read, done))
+    assert picture.doubts("resources") == tuple(f"resources: {m}" for m in done.missing)
+    assert not picture.outgoing or [r.token for r in picture.outgoing] == [10]
+    # Read anew, or gone, one after the other is known again.
+    put(tmp_path, 9)
+    made._monitor = Monitor(event("change", 9), event("remove", 10))
+    *_, done = made.drain() or ()
+    assert isinstance(done, ReadingDone)
+    assert [m for m in done.missing if "token9" in m or "token10" in m] == []
+    assert len(done.missing) == 2
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_class_that_cannot_be_listed_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    put(tmp_path, 1)
+
+    def listed(_path: Path) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        ResourceSource(tmp_path).enumerate()
+
+
+def test_a_process_without_descriptors_reads_nothing_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, 1)
+
+    def read(_path: Path, **_more: object) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(Path, "read_text", read)
+    with pytest.raises(OSError, match="Too many open files"):
+        ResourceSource(tmp_path).enumerate()
+    with pytest.raises(OSError, match="Too many open files"):
+        source(tmp_path, event("change", 1)).drain()
 
 
 def participant(folder: Path, name: str, **changed: str) -> Path:
@@ -215,17 +300,21 @@ def participant(folder: Path, name: str, **changed: str) -> Path:
 
 
 def test_whatever_else_takes_part_is_read_too(tmp_path: Path) -> None:
-    assert read_participants(tmp_path / "none") == ()
+    reading = Reading()
+    assert read_participants(tmp_path / "none", reading) == ()
     put(tmp_path, 1)
     participant(tmp_path, "subsystem-a", result="-12", prepare_ns="7000", freeze_ns="3")
     participant(tmp_path, "pci-0000:00:04.0", driver_name="edu", state="refused", reason="bridge")
     (participant(tmp_path, "subsystem-b") / "state").unlink()
     participant(tmp_path, "subsystem-c", result="much")
-    assert sorted(read_participants(tmp_path), key=lambda p: p.id) == [
+    assert sorted(read_participants(tmp_path, reading), key=lambda p: p.id) == [
         Participant("pci-0000:00:04.0", "pci", "0000:00:04.0", "refused", 0, "edu", "bridge"),
         Participant("subsystem-a", "subsystem", "a", "registered", 12, "", "", 7000, 3),
     ]
     assert [r.token for r in read_resources(tmp_path)] == [1]
+    # One that is going has lost its attributes already; one with nonsense is there.
+    (missing,) = reading.missing
+    assert missing.startswith("participant subsystem-c makes no sense: ")
 
 
 def test_events_of_participants_become_changes(tmp_path: Path) -> None:
@@ -314,7 +403,7 @@ def test_an_overrun_asks_for_everything_anew(tmp_path: Path, overrun: OSError) -
     put(tmp_path, 1)
     made = source(tmp_path, event("remove", 1), overrun)
     assert made.drain() is None
-    read, _ = made.enumerate()
+    read, _, _ = made.enumerate()
     assert isinstance(read, ResourcesRead)
     assert [r.token for r in read.resources] == [1]
 

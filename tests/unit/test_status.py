@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from luo_tui.cli.status import MOST, schema_text, status_json, status_text
-from luo_tui.model import Resource, Resources, ResourceState, Snapshot, Stamps
+from luo_tui.model import Resource, Resources, ResourceState, Snapshot, SourceHealth, Stamps
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
@@ -117,6 +117,28 @@ def test_people_are_told_of_everything(host: SimulatedHost, tmp_path: Path) -> N
     host.orchestrator.move(Move.PREPARE)
     text = "\n".join(status_text(host.orchestrator, look(host.orchestrator), tmp_path))
     assert "guest-web1: survives a kexec now" in text
+
+
+def test_what_is_not_known_is_told_and_is_no_fault(host: SimulatedHost, tmp_path: Path) -> None:
+    health = {
+        "devices": SourceHealth("devices", missing=("sda1 may be in use by ZFS",)),
+        "resources": SourceHealth("resources", "Too many open files", 1.0),
+        "vitals": SourceHealth("vitals"),
+    }
+    snapshot = replace(look(host.orchestrator), health=health)
+    lines = list(status_text(host.orchestrator, snapshot, tmp_path))
+    assert "unknown     devices: sda1 may be in use by ZFS" in lines
+    assert "fault       resources: Too many open files" in lines
+    found = json.loads(json.dumps(status_json(host.orchestrator, snapshot, tmp_path)))
+    assert found["missing"] == {"devices": ["sda1 may be in use by ZFS"]}
+    assert found["faults"] == {"resources": "Too many open files"}
+    hold_to_schema(found)
+    odd = Resources([Resource(1, "?", ResourceState.UNKNOWN)])
+    found = json.loads(
+        json.dumps(status_json(host.orchestrator, replace(snapshot, resources=odd), tmp_path))
+    )
+    assert found["resources"][0]["fate"] == "nothing can be said of it: its state is not known"
+    hold_to_schema(found)
 
 
 def test_long_lists_are_cut_only_for_people_who_do_not_want_all(

@@ -21,7 +21,9 @@ _SIGN = {
     ResourceState.PRESERVED: "carried over",
     ResourceState.INCOMING: "NOT RESTORED",
     ResourceState.RESTORED: "came over",
+    ResourceState.UNKNOWN: "UNKNOWN",
 }
+_GRAVE = (ResourceState.INCOMING, ResourceState.UNKNOWN)
 
 
 def owner(resource: Resource) -> str:
@@ -66,7 +68,7 @@ class Resources(ListingPlace[Resource]):
         """Return the table; what would be lost is set off."""
         return Table(
             COLUMNS,
-            grave=lambda r: bool(r.result) or r.state is ResourceState.INCOMING,
+            grave=lambda r: bool(r.result) or r.state in _GRAVE,
             empty=_EMPTY,
         )
 

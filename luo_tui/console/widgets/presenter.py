@@ -46,6 +46,8 @@ _OF_STEP = {
     Step.FINISH: Act.FINISH,
 }
 
+_DEVICES, _VITALS = "devices", "vitals"
+"""Names of the sources whose gaps stand beside what they tell."""
 MOST = 200
 """Lines of one list in a sheet; longer ones are in the list of resources anyway."""
 
@@ -62,12 +64,25 @@ def headline(view: View) -> Iterator[Row]:
 
 
 def faults(snapshot: Snapshot) -> Iterator[Row]:
-    """Yield the sources that are not alive, and since when."""
+    """Yield the sources that are not alive, and since when; then what others could not learn.
+
+    What devices and vitals do not know stands with them.
+    """
     for health in snapshot.health.values():
         if health.fault:
             ago = time.clock_gettime(time.CLOCK_BOOTTIME) - health.since
             at = time.strftime("%H:%M:%S", time.localtime(time.time() - ago))
             yield Row(f"{health.name}: not live since {at}: {health.fault}", style="$text-error")
+    for health in snapshot.health.values():
+        if health.name not in (_DEVICES, _VITALS):
+            yield from _missing(snapshot, health.name, f"{health.name}: ")
+
+
+def _missing(snapshot: Snapshot, name: str, before: str = "", label: str = "") -> Iterator[Row]:
+    """Yield what a source could not learn although it lives: to be known, no alarm."""
+    health = snapshot.health.get(name)
+    for sentence in health.missing if health is not None else ():
+        yield Row(f"{before}{sentence}", label, style="$text-note")
 
 
 def machine(view: View) -> Iterator[Row]:
@@ -79,9 +94,12 @@ def machine(view: View) -> Iterator[Row]:
         refused = any(p.result for p in view.snapshot.participants.values())
         style = "$text-error" if refused else ""
         yield Row(taking_part(view.snapshot), "takes part", style=style)
-    if view.snapshot.devices:
-        told = ", ".join(alarms(device_outcomes(view.snapshot))) or "none that is in use is reset"
-        yield Row(told, "devices")
+    if view.snapshot.devices or view.snapshot.doubts(_DEVICES):
+        told = ", ".join(alarms(device_outcomes(view.snapshot)))
+        if not told and view.snapshot.doubts(_DEVICES):
+            told = "none is known that is in use and is reset; not all is known"
+        yield Row(told or "none that is in use is reset", "devices")
+        yield from _missing(view.snapshot, _DEVICES)
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
         phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
@@ -91,19 +109,21 @@ def machine(view: View) -> Iterator[Row]:
 def vitals(snapshot: Snapshot) -> Iterator[Row]:
     """Yield how the machine is."""
     now = snapshot.vitals
-    if not now.memory_total:
-        return
-    available, total = size_text(now.memory_available), size_text(now.memory_total)
-    yield Row(f"{available} available of {total}", "memory")
-    up = time.strftime("%Y-%m-%d %H:%M", time.localtime(now.booted_at))
-    kdump = "armed" if snapshot.kexec.crash_loaded else "not armed"
-    yield Row(f"{now.load:g} on {now.cpus} CPUs; up since {up}; kdump {kdump}", "load")
+    if now.memory_total:
+        available, total = size_text(now.memory_available), size_text(now.memory_total)
+        yield Row(f"{available} available of {total}", "memory")
+    if now.cpus:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(now.booted_at))
+        up = f"up since {since}; " if now.booted_at else ""
+        kdump = "armed" if snapshot.kexec.crash_loaded else "not armed"
+        yield Row(f"{now.load:g} on {now.cpus} CPUs; {up}kdump {kdump}", "load")
     if now.watchdogs:
         yield Row("; ".join(now.watchdogs), "watchdog")
     if now.users:
         yield Row("; ".join(now.users), "logged in")
     if now.holders:
         yield Row("; ".join(now.holders), "LUO open in")
+    yield from _missing(snapshot, _VITALS, label="unknown")
 
 
 def taking_part(snapshot: Snapshot) -> str:
@@ -141,6 +161,7 @@ def tally(snapshot: Snapshot) -> str:
         ("preserved", ResourceState.PRESERVED),
         ("not restored", ResourceState.INCOMING),
         ("restored", ResourceState.RESTORED),
+        ("in an unknown state", ResourceState.UNKNOWN),
     ):
         if number := len(snapshot.resources.by_state[state]):
             parts.append(f"{number:,} {name} ({size_text(snapshot.bytes_in(state))})")
