@@ -22,7 +22,7 @@ from typing import Any
 from luo_tui.demo.remote_orchestrator import RemoteOrchestrator
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator.simulated import TARGET, SimulatedHost
+from luo_tui.orchestrator.simulated import TARGET, SimulatedHost, SimulatedOrchestrator
 from luo_tui.orchestrator.simulated.clock import Clock
 from luo_tui.update.acts import Consent, Plan, Window
 from luo_tui.update.images import read_image
@@ -97,7 +97,7 @@ class Colleague:
             self._clock.after(_AGAIN, self._come)
 
     def _answer(self, name: str, arguments: tuple[Any, ...]) -> object:
-        orchestrator = self._host.orchestrator
+        orchestrator = SimulatedOrchestrator(self._host)
         answers: dict[str, Callable[..., object]] = {
             "look": Hub(orchestrator, lambda: None).read_now,
             "wait": self._wait,

@@ -8,7 +8,7 @@ alone; which kernel interface stands behind it is decided once, in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
@@ -24,10 +24,6 @@ class Move(StrEnum):
     FREEZE = "freeze"
     CANCEL = "cancel"
     FINISH = "finish"
-
-
-Moves = Mapping[tuple[State, Move], State]
-"""Legal moves: (from, move) -> to. What is not in it the kernel refuses."""
 
 
 class Kexec(Protocol):
@@ -110,11 +106,6 @@ class Orchestrator(Protocol):
     @property
     def demo(self) -> bool:
         """True where nothing real is touched."""
-        ...
-
-    @property
-    def moves(self) -> Moves:
-        """The legal moves of this kind of kernel."""
         ...
 
     def may_act(self) -> bool:

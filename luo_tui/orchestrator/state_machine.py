@@ -12,24 +12,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NoReturn
 
 from luo_tui.model import Host, KexecState, State
-from luo_tui.orchestrator import Move, Moves
+from luo_tui.orchestrator import Move
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import caps, kexec, kho, luo_v2
-
-MOVES: Moves = MappingProxyType(
-    {
-        (State.NORMAL, Move.PREPARE): State.PREPARED,
-        (State.PREPARED, Move.FREEZE): State.FROZEN,
-        (State.PREPARED, Move.CANCEL): State.NORMAL,
-        (State.FROZEN, Move.CANCEL): State.NORMAL,
-        (State.UPDATED, Move.FINISH): State.NORMAL,
-    }
-)
-"""The legal moves of LUO v2, from the RFC of May 2025."""
 
 _CALLS: Mapping[Move, Callable[[int], None]] = {
     Move.PREPARE: luo_v2.prepare,
@@ -81,7 +69,6 @@ class StateMachine:
     """
 
     demo = False
-    moves = MOVES
 
     def __init__(self) -> None:
         """Nothing is opened before it is needed."""

@@ -81,17 +81,6 @@ def active() -> bool | None:
     return False if mounted and config("CONFIG_KEXEC_HANDOVER_DEBUGFS") else None
 
 
-def scratch() -> tuple[int, ...] | None:
-    """Return the sizes of KHO's scratch areas in bytes; None where they can't be read.
-
-    All segments of a kernel image and its initrd must fit into one of them.
-    """
-    try:
-        return tuple(int(line, 16) for line in (_DEBUGFS / "out/scratch_len").read_text().split())
-    except (OSError, ValueError):
-        return None
-
-
 def exec_from() -> tuple[str, int] | None:
     """Return the kernel that this boot came from by kexec, and the kexecs since the cold boot.
 

@@ -22,7 +22,13 @@ from luo_tui.errors import NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
-from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
+from luo_tui.orchestrator.simulated import (
+    NOT_IMITATED,
+    SCENARIOS,
+    Life,
+    SimulatedHost,
+    SimulatedOrchestrator,
+)
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
 from luo_tui.update.acts import Consent, Plan, Window
 from luo_tui.update.images import scan
@@ -207,7 +213,7 @@ def watched(folder: Path) -> Iterator[tuple[SimulatedHost, Life, Window]]:
     life = Life(host)
     colleague = Colleague(host, life.clock, folder)
     life.start()
-    orchestrator = host.orchestrator
+    orchestrator = SimulatedOrchestrator(host)
     try:
         yield host, life, Window(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
     finally:
@@ -229,7 +235,7 @@ def test_another_operator_has_the_window(
     assert owner.tty.startswith("pts/")
     until(lambda: bool(host.image))
     host.pace.speed = 0
-    look = Hub(host.orchestrator, lambda: None).read_now
+    look = Hub(SimulatedOrchestrator(host), lambda: None).read_now
     image = scan(host.boot_folder, host.modules_folder, host.release)[0]
     with pytest.raises(NotDone):
         window.load(Consent.to(Act.LOAD, look()), Plan(image, "kho=on"))

@@ -14,7 +14,12 @@ from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
-from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
+from luo_tui.orchestrator.simulated import (
+    HOST_NAME,
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+)
 from luo_tui.update.acts import Consent, Plan, Window
 from luo_tui.update.images import read_image, scan
 from luo_tui.update.journal import read
@@ -28,7 +33,7 @@ class Console:
 
     def __init__(self, host: SimulatedHost, me: Person | None = None) -> None:
         self.host = host
-        self.orchestrator = host.orchestrator
+        self.orchestrator = SimulatedOrchestrator(host)
         self.look = Hub(self.orchestrator, lambda: None).read_now
         self.window = Window(self.orchestrator, host.folder, self.look, me)
         kexec = self.orchestrator.kexec

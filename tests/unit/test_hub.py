@@ -90,7 +90,7 @@ def host(tmp_path: Path) -> SimulatedHost:
 
 def test_the_first_picture_is_there_at_once_and_news_wake(host: SimulatedHost) -> None:
     woken = threading.Event()
-    hub = Hub(host.orchestrator, woken.set)
+    hub = Hub(SimulatedOrchestrator(host), woken.set)
     hub.start()
     hub.start()
     try:
@@ -108,7 +108,7 @@ def test_the_first_picture_is_there_at_once_and_news_wake(host: SimulatedHost) -
 
 def test_one_wake_for_a_burst_and_the_latest_picture(host: SimulatedHost) -> None:
     wakes: list[int] = []
-    hub = Hub(host.orchestrator, lambda: wakes.append(1))
+    hub = Hub(SimulatedOrchestrator(host), lambda: wakes.append(1))
     hub.start()
     try:
         _ = hub.snapshot
@@ -129,7 +129,7 @@ def test_one_wake_for_a_burst_and_the_latest_picture(host: SimulatedHost) -> Non
 
 def test_nothing_new_wakes_nobody(host: SimulatedHost) -> None:
     wakes: list[int] = []
-    hub = Hub(host.orchestrator, lambda: wakes.append(1))
+    hub = Hub(SimulatedOrchestrator(host), lambda: wakes.append(1))
     hub.start()
     try:
         before = hub.snapshot
@@ -234,7 +234,7 @@ def test_a_reader_that_fails_is_told_of_the_next_news(host: SimulatedHost) -> No
         wakes.append(1)
         raise RuntimeError("the loop is closed")
 
-    hub = Hub(host.orchestrator, wake)
+    hub = Hub(SimulatedOrchestrator(host), wake)
     hub.start()
     try:
         host.move(Move.PREPARE)
@@ -270,7 +270,7 @@ def test_signals_are_for_the_main_thread(host: SimulatedHost) -> None:
 
 
 def test_an_idle_hub_uses_no_time(host: SimulatedHost) -> None:
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         (thread,) = [t for t in threading.enumerate() if t.name == "hub"]
@@ -288,7 +288,7 @@ def test_an_idle_hub_uses_no_time(host: SimulatedHost) -> None:
 
 
 def test_what_cannot_notify_is_read_at_refresh(host: SimulatedHost) -> None:
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         host.image = "7.3.4-hv"
@@ -302,7 +302,7 @@ def test_what_cannot_notify_is_read_at_refresh(host: SimulatedHost) -> None:
 
 def test_a_jump_seen_from_outside_changes_the_host(host: SimulatedHost) -> None:
     host.jump = None
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         host.load(str(host.boot_folder / "vmlinuz-7.3.4-hv"), "")

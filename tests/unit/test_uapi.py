@@ -254,9 +254,7 @@ def test_acting_needs_both_capabilities_effective(
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kernel with everything: KHO built in and on, its debugfs readable, luo.ko loaded."""
     debugfs = tmp_path / "debug" / "kho"
-    (debugfs / "out").mkdir(parents=True)
     (debugfs / "in/sub_fdts").mkdir(parents=True)
-    (debugfs / "out/scratch_len").write_text("0x1000000\n0x14000000\n0x0\n")
     (debugfs / "in/sub_fdts/kexec-metadata").write_bytes(
         struct.pack("=I65sI", 1, b"7.3.4-luo-old", 2)
     )
@@ -283,7 +281,6 @@ def gone(path: Path) -> None:
 
 def test_what_kho_tells_of_itself(machine: Path) -> None:
     assert kho.active() is True
-    assert kho.scratch() == (16 << 20, 320 << 20, 0)
     assert kho.exec_from() == ("7.3.4-luo-old", 2)
     metadata = machine / "debug/kho/in/sub_fdts/kexec-metadata"
     metadata.write_bytes(struct.pack("=I65sI", 2, b"7.9", 2))
@@ -292,8 +289,6 @@ def test_what_kho_tells_of_itself(machine: Path) -> None:
     assert kho.exec_from() is None
     metadata.unlink()
     assert kho.exec_from() is None
-    (machine / "debug/kho/out/scratch_len").write_text("nonsense")
-    assert kho.scratch() is None
 
 
 @pytest.mark.parametrize(
@@ -344,7 +339,6 @@ def test_nothing_is_guessed_where_nothing_can_be_read(machine: Path) -> None:
     built(machine)
     gone(machine / "debug")
     assert kho.active() is None
-    assert kho.scratch() is None
     assert "unknown" in kho.why_unavailable()
     # No config either.
     gone(machine / "config.gz")

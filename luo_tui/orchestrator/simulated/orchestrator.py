@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.model import Host, KexecState, State
-from luo_tui.orchestrator import Move, Moves
+from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
 from luo_tui.orchestrator.simulated.sources import (
@@ -18,7 +18,6 @@ from luo_tui.orchestrator.simulated.sources import (
     SimulatedSource,
     SimulatedVitals,
 )
-from luo_tui.orchestrator.state_machine import MOVES
 from luo_tui.sources import Source
 
 COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
@@ -78,11 +77,6 @@ class SimulatedOrchestrator:
         self._host = host
         self._may_act = may_act
         self.kexec = SimulatedKexec(host)
-
-    @property
-    def moves(self) -> Moves:
-        """The moves of LUO v2."""
-        return MOVES
 
     def may_act(self) -> bool:
         """Whether acting is allowed here."""
