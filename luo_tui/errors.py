@@ -278,7 +278,7 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         Exit.BUSY,
     ),
     (Op.LOAD, _errno.EINVAL): (
-        "the kernel refused the image or its command line (2,047 characters at most on x86)",
+        "the kernel refused the image or its command line (2,016 bytes at most on x86)",
         "Check the command line, then load again. Nothing was loaded.",
         Exit.BAD_IMAGE,
     ),

@@ -40,7 +40,7 @@ class Kexec(Protocol):
         ...
 
     def command_line(self) -> str:
-        """Return the command line that the next kernel gets: that of the running one."""
+        """Return the line that the next kernel gets: that of the running one; empty if unknown."""
         ...
 
     def load(self, image: str, initrd: str, command_line: str) -> None:

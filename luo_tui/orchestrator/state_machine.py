@@ -18,6 +18,7 @@ from luo_tui.model import Host, KexecState, State
 from luo_tui.orchestrator import Move
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import caps, kexec, kho, luo_v2
+from luo_tui.uapi.command_line import without
 
 _CALLS: Mapping[Move, Callable[[int], None]] = {
     Move.PREPARE: luo_v2.prepare,
@@ -35,9 +36,8 @@ class HostKexec:
     modules_folder = Path("/lib/modules")
 
     def command_line(self) -> str:
-        """Return the running command line without what the boot loader put on it."""
-        drop = ("BOOT_IMAGE=", "initrd=")
-        return " ".join(w for w in kho.command_line().split() if not w.startswith(drop))
+        """Return the running line without what the boot loader put on it; else byte for byte."""
+        return without(kho.command_line(), "BOOT_IMAGE", "initrd")
 
     def load(self, image: str, initrd: str, command_line: str) -> None:
         """Load an image in place of whatever is loaded."""

@@ -57,6 +57,8 @@ def test_a_good_target_passes_everything() -> None:
         ("target LUO", Level.WARNING, {"compatible": ""}, {}, LINE),
         ("command line", Level.BLOCKER, {}, {}, "kho=on kho=off"),
         ("command line", Level.WARNING, {}, {}, "quiet"),
+        ("command line", Level.BLOCKER, {}, {}, ""),
+        ("command line", Level.BLOCKER, {}, {}, "kho=on " + "x" * 2010),
         ("kexec", Level.BLOCKER, {"kexec": KexecState(load_disabled=True)}, {}, LINE),
         ("kexec", Level.WARNING, {"kexec": KexecState(crash_loaded=True)}, {}, LINE),
         ("resources", Level.WARNING, {"resources": Resources()}, {}, LINE),
@@ -79,3 +81,30 @@ def test_each_fault_is_found_by_its_check(
 def test_whatever_is_not_good_has_words() -> None:
     for finding in run_checks(GOOD, replace(GOOD_IMAGE, fault="is no kernel"), ""):
         assert finding.text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "words"),
+    [
+        ("kho=OFF", Level.BLOCKER, "kho=OFF"),
+        ('"kho=disable"', Level.BLOCKER, "kho=disable"),
+        ("kho=off kho=banana", Level.BLOCKER, "kho=off"),
+        ("kho=of\033[2J", Level.BLOCKER, "kho=of\\x1b[2J,"),
+        ("kho=on -- kho=off", Level.OK, "kho=on"),
+        ('kho=on a="b kho=off c"', Level.OK, "kho=on"),
+        ("kho=y", Level.OK, "kho=y"),
+        ("kho=on " + "x" * 2009, Level.OK, "kho=on"),
+        ("kho=on " + "à" * 1005, Level.BLOCKER, "2,017 bytes"),
+        ("-- kho=on", Level.WARNING, "before --"),
+        ('dyndbg="file x kho=on +p"', Level.WARNING, "outside quotes"),
+        ("kho=banana", Level.WARNING, "cannot read"),
+        ("kho", Level.WARNING, "cannot read"),
+        ("xkho", Level.WARNING, "It does not say kho=on."),
+    ],
+)
+def test_the_command_line_is_read_as_the_next_kernel_will(
+    line: str, level: Level, words: str
+) -> None:
+    (found,) = (f for f in run_checks(GOOD, GOOD_IMAGE, line) if f.check == "command line")
+    assert found.level is level
+    assert words in found.text

@@ -182,9 +182,18 @@ def test_an_image_without_a_release_is_none(tmp_path: Path) -> None:
         with pytest.raises(OSError) as error:
             SimulatedOrchestrator(made).kexec.load(str(path), "", "")
         assert error.value.errno == errno.ENOEXEC
-    with pytest.raises(OSError) as error:
-        SimulatedOrchestrator(made).kexec.load(str(tmp_path / "odd"), "", "x" * 5000)
-    assert error.value.errno == errno.EINVAL
+
+
+def test_a_command_line_is_refused_from_the_length_on_where_the_kernel_refuses_it(
+    tmp_path: Path,
+) -> None:
+    made = host(tmp_path)
+    kexec, image = SimulatedOrchestrator(made).kexec, str(made.boot_folder / f"vmlinuz-{TARGET}")
+    kexec.load(image, "", "x" * 2016)
+    for line in ("x" * 2017, "à" * 1009):
+        with pytest.raises(OSError) as error:
+            kexec.load(image, "", line)
+        assert error.value.errno == errno.EINVAL
 
 
 def test_a_move_takes_its_time_and_nobody_who_looks_waits(tmp_path: Path) -> None:

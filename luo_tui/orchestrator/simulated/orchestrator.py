@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +20,7 @@ from luo_tui.orchestrator.simulated.sources import (
     SimulatedVitals,
 )
 from luo_tui.sources import Source
+from luo_tui.uapi.command_line import LONGEST
 
 COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
 
@@ -46,7 +48,7 @@ class SimulatedKexec:
 
     def load(self, image: str, initrd: str, command_line: str) -> None:
         """Load an image; ENOEXEC if it is none, EINVAL for a command line that is too long."""
-        if len(command_line) > 2047:
+        if len(os.fsencode(command_line)) > LONGEST:
             raise error(errno.EINVAL)
         self._host.load(image, initrd)
 

@@ -9,10 +9,13 @@ never passes as good.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
 from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.sources.clean import clean
+from luo_tui.uapi.command_line import LONGEST, deciding, parameters, switch
 from luo_tui.update.walk import Finding, Level
 
 
@@ -123,31 +126,55 @@ class TargetReadsOurs:
 
 
 class CommandLineKeepsHandover:
-    """The next kernel is told to turn Kexec HandOver on."""
+    """The next kernel is told, by a line that it takes whole, to turn Kexec HandOver on."""
 
     name = "command line"
     why = "Without kho=on the next kernel ignores what it is handed, unless that is its default."
 
     def __init__(self, command_line: str) -> None:
         """``command_line`` is what the next kernel gets."""
-        self._words = command_line.split()
+        self._line = command_line
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block on an explicit no; warn where nothing is said."""
+        """Block on an explicit no, and on what would be refused; warn where nothing is said."""
         del snapshot, image
-        said = [w.partition("=")[2] for w in self._words if w.startswith("kho=")]
-        if said and said[-1] in ("off", "0", "n", "no"):
-            return Finding(
-                self.name, Level.BLOCKER, f"kho={said[-1]} is on it.", "Boot with kho=on."
-            )
-        if not said:
+        size = len(os.fsencode(self._line))
+        if size > LONGEST:
             return Finding(
                 self.name,
-                Level.WARNING,
-                "It does not say kho=on.",
-                "Go on only if the target turns KHO on by default.",
+                Level.BLOCKER,
+                f"It is too long: {size:,} bytes, and at most {LONGEST:,} can be loaded.",
+                "Boot with a shorter one.",
             )
-        return Finding(self.name, Level.OK, "It says kho=on.")
+        if not self._line.strip():
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                "There is none: this kernel's own is empty, or /proc/cmdline can't be read.",
+                "See that /proc is mounted; the next kernel needs a line to find its root.",
+            )
+        on = switch(self._line, "kho")
+        if on is None:
+            return self._nothing_said()
+        said = f"kho={clean(deciding(self._line, 'kho') or '')}"
+        if not on:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"It says {said}, which turns Kexec HandOver off.",
+                "Boot with kho=on.",
+            )
+        return Finding(self.name, Level.OK, f"It says {said}.")
+
+    def _nothing_said(self) -> Finding:
+        if any(name == "kho" for name, _ in parameters(self._line)):
+            text = "The kernel cannot read what its kho= says, and takes no notice of it."
+        elif "kho=" in self._line:
+            text = "It does not say kho=on where the kernel reads it: before -- and outside quotes."
+        else:
+            text = "It does not say kho=on."
+        remedy = "Go on only if the target turns KHO on by default."
+        return Finding(self.name, Level.WARNING, text, remedy)
 
 
 class LoadingIsAllowed:
