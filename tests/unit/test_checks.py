@@ -78,9 +78,23 @@ def test_each_fault_is_found_by_its_check(
     assert set(found.values()) == {Level.OK}
 
 
-def test_whatever_is_not_good_has_words() -> None:
-    for finding in run_checks(GOOD, replace(GOOD_IMAGE, fault="is no kernel"), ""):
-        assert finding.text.endswith(".")
+def test_whatever_is_not_good_has_words_and_a_reason() -> None:
+    bare = KernelImage("/boot/vmlinuz-x", "x")
+    for image in (bare, replace(bare, fault="is no kernel"), replace(bare, release="old")):
+        snapshot = Snapshot(GOOD.host, GOOD.luo, kexec=KexecState(crash_loaded=True))
+        findings = run_checks(snapshot, image, "")
+        assert sum(f.level is not Level.OK for f in findings) >= 2
+        for finding in findings:
+            assert finding.text.endswith(".")
+            assert (finding.why == "") is (finding.level is Level.OK)
+            assert finding.why[-1:] in (".", "")
+
+
+def test_a_reason_belongs_to_what_was_found() -> None:
+    """kdump's loss is not explained by a sysctl that is not set."""
+    armed = replace(GOOD, kexec=KexecState(crash_loaded=True))
+    (kexec,) = (f for f in run_checks(armed, GOOD_IMAGE, LINE) if f.check == "kexec")
+    assert "dump" in kexec.why
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 """What is looked at before a target kernel is loaded. Pure: facts in, findings out.
 
 Each check is a small class with a name, the reason why it is there, and
-``run``. A blocker stops the walk before anything is changed; a warning is
-shown and left to the operator. What could not be found out is a warning and
-never passes as good.
+``run``. The reason is shown with whatever it finds amiss; a finding whose
+consequence is another one brings its own. A blocker stops the walk before
+anything is changed; a warning is shown and left to the operator. What could not
+be found out is a warning and never passes as good.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from luo_tui.model import KernelImage, Snapshot, State
@@ -34,7 +36,7 @@ class ImageIsKernel:
     """The file is a kernel image, whole, with an initrd that exists."""
 
     name = "image"
-    why = "What is not a kernel would be refused at load time, after the window was opened."
+    why = "It would be refused at load time, after the window was opened."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block on any fault that reading the file has shown."""
@@ -44,7 +46,10 @@ class ImageIsKernel:
             )
         if image.release == snapshot.host.release:
             return Finding(
-                self.name, Level.WARNING, f"The target {image.release} is what runs already."
+                self.name,
+                Level.WARNING,
+                f"The target {image.release} is what runs already.",
+                why="The host would run the same release as before, at the cost of an update.",
             )
         return Finding(self.name, Level.OK, f"{image.path} is Linux {image.release}.")
 
@@ -181,7 +186,7 @@ class LoadingIsAllowed:
     """The kernel still lets images be loaded."""
 
     name = "kexec"
-    why = "kernel.kexec_load_disabled cannot be taken back before a reboot."
+    why = "Without loading a kernel there is no live update."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block where the sysctl is set; warn where kdump would be lost."""
@@ -198,6 +203,7 @@ class LoadingIsAllowed:
                 self.name,
                 Level.WARNING,
                 "kdump is armed now and will not be after the update, until a cold boot.",
+                why="If the new kernel panics, no dump of it is written.",
             )
         return Finding(self.name, Level.OK, "Images can be loaded.")
 
@@ -226,7 +232,7 @@ class StateIsKnown:
     """The orchestrator is there and in a state from which a window can go on."""
 
     name = "state"
-    why = "Loading an image is the first step from normal; elsewhere the way differs."
+    why = "An update begins in state normal, with an orchestrator that answers."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block where there is no orchestrator, or an update waits for its finish."""
@@ -254,4 +260,10 @@ def run_checks(snapshot: Snapshot, image: KernelImage, command_line: str) -> tup
         SomethingIsPreserved(),
     )
     asked = first if image.fault else (*first, *rest)
-    return tuple(check.run(snapshot, image) for check in asked)
+    return tuple(_reasoned(check, check.run(snapshot, image)) for check in asked)
+
+
+def _reasoned(check: Check, found: Finding) -> Finding:
+    if found.level is Level.OK or found.why:
+        return found
+    return replace(found, why=check.why)
