@@ -34,15 +34,8 @@ from typing import NamedTuple
 _SPACES = b"\t\n\v\f\r \xa0"
 _QUOTE, _EQUALS = b'"'[0], b"="[0]
 
-LONGEST = 2016
-"""Bytes, without the NUL, of the longest line that is loaded with an x86 image.
-
-kexec_file_load counts the NUL, keeps 30 bytes for an elfcorehdr= which it adds
-for a crash kernel alone, and refuses (EINVAL) what then exceeds the size that
-the image's header gives, which is COMMAND_LINE_SIZE - 1 = 2047
-(arch/x86/kernel/kexec-bzimage64.c, arch/x86/boot/header.S). Without that a
-longer line would be cut where the kernel copies it.
-"""
+_FOR_ELFCOREHDR = 30
+"""MAX_ELFCOREHDR_STR_LEN (arch/x86/kernel/kexec-bzimage64.c)."""
 
 Parameter = tuple[str, str | None]
 """A name, and its value; None where there is no ``=``."""
@@ -56,6 +49,21 @@ class _Found(NamedTuple):
     begin: int
     end: int
     """Where the next one begins."""
+
+
+def longest(header_size: int) -> int:
+    """Return how many bytes, without the NUL, a line may have to be loaded with an x86 image.
+
+    ``header_size`` is ``cmdline_size`` of the image's header. kexec_file_load
+    counts the NUL, keeps 30 bytes for an elfcorehdr= which it adds for a crash
+    kernel alone, and refuses (EINVAL) what then exceeds that size. Without that
+    the line would be cut where the kernel copies it.
+    """
+    return max(0, header_size - _FOR_ELFCOREHDR - 1)
+
+
+LONGEST = longest(2047)
+"""With any image of today: COMMAND_LINE_SIZE - 1 (arch/x86/boot/header.S)."""
 
 
 def parameters(line: str) -> Iterator[Parameter]:

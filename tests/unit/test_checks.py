@@ -50,14 +50,20 @@ def test_a_good_target_passes_everything() -> None:
         ("image", Level.BLOCKER, {}, {"fault": "is no kernel"}, LINE),
         ("image", Level.WARNING, {}, {"release": "old"}, LINE),
         ("initrd", Level.WARNING, {}, {"initrd": ""}, LINE),
+        ("initrd", Level.BLOCKER, {}, {"initrd_fault": "is empty"}, LINE),
         ("target KHO", Level.BLOCKER, {}, {"kexec_handover": False}, LINE),
         ("target KHO", Level.WARNING, {}, {"kexec_handover": None}, LINE),
         ("target LUO", Level.BLOCKER, {}, {"orchestrator": ""}, LINE),
         ("target LUO", Level.BLOCKER, {}, {"orchestrator": "luo-ko-v1"}, LINE),
+        ("target LUO", Level.BLOCKER, {}, {"orchestrator": "", "orchestrator_fault": "x."}, LINE),
+        ("target LUO", Level.WARNING, {}, {"orchestrator": "", "orchestrator_unread": "x."}, LINE),
         ("target LUO", Level.WARNING, {"compatible": ""}, {}, LINE),
         ("command line", Level.BLOCKER, {}, {}, "kho=on kho=off"),
         ("command line", Level.WARNING, {}, {}, "quiet"),
         ("command line", Level.BLOCKER, {}, {}, ""),
+        ("command line", Level.BLOCKER, {}, {"handover_default": False}, "quiet"),
+        ("command line", Level.BLOCKER, {}, {"handover_default": True}, "kho=off"),
+        ("command line", Level.BLOCKER, {}, {"command_line_max": 12}, "kho=on quiet."),
         ("command line", Level.BLOCKER, {}, {}, "kho=on " + "x" * 2010),
         ("kexec", Level.BLOCKER, {"kexec": KexecState(load_disabled=True)}, {}, LINE),
         ("kexec", Level.WARNING, {"kexec": KexecState(crash_loaded=True)}, {}, LINE),
@@ -122,3 +128,38 @@ def test_the_command_line_is_read_as_the_next_kernel_will(
     (found,) = (f for f in run_checks(GOOD, GOOD_IMAGE, line) if f.check == "command line")
     assert found.level is level
     assert words in found.text
+
+
+def told(check: str, image: KernelImage) -> str:
+    (found,) = (f for f in run_checks(GOOD, image, LINE) if f.check == check)
+    return f"{found.text} {found.remedy}".rstrip()
+
+
+def test_an_unknown_module_is_not_called_missing() -> None:
+    bare = replace(GOOD_IMAGE, orchestrator="")
+    assert told("target LUO", bare) == (
+        "No luo.ko is installed for new. Install the module for that release."
+    )
+    unread = replace(bare, orchestrator_unread="/m/luo.ko.zst lies there and cannot be read: why.")
+    assert told("target LUO", unread) == (
+        "Whether the target reads what this kernel writes is unknown: /m/luo.ko.zst lies there and "
+        "cannot be read: why. Go on only if you know that it reads luo-ko-v2."
+    )
+    torn = replace(bare, orchestrator_fault="/m/luo.ko.zst is torn: it ends too early.")
+    assert told("target LUO", torn).startswith("/m/luo.ko.zst is torn: it ends too early. Install")
+
+
+def test_the_source_of_an_answer_is_told() -> None:
+    inside = replace(GOOD_IMAGE, config_source="the image itself (IKCONFIG)")
+    assert told("target KHO", inside).endswith("so says the image itself (IKCONFIG).")
+    unknown = replace(GOOD_IMAGE, kexec_handover=None, config_fault="it is packed with lz4")
+    assert "unknown: it is packed with lz4." in told("target KHO", unknown)
+    bad = replace(GOOD_IMAGE, initrd_fault="is a named pipe, not a regular file")
+    assert told("initrd", bad).startswith("/boot/initrd.img-new is a named pipe")
+
+
+def test_the_targets_default_counts_where_the_line_says_nothing() -> None:
+    on = replace(GOOD_IMAGE, handover_default=True)
+    (found,) = (f for f in run_checks(GOOD, on, "quiet") if f.check == "command line")
+    assert found.level is Level.OK
+    assert "by default" in found.text

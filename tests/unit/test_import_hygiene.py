@@ -85,7 +85,7 @@ def test_no_module_needs_one_that_needs_it() -> None:
         pytest.fail(" -> ".join(found.args[1]))
 
 
-@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog"])
+@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog", "zstandard"])
 def test_the_core_and_the_command_line_load_nothing_slow(foreign: str) -> None:
     core = [dotted(m) for m in MODULES if room(dotted(m)) in CORE]
     assert len(core) > 20

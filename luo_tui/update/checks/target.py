@@ -55,21 +55,28 @@ class ImageIsKernel:
 
 
 class InitrdIsThere:
-    """An initrd lies beside the image."""
+    """An initrd goes with the image, and can be loaded."""
 
     name = "initrd"
     why = "Without its initrd a distribution's kernel does not find its root file system."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Warn where there is none."""
+        """Block where it cannot be loaded; warn where there is none."""
         del snapshot
+        if image.initrd_fault:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"{image.initrd} {image.initrd_fault}.",
+                "Make it whole, or choose another one.",
+            )
         if image.initrd:
             return Finding(self.name, Level.OK, f"{image.initrd} goes with it.")
         return Finding(
             self.name,
             Level.WARNING,
-            f"No initrd for {image.release or 'this image'} lies beside it.",
-            "Go on only if that kernel boots without one.",
+            "Beside the image lies no initrd that is named after it.",
+            "Choose one, or go on only if that kernel boots without.",
         )
 
 
@@ -80,23 +87,29 @@ class TargetTakesHandover:
     why = "A target without KHO boots as if cold: everything preserved is gone."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block where its config says no; warn where there is no config."""
+        """Block where its config says no; warn where no config could be read."""
         del snapshot
         if image.kexec_handover is None:
+            why = image.config_fault or "no config was read"
             return Finding(
                 self.name,
                 Level.WARNING,
-                f"No config-{image.release} to tell whether the target has KHO.",
-                "Install it beside the image to be sure.",
+                f"Whether the target has KHO is unknown: {why}.",
+                f"Install config-{image.release} beside the image to be sure.",
             )
         if not image.kexec_handover:
             return Finding(
                 self.name,
                 Level.BLOCKER,
-                f"{image.release} was built without CONFIG_KEXEC_HANDOVER.",
+                f"{image.release} was built without CONFIG_KEXEC_HANDOVER: so says "
+                f"{image.config_source}.",
                 "Choose a kernel that has it.",
             )
-        return Finding(self.name, Level.OK, "The target was built with Kexec HandOver.")
+        return Finding(
+            self.name,
+            Level.OK,
+            f"The target was built with Kexec HandOver: so says {image.config_source}.",
+        )
 
 
 class TargetReadsOurs:
@@ -106,12 +119,27 @@ class TargetReadsOurs:
     why = "A target that cannot read the handover refuses it, and everything preserved is gone."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block where the target has no luo.ko, or one of another compatible string."""
+        """Block where the target has no luo.ko that reads ours; warn where that is unknown."""
+        if image.orchestrator_unread:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                f"Whether the target reads what this kernel writes is unknown: "
+                f"{image.orchestrator_unread}",
+                f"Go on only if you know that it reads {snapshot.compatible or 'that'}.",
+            )
+        if image.orchestrator_fault:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                image.orchestrator_fault,
+                f"Install the module for {image.release} anew.",
+            )
         if not image.orchestrator:
             return Finding(
                 self.name,
                 Level.BLOCKER,
-                f"No readable luo.ko is installed for {image.release}.",
+                f"No luo.ko is installed for {image.release}.",
                 "Install the module for that release.",
             )
         if not snapshot.compatible:
@@ -142,13 +170,13 @@ class CommandLineKeepsHandover:
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block on an explicit no, and on what would be refused; warn where nothing is said."""
-        del snapshot, image
-        size = len(os.fsencode(self._line))
-        if size > LONGEST:
+        del snapshot
+        size, most = len(os.fsencode(self._line)), image.command_line_max or LONGEST
+        if size > most:
             return Finding(
                 self.name,
                 Level.BLOCKER,
-                f"It is too long: {size:,} bytes, and at most {LONGEST:,} can be loaded.",
+                f"It is too long: {size:,} bytes, and at most {most:,} go with this image.",
                 "Boot with a shorter one.",
             )
         if not self._line.strip():
@@ -160,7 +188,7 @@ class CommandLineKeepsHandover:
             )
         on = switch(self._line, "kho")
         if on is None:
-            return self._nothing_said()
+            return self._nothing_said(image.handover_default)
         said = f"kho={clean(deciding(self._line, 'kho') or '')}"
         if not on:
             return Finding(
@@ -171,13 +199,19 @@ class CommandLineKeepsHandover:
             )
         return Finding(self.name, Level.OK, f"It says {said}.")
 
-    def _nothing_said(self) -> Finding:
+    def _nothing_said(self, by_default: bool | None) -> Finding:
+        if by_default:
+            text = "It says nothing of kho, and the target turns KHO on by default."
+            return Finding(self.name, Level.OK, text)
         if any(name == "kho" for name, _ in parameters(self._line)):
             text = "The kernel cannot read what its kho= says, and takes no notice of it."
         elif "kho=" in self._line:
             text = "It does not say kho=on where the kernel reads it: before -- and outside quotes."
         else:
             text = "It does not say kho=on."
+        if by_default is not None:
+            text += " The target's default is off."
+            return Finding(self.name, Level.BLOCKER, text, "Boot with kho=on.")
         remedy = "Go on only if the target turns KHO on by default."
         return Finding(self.name, Level.WARNING, text, remedy)
 
