@@ -6,7 +6,9 @@ The kernel's answers are few and each means something definite on our path.
 and the command line both show what it returns, the latter with its exit code.
 
 Sources: the RFC of LUO v2 of May 2025, ``kernel/README.md``, kexec_file_load(2),
-reboot(2), and ``kernel/liveupdate/kexec_handover.c`` of Linux 7.3.
+reboot(2), and ``kernel/liveupdate/kexec_handover.c`` of Linux 7.3. What a refused
+signature is answered with: ``kernel/kexec_file.c``, ``certs/system_keyring.c``,
+``crypto/asymmetric_keys/`` (verify_pefile.c, pkcs7_verify.c, pkcs7_trust.c).
 """
 
 from __future__ import annotations
@@ -89,6 +91,8 @@ class Explanation:
 
 _EHWPOISON = 133
 """asm-generic/errno.h; Python's errno module does not name it."""
+_ENOTSUPP = 524
+"""linux/errno.h: the kernel's own, which kexec_file_load lets out."""
 
 _ROOT = "Run it as root: acting needs CAP_SYS_ADMIN and CAP_SYS_BOOT. Watching works as any user."
 _LOG = "Read the kernel's own lines (dmesg | grep -E 'luo|KHO|kexec'), then try again."
@@ -100,6 +104,8 @@ _NO_LUO = (
     Exit.UNAVAILABLE,
 )
 _NOT_PERMITTED = ("this process lacks the privilege", _ROOT, Exit.NOT_PERMITTED)
+_SIGNED_ANEW = "Install an image signed for this host. Nothing was loaded."
+_WHOLE = "Install the image anew, whole and as it was signed. Nothing was loaded."
 _NO_MEMORY = (
     "the kernel has not enough memory for it",
     "Free memory, or preserve less; direct I/O in flight on a preserved page can also cause it: "
@@ -259,19 +265,55 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         Exit.NOT_FOUND,
     ),
     (Op.LOAD, _errno.EPERM): (
-        "the kernel forbids it: privilege, lockdown, or kernel.kexec_load_disabled",
-        _ROOT,
+        "the kernel forbids it: privilege, kernel.kexec_load_disabled, or under lockdown an image "
+        "without a good signature",
+        "Run it as root (CAP_SYS_BOOT); under lockdown (see /sys/kernel/security/lockdown) install "
+        "an image signed for this host. Nothing was loaded.",
         Exit.NOT_PERMITTED,
     ),
+    (Op.LOAD, _errno.EACCES): (
+        "the kernel's integrity policy (IMA) refuses the image or its initrd, or they may not be "
+        "read",
+        "See `dmesg | grep -i ima` and the audit log for the rule. Nothing was loaded.",
+        Exit.NOT_PERMITTED,
+    ),
+    (Op.LOAD, _errno.ENOKEY): (
+        "the image is signed, but not by a key that this kernel trusts",
+        _SIGNED_ANEW,
+        Exit.BAD_IMAGE,
+    ),
     (Op.LOAD, _errno.EKEYREJECTED): (
-        "the image's signature is not by a key that this kernel trusts",
-        "Install an image signed for this host. Nothing was loaded.",
+        "the image is not what was signed, or the key of its signature is revoked",
+        "Do not trust this image: it was changed after it was signed, or its signer is barred. "
+        + _SIGNED_ANEW,
         Exit.BAD_IMAGE,
     ),
     (Op.LOAD, _errno.ENODATA): (
         "the image is not signed, and this kernel wants a signature",
-        "Install an image signed for this host. Nothing was loaded.",
+        _SIGNED_ANEW,
         Exit.BAD_IMAGE,
+    ),
+    (Op.LOAD, _errno.EBADMSG): (
+        "the image's signature is damaged: it cannot be read as one",
+        _WHOLE,
+        Exit.BAD_IMAGE,
+    ),
+    (Op.LOAD, _errno.ENOPKG): (
+        "the image is signed by a method that this kernel has no code for",
+        "Install an image signed by another method (hash, kind of key), or boot a kernel that has "
+        "this one. Nothing was loaded.",
+        Exit.BAD_IMAGE,
+    ),
+    (Op.LOAD, _errno.ELIBBAD): (
+        "the image is torn: the parts of a signed image (PE) that its header names are not all "
+        "there",
+        _WHOLE,
+        Exit.BAD_IMAGE,
+    ),
+    (Op.LOAD, _errno.ETXTBSY): (
+        "somebody has the image or its initrd open for writing",
+        "Wait until it is written, look at it again, then load it. Nothing was loaded.",
+        Exit.BUSY,
     ),
     (Op.LOAD, _errno.EBUSY): (
         "another process is loading or starting a kernel right now",
@@ -279,7 +321,7 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         Exit.BUSY,
     ),
     (Op.LOAD, _errno.EINVAL): (
-        "the kernel refused the image or its command line (2,047 characters at most on x86)",
+        "the kernel refused the image or its command line (2,016 bytes at most on x86)",
         "Check the command line, then load again. Nothing was loaded.",
         Exit.BAD_IMAGE,
     ),
@@ -319,6 +361,11 @@ _TABLE: dict[tuple[Op, int], _Row] = {
 
 _SAME: dict[tuple[Op, int], tuple[Op, int]] = {
     (Op.STATE, _errno.EBUSY): (Op.OPEN, _errno.EBUSY),
+    (Op.VERIFY, _errno.EBUSY): (Op.OPEN, _errno.EBUSY),
+    (Op.VERIFY, _errno.ENOENT): (Op.STATE, _errno.ENOENT),
+    # A signature of another length than it says, and one that is no PKCS#7 at all.
+    (Op.LOAD, _errno.EMSGSIZE): (Op.LOAD, _errno.EBADMSG),
+    (Op.LOAD, _ENOTSUPP): (Op.LOAD, _errno.ENOPKG),
     # The RFC's own code answers these where its text says EINVAL.
     (Op.PREPARE, _errno.EEXIST): (Op.PREPARE, _errno.EINVAL),
     (Op.CANCEL, _errno.ENOENT): (Op.CANCEL, _errno.EINVAL),

@@ -323,6 +323,22 @@ class KernelImage:
     kexec_handover: bool | None = None
     """CONFIG_KEXEC_HANDOVER of that kernel; None where no config was found."""
     orchestrator: str = ""
+    """Compatible string of the luo.ko installed for that release; empty when there is none, or
+    one of the two below says what is the matter with it."""
+    orchestrator_fault: str = ""
+    """Why the luo.ko that is installed cannot be what the target needs; a sentence."""
+    orchestrator_unread: str = ""
+    """Why it could not be found out what that luo.ko is; a sentence."""
+    initrd_fault: str = ""
+    """Why :attr:`initrd` cannot be loaded, to stand behind its name."""
+    config_source: str = ""
+    """What told of the config; empty where nothing did."""
+    config_fault: str = ""
+    """Why nothing told of it; a sentence without its full stop."""
+    handover_default: bool | None = None
+    """Whether that kernel turns Kexec HandOver on without being told so by its command line."""
+    command_line_max: int = 0
+    """Bytes of the longest command line that is loaded with it; 0: unknown."""
     """Compatible string of the luo.ko installed for that release; empty when there is none."""
     identity: FileIdentity | None = None
     """Which file it was read from; None where only a list of images was read."""

@@ -36,7 +36,11 @@ from luo_tui.console.session import Session  # noqa: E402
 from luo_tui.console.widgets.places import PLACES  # noqa: E402
 from luo_tui.model import Stamps  # noqa: E402
 from luo_tui.monitor.hub import Hub  # noqa: E402
-from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump  # noqa: E402
+from luo_tui.orchestrator.simulated import (  # noqa: E402
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+)
 from luo_tui.update.journal import Person  # noqa: E402
 
 SMALL, WIDE = (80, 24), (120, 36)
@@ -80,7 +84,7 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 
 def console(host: SimulatedHost, folder: Path) -> Console:
     """Open a console on the simulated host."""
-    orchestrator = host.orchestrator
+    orchestrator = SimulatedOrchestrator(host)
     return Console(Session(orchestrator, folder, Hub(orchestrator, lambda: None).read_now))
 
 

@@ -190,8 +190,14 @@ def _image(image: KernelImage) -> str:
     handover = {True: "yes", False: "NO", None: "unknown"}[image.kexec_handover]
     return (
         f"  {name:32} {size_text(image.bytes):>9}  Kexec HandOver {handover}, "
-        f"luo.ko {image.orchestrator or 'none found'}"
+        f"luo.ko {_module(image)}"
     )
+
+
+def _module(image: KernelImage) -> str:
+    if image.orchestrator_unread:
+        return "unknown"
+    return image.orchestrator or ("BROKEN" if image.orchestrator_fault else "none")
 
 
 def _device(found: DeviceOutcome) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Colleague:
             self._clock.after(_AGAIN, self._come)
 
     def _answer(self, link: Connection, name: str, arguments: tuple[Any, ...]) -> object:
-        orchestrator = self._host.orchestrator
+        orchestrator = SimulatedOrchestrator(self._host)
         if name == "load":
             _load(link, orchestrator, *arguments)
             return None

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from luo_tui.model import Host, KexecState, Snapshot, State
-from luo_tui.orchestrator import Move, Moves
-from luo_tui.orchestrator.state_machine import MOVES
+from luo_tui.orchestrator import Move
 from luo_tui.sources import Source
 
 
@@ -70,11 +69,6 @@ class RemoteOrchestrator:
         if isinstance(answer, OSError):
             raise answer
         return answer
-
-    @property
-    def moves(self) -> Moves:
-        """The moves of LUO v2."""
-        return MOVES
 
     def may_act(self) -> bool:
         """Whether acting is allowed: here it always is."""

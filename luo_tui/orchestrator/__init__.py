@@ -8,7 +8,7 @@ alone; which kernel interface stands behind it is decided once, in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
@@ -26,10 +26,6 @@ class Move(StrEnum):
     FINISH = "finish"
 
 
-Moves = Mapping[tuple[State, Move], State]
-"""Legal moves: (from, move) -> to. What is not in it the kernel refuses."""
-
-
 class Kexec(Protocol):
     """Loading a kernel image and jumping into it."""
 
@@ -44,7 +40,7 @@ class Kexec(Protocol):
         ...
 
     def command_line(self) -> str:
-        """Return the command line that the next kernel gets: that of the running one."""
+        """Return the line that the next kernel gets: that of the running one; empty if unknown."""
         ...
 
     def load(self, image: int, initrd: int, command_line: str) -> None:
@@ -111,11 +107,6 @@ class Orchestrator(Protocol):
     @property
     def demo(self) -> bool:
         """True where nothing real is touched."""
-        ...
-
-    @property
-    def moves(self) -> Moves:
-        """The legal moves of this kind of kernel."""
         ...
 
     def may_act(self) -> bool:

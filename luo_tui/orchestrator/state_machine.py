@@ -12,24 +12,13 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NoReturn
 
 from luo_tui.model import Host, KexecState, State
-from luo_tui.orchestrator import Move, Moves
+from luo_tui.orchestrator import Move
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import caps, kexec, kho, luo_v2
-
-MOVES: Moves = MappingProxyType(
-    {
-        (State.NORMAL, Move.PREPARE): State.PREPARED,
-        (State.PREPARED, Move.FREEZE): State.FROZEN,
-        (State.PREPARED, Move.CANCEL): State.NORMAL,
-        (State.FROZEN, Move.CANCEL): State.NORMAL,
-        (State.UPDATED, Move.FINISH): State.NORMAL,
-    }
-)
-"""The legal moves of LUO v2, from the RFC of May 2025."""
+from luo_tui.uapi.command_line import without
 
 _CALLS: Mapping[Move, Callable[[int], None]] = {
     Move.PREPARE: luo_v2.prepare,
@@ -47,9 +36,8 @@ class HostKexec:
     modules_folder = Path("/lib/modules")
 
     def command_line(self) -> str:
-        """Return the running command line without what the boot loader put on it."""
-        drop = ("BOOT_IMAGE=", "initrd=")
-        return " ".join(w for w in kho.command_line().split() if not w.startswith(drop))
+        """Return the running line without what the boot loader put on it; else byte for byte."""
+        return without(kho.command_line(), "BOOT_IMAGE", "initrd")
 
     def load(self, image: int, initrd: int, command_line: str) -> None:
         """Load an image in place of whatever is loaded."""
@@ -81,7 +69,6 @@ class StateMachine:
     """
 
     demo = False
-    moves = MOVES
 
     def __init__(self) -> None:
         """Nothing is opened before it is needed."""

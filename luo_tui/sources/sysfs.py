@@ -62,7 +62,7 @@ def _why() -> str:
             "/dev/liveupdate speaks the sessions interface of Linux 6.19 and later, which this "
             "version does not drive (boot with liveupdate=off and load luo.ko)"
         )
-    return kho.why_unavailable()
+    return clean(kho.why_unavailable())
 
 
 def _number(path: Path, reading: Reading) -> int:

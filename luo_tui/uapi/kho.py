@@ -14,11 +14,14 @@ import os
 import struct
 from pathlib import Path
 
+from luo_tui.uapi.command_line import deciding, switch
+
 _DEBUGFS = Path("/sys/kernel/debug/kho")
 _MODULE = Path("/sys/module/luo")
 _COMMAND_LINE = Path("/proc/cmdline")
 _CONFIG = Path("/proc/config.gz")
 _BOOT = Path("/boot")
+_MODULES = Path("/lib/modules")
 
 _METADATA = struct.Struct("=I65sI")
 """include/linux/kho/abi/kexec_metadata.h: version, previous_release, kexec_count."""
@@ -26,46 +29,46 @@ _METADATA_VERSION = 1
 
 
 def command_line() -> str:
-    """Return the running kernel's command line, or nothing where it can't be read."""
+    """Return the running kernel's command line, or nothing where it can't be read.
+
+    Byte for byte, as ``os.fsdecode`` writes it, without the newline that
+    /proc/cmdline adds (fs/proc/cmdline.c).
+    """
     try:
-        return _COMMAND_LINE.read_text(errors="surrogateescape").strip()
+        return os.fsdecode(_COMMAND_LINE.read_bytes().removesuffix(b"\n"))
     except OSError:
         return ""
 
 
+def built_with(config: str, option: str) -> bool:
+    """Whether a kernel with this config has ``option`` built in (``=y``)."""
+    return f"\n{option}=y\n" in f"\n{config}\n"
+
+
 def config(option: str) -> bool | None:
-    """Return whether the running kernel was built with ``option``; None where nothing tells."""
+    """Return whether the running kernel was built with ``option``; None where nothing tells.
+
+    Asked in this order: the kernel itself (IKCONFIG_PROC), and the files that
+    Debian lays into /boot, and Fedora beside the modules.
+    """
     import gzip  # Many kernels have no such file, and the command line is to start fast.
 
+    release = os.uname().release
     try:
-        text = gzip.decompress(_CONFIG.read_bytes()).decode(errors="replace")
+        return built_with(gzip.decompress(_CONFIG.read_bytes()).decode(errors="replace"), option)
     except (OSError, EOFError):
+        pass
+    for path in (_BOOT / f"config-{release}", _MODULES / release / "config"):
         try:
-            text = (_BOOT / f"config-{os.uname().release}").read_text(errors="replace")
+            return built_with(path.read_text(errors="replace"), option)
         except OSError:
-            return None
-    return f"\n{option}=y\n" in f"\n{text}\n"
-
-
-def said(word: str) -> str:
-    """Return the value of the last ``word=`` on the command line; empty where there is none."""
-    found = [w.partition("=")[2] for w in command_line().split() if w.startswith(f"{word}=")]
-    return found[-1] if found else ""
-
-
-def truth(value: str) -> bool | None:
-    """Read a switch as the kernel does (kstrtobool, lib/kstrtox.c); None: it takes no notice."""
-    start = value[:2].lower()
-    if start[:1] in ("y", "t", "1") or start == "on":
-        return True
-    if start[:1] in ("n", "f", "0") or start == "of":
-        return False
+            continue
     return None
 
 
 def asked_for() -> bool | None:
     """Whether this boot asked for KHO: by ``kho=``, else by the config's default."""
-    told = truth(said("kho"))
+    told = switch(command_line(), "kho")
     return config("CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT") if told is None else told
 
 
@@ -79,17 +82,6 @@ def active() -> bool | None:
         return True
     # Without its debugfs nothing can be said; with it, the folder is missing for a reason.
     return False if mounted and config("CONFIG_KEXEC_HANDOVER_DEBUGFS") else None
-
-
-def scratch() -> tuple[int, ...] | None:
-    """Return the sizes of KHO's scratch areas in bytes; None where they can't be read.
-
-    All segments of a kernel image and its initrd must fit into one of them.
-    """
-    try:
-        return tuple(int(line, 16) for line in (_DEBUGFS / "out/scratch_len").read_text().split())
-    except (OSError, ValueError):
-        return None
 
 
 def exec_from() -> tuple[str, int] | None:
@@ -113,7 +105,8 @@ def why_unavailable() -> str:
         return "this kernel was built without Kexec HandOver (CONFIG_KEXEC_HANDOVER)"
     on = active()
     if not on:
-        if (told := said("kho")) and truth(told) is False:
+        if switch(command_line(), "kho") is False:
+            told = deciding(command_line(), "kho")
             return f"Kexec HandOver is off (kho={told} on the command line)"
         if asked_for() is False:
             return "Kexec HandOver is off: boot with kho=on"

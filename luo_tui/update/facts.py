@@ -51,6 +51,8 @@ class Finding:
     level: Level
     text: str
     remedy: str = ""
+    why: str = ""
+    """What would come of it; empty only where the check found nothing amiss."""
 
 
 @dataclass(frozen=True, slots=True)

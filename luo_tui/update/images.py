@@ -1,85 +1,101 @@
 # SPDX-License-Identifier: MIT
 """Reads kernel image files: what a target is, before anything is loaded.
 
-Facts: the x86 boot protocol (Documentation/arch/x86/boot.rst) puts ``HdrS`` at
-0x202, the number of setup sectors at 0x1f1, the size of the protected-mode
-code in 16-byte units at 0x1f4, and at 0x20e a pointer, less 0x200, to the
-release string. Debian lays ``config-RELEASE`` and ``initrd.img-RELEASE``
-beside the image.
+Beside the image stand its initrd and often its config, named by its release
+(Debian ``initrd.img-RELEASE``, Fedora ``initramfs-RELEASE.img``, openSUSE
+``initrd-RELEASE``) or, as the image itself is, by its flavour (Arch
+``initramfs-linux.img`` beside ``vmlinuz-linux``, Alpine ``initramfs-lts`` beside
+``vmlinuz-lts``).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from luo_tui.model import KernelImage
+from luo_tui.uapi.kho import built_with
+from luo_tui.update.boot_header import SIZE, BootHeader, NotLoadable, parse
+from luo_tui.update.kernel_config import KernelConfig, read_beside, read_inside
+from luo_tui.update.luo_module import find_module
+from luo_tui.update.regular_file import open_regular, why_unreadable
 
 _PREFIXES = ("vmlinuz-", "bzImage-", "kernel-")
-_INITRDS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}")
-_MODULES = ("extra", "updates/dkms", "updates", "kernel/extra", "misc")
-_COMPATIBLE = re.compile(rb"luo_compatible=([\x21-\x7e]+)\0")
-_HEADER = 0x10000
-"""The release string stands in the setup sectors, of which there are at most 64 (32 KiB)."""
+_INITRDS = ("initrd.img-{}", "initramfs-{}.img", "initrd-{}", "initrd-{}.img", "initramfs-{}")
+_BARE = {"linux": ("initrd",), "vmlinuz": ("initrd.img", "initrd")}
+"""Where a folder or a link stands for one kernel: kernel-install's, and the links of old."""
 
 
 def scan(boot: Path, modules: Path, running: str) -> Sequence[KernelImage]:
     """List the kernel images in ``boot``, those that are not ``running`` and newest first.
 
     Never raises: a file that cannot be read, or is no kernel, is listed with
-    its fault.
+    its fault, and so is the folder itself. No image is unpacked, which takes
+    time: a config that stands inside only is not found.
     """
     found = []
-    with contextlib.suppress(OSError):
-        for path in sorted(boot.iterdir()):
-            if path.name.startswith(_PREFIXES) and not path.is_dir():
-                found.append((_mtime(path), read_image(path, modules)))
+    try:
+        names = sorted(boot.iterdir())
+    except OSError as error:
+        return [KernelImage(str(boot), fault=why_unreadable(error))]
+    for path in names:
+        if path.name.startswith(_PREFIXES) and not path.is_dir():
+            found.append((_mtime(path), read_image(path, modules, look_inside=False)))
     found.sort(key=lambda f: (bool(f[1].fault), f[1].release == running, -f[0]))
     return [image for _, image in found]
 
 
 def read_image(
-    path: Path, modules: Path, initrd: Path | None = None, *, content: int | None = None
+    path: Path,
+    modules: Path,
+    initrd: Path | None = None,
+    *,
+    content: int | None = None,
+    look_inside: bool = True,
 ) -> KernelImage:
-    """Read one image file. Never raises; what speaks against it is in ``fault``.
+    """Read one image file. Never raises; what speaks against it is in the faults.
 
-    ``initrd`` overrides the one that lies beside the image; ``content`` is a
-    descriptor of a copy that is read in place of the file.
+    ``initrd`` overrides the one that lies beside the image. ``content`` is a
+    descriptor, open for reading, of a copy that is read in place of the file;
+    its position is left alone. With ``look_inside`` the kernel is unpacked
+    where nothing else tells its config: up to seconds, at most 256 MiB.
     """
     try:
         if content is not None:
-            size, head = os.fstat(content).st_size, os.pread(content, _HEADER, 0)
-        else:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                head = file.read(_HEADER)
+            return _read(content, path, modules, initrd, look_inside)
+        with open_regular(path) as fd:
+            return _read(fd, path, modules, initrd, look_inside)
     except OSError as error:
-        return KernelImage(str(path), fault=f"cannot be read: {error.strerror}")
-    if head[0x202:0x206] != b"HdrS":
-        return KernelImage(str(path), bytes=size, fault="is not a kernel image (no boot header)")
-    setup = (head[0x1F1] or 4) * 512 + 512
-    wanted = setup + int.from_bytes(head[0x1F4:0x1F8], "little") * 16
-    if size < wanted:
-        return KernelImage(
-            str(path), bytes=size, fault=f"is cut short: {size} of {wanted} bytes are there"
-        )
-    at = int.from_bytes(head[0x20E:0x210], "little") + 0x200
-    words = head[at : at + 256].split(b"\0")[0].split()
-    release = words[0].decode("ascii", "replace") if words and at > 0x200 else ""
-    if not release:
-        return KernelImage(str(path), bytes=size, fault="does not name its release")
-    if initrd is not None and not initrd.is_file():
-        return KernelImage(str(path), release, size, fault=f"its initrd {initrd} is not there")
+        return KernelImage(str(path), fault=why_unreadable(error))
+
+
+def _read(
+    fd: int, path: Path, modules: Path, initrd: Path | None, look_inside: bool
+) -> KernelImage:
+    size = os.fstat(fd).st_size
+    try:
+        header = parse(os.pread(fd, SIZE, 0), size)
+    except NotLoadable as fault:
+        return KernelImage(str(path), bytes=size, fault=str(fault))
+    release = header.release
+    beside = str(initrd) if initrd is not None else _initrd_beside(path, release)
+    config = _config(fd, header, path, modules / release, look_inside)
+    module = find_module(modules / release)
     return KernelImage(
         str(path),
         release,
         size,
-        initrd=str(initrd) if initrd else _beside(path, release),
-        kexec_handover=_config(path.parent / f"config-{release}", "CONFIG_KEXEC_HANDOVER"),
-        orchestrator=_orchestrator(modules / release),
+        initrd=beside,
+        initrd_fault=_initrd_fault(Path(beside)) if beside else "",
+        kexec_handover=_built_with(config, "CONFIG_KEXEC_HANDOVER"),
+        handover_default=_default(config),
+        config_source=config.source,
+        config_fault=config.fault,
+        orchestrator=module.compatible,
+        orchestrator_fault=module.fault,
+        orchestrator_unread=module.unread,
+        command_line_max=header.command_line_max,
     )
 
 
@@ -90,45 +106,56 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def _beside(image: Path, release: str) -> str:
-    for pattern in _INITRDS:
-        path = image.parent / pattern.format(release)
-        if path.is_file():
-            return str(path)
+def _places(image: Path) -> Iterator[Path]:
+    """Yield the image's path, and what it is a link to, which may lie in another folder."""
+    yield image
+    real = Path(os.path.realpath(image))
+    if real != image:
+        yield real
+
+
+def _initrd_beside(image: Path, release: str) -> str:
+    """Find the initrd that belongs to the image: by release, then by the image's own name."""
+    flavours = [p.name.partition("-")[2] for p in _places(image) if p.name.startswith(_PREFIXES)]
+    names = [pattern.format(name) for name in (release, *flavours) for pattern in _INITRDS]
+    for name in (*names, *_BARE.get(image.name, ())):
+        for place in _places(image):
+            # A link to nothing is found as well: it is a fault, not a lack.
+            if os.path.lexists(path := place.with_name(name)):
+                return str(path)
     return ""
 
 
-def _config(path: Path, option: str) -> bool | None:
+def _initrd_fault(path: Path) -> str:
+    """Say why the kernel could not load it, as far as can be seen without reading it."""
     try:
-        return f"\n{option}=y\n" in "\n" + path.read_text(errors="replace")
-    except OSError:
+        with open_regular(path) as fd:
+            return "" if os.fstat(fd).st_size else "is empty"
+    except OSError as error:
+        return why_unreadable(error)
+
+
+def _config(
+    fd: int, header: BootHeader, image: Path, modules: Path, look_inside: bool
+) -> KernelConfig:
+    name = f"config-{header.release}"
+    beside = read_beside((*(p.with_name(name) for p in _places(image)), modules / "config"))
+    if beside.text is not None:
+        return beside
+    if not look_inside:
+        return KernelConfig(fault=f"{beside.fault}; the image itself was not searched for one")
+    inside = read_inside(fd, header)
+    if inside.text is not None:
+        return inside
+    return KernelConfig(fault=f"{beside.fault}; {inside.fault}")
+
+
+def _built_with(config: KernelConfig, option: str) -> bool | None:
+    return None if config.text is None else built_with(config.text, option)
+
+
+def _default(config: KernelConfig) -> bool | None:
+    """Whether KHO is on by itself; unknown where a built-in command line may say otherwise."""
+    if _built_with(config, "CONFIG_CMDLINE_BOOL"):
         return None
-
-
-def _orchestrator(folder: Path) -> str:
-    """Find the target's luo.ko and read what it writes and reads across a kexec."""
-    for place in _MODULES:
-        for suffix in ("", ".xz", ".gz"):
-            with contextlib.suppress(OSError):
-                content = (folder / place / f"luo.ko{suffix}").read_bytes()
-                if match := _COMPATIBLE.search(_unpacked(content, suffix)):
-                    return match[1].decode("ascii")
-    return ""
-
-
-def _unpacked(content: bytes, suffix: str) -> bytes:
-    """Unpack a module; empty where it is torn. What unpacks is loaded when it is needed."""
-    if suffix == ".xz":
-        import lzma
-
-        with contextlib.suppress(lzma.LZMAError, EOFError):
-            return lzma.decompress(content)
-        return b""
-    if suffix == ".gz":
-        import gzip
-        import zlib
-
-        with contextlib.suppress(OSError, EOFError, zlib.error):
-            return gzip.decompress(content)
-        return b""
-    return content
+    return _built_with(config, "CONFIG_KEXEC_HANDOVER_ENABLE_DEFAULT")

@@ -13,11 +13,11 @@ import errno
 import fcntl
 import hashlib
 import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from luo_tui.model import FileIdentity
+from luo_tui.update.regular_file import open_regular
 
 _CHUNK = 1 << 20
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -74,11 +74,7 @@ def identify(path: Path, known: FileIdentity | None = None) -> FileIdentity:
 
 def _read(path: Path, take: Callable[[bytes], object], again: Callable[[], object]) -> FileIdentity:
     """Read a whole file that nobody writes meanwhile."""
-    # What is no regular file may block in open(2), or never end.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
+    with open_regular(path) as fd:
         for _ in range(_TRIES):
             before = _stat(str(path), os.fstat(fd))
             digest = hashlib.sha256()
@@ -101,8 +97,6 @@ def _read(path: Path, take: Callable[[bytes], object], again: Callable[[], objec
                     digest.hexdigest(),
                 )
         raise OSError(errno.EAGAIN, "was written while it was read", str(path))
-    finally:
-        os.close(fd)
 
 
 def _stat(path: str, about: os.stat_result) -> FileIdentity:

@@ -34,7 +34,7 @@ def read_target(
 
     ``initrd`` overrides the one that lies beside the image. Never raises.
     """
-    found = read_image(path, modules, initrd)
+    found = read_image(path, modules, initrd, look_inside=False)
     if found.fault:
         return found
     try:

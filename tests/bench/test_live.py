@@ -25,21 +25,21 @@ CONSOLE = """
 import os, sys, tempfile, threading, time
 from pathlib import Path
 from luo_tui.console.app import run_console
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 
 def change(host):
     for line in iter(lambda: os.read(asks, 1), b""):
         fd = os.memfd_create(f"at-{time.monotonic() * 1000:.1f}")
         if kept:
-            host.orchestrator.unpreserve(kept.pop())
-        kept.append(host.orchestrator.preserve(fd))
+            host.unpreserve(kept.pop())
+        kept.append(host.preserve(fd))
         os.close(fd)
 
 kept, asks = [], os.open(sys.argv[1], os.O_RDONLY)
 with tempfile.TemporaryDirectory() as folder:
     host = SimulatedHost.create(Path(folder))
     threading.Thread(target=change, args=(host,), daemon=True).start()
-    sys.exit(run_console(host.orchestrator, Path(folder)))
+    sys.exit(run_console(SimulatedOrchestrator(host), Path(folder)))
 """
 
 EMPTY = """

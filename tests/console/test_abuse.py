@@ -54,7 +54,7 @@ NAMED = """
 import ctypes, os, sys, tempfile
 from pathlib import Path
 from luo_tui.console.app import run_console
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 
 names = [bytes.fromhex(word) for word in sys.argv[1:]]
 libc = ctypes.CDLL(None)
@@ -65,9 +65,9 @@ with tempfile.TemporaryDirectory() as folder:
         fd = libc.memfd_create(ctypes.c_char_p(name), 3)
         assert fd >= 0, name
         os.ftruncate(fd, 4096)
-        host.orchestrator.preserve(fd)
+        host.preserve(fd)
     libc.prctl(15, b"python3", 0, 0, 0)
-    sys.exit(run_console(host.orchestrator, Path(folder)))
+    sys.exit(run_console(SimulatedOrchestrator(host), Path(folder)))
 """
 
 
@@ -266,7 +266,7 @@ import sys, tempfile
 from pathlib import Path
 from luo_tui.console.app import run_console
 from luo_tui.console.console import Console
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.palette import Palette
 from luo_tui.console.screens.target import TargetScreen
@@ -281,7 +281,7 @@ def broken(self, view):
 kinds[word].draw = broken
 with tempfile.TemporaryDirectory() as folder:
     host = SimulatedHost.create(Path(folder))
-    sys.exit(run_console(host.orchestrator, Path(folder)))
+    sys.exit(run_console(SimulatedOrchestrator(host), Path(folder)))
 """
 OPENED_BY = {"palette": ":", "target": "t", "overview": ""}
 

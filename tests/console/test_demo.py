@@ -22,7 +22,13 @@ from luo_tui.errors import NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
-from luo_tui.orchestrator.simulated import NOT_IMITATED, SCENARIOS, Life, SimulatedHost
+from luo_tui.orchestrator.simulated import (
+    NOT_IMITATED,
+    SCENARIOS,
+    Life,
+    SimulatedHost,
+    SimulatedOrchestrator,
+)
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
@@ -209,7 +215,7 @@ def watched(folder: Path) -> Iterator[tuple[SimulatedHost, Life, Window]]:
     life = Life(host)
     colleague = Colleague(host, life.clock, folder)
     life.start()
-    orchestrator = host.orchestrator
+    orchestrator = SimulatedOrchestrator(host)
     try:
         look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
         yield host, life, Window(orchestrator, folder, look)

@@ -16,6 +16,7 @@ from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.console.widgets.field import Field
 from luo_tui.model import Resource, ResourceState, State
+from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
@@ -263,9 +264,9 @@ async def test_a_host_with_a_long_name_can_be_typed(
 async def test_a_host_without_a_name_wants_the_target_typed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ordinary = type(bench.host.orchestrator).host
+    ordinary = SimulatedOrchestrator.host
     monkeypatch.setattr(
-        type(bench.host.orchestrator),
+        SimulatedOrchestrator,
         "host",
         lambda self: replace(ordinary(self), name="localhost", has_real_name=False),
     )

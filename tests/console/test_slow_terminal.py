@@ -27,7 +27,7 @@ import os, sys, tempfile, threading, time
 from pathlib import Path
 from luo_tui.console.app import run_console
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 
 note = os.open(sys.argv[1], os.O_WRONLY)
 ordinary = Hub.start
@@ -40,16 +40,16 @@ def churn(hub):
     while True:
         now = time.monotonic()
         fd = os.memfd_create(f"at-{now * 1000:.0f}")
-        token = host.orchestrator.preserve(fd)
+        token = host.preserve(fd)
         os.close(fd)
         os.pwrite(note, b"%12d" % hub.log.last, 0)
         time.sleep(0.05)
-        host.orchestrator.unpreserve(token)
+        host.unpreserve(token)
 
 Hub.start = start
 with tempfile.TemporaryDirectory() as folder:
     host = SimulatedHost.create(Path(folder))
-    sys.exit(run_console(host.orchestrator, Path(folder)))
+    sys.exit(run_console(SimulatedOrchestrator(host), Path(folder)))
 """
 """A console on a host where something is preserved and given up twenty times a second."""
 

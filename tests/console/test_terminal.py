@@ -21,7 +21,7 @@ CRASH = """
 import sys, tempfile
 from pathlib import Path
 from luo_tui.console.app import run_console
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 from luo_tui.console.screens.help import Help
 secret = "the secret of a local variable"
 def broken(self, view):
@@ -30,7 +30,7 @@ def broken(self, view):
 Help.draw = broken
 with tempfile.TemporaryDirectory() as folder:
     host = SimulatedHost.create(Path(folder))
-    sys.exit(run_console(host.orchestrator, Path(folder)))
+    sys.exit(run_console(SimulatedOrchestrator(host), Path(folder)))
 """
 
 
@@ -193,13 +193,13 @@ JUMP = """
 import sys, tempfile, time
 from pathlib import Path
 from luo_tui.console.app import run_console
-from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedKexec
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedKexec, SimulatedOrchestrator
 def sync(self):
     {sync}
 SimulatedKexec.sync = sync
 with tempfile.TemporaryDirectory() as folder:
     host = SimulatedHost.create(Path(folder))
-    sys.exit(run_console(host.orchestrator, Path(folder)))
+    sys.exit(run_console(SimulatedOrchestrator(host), Path(folder)))
 """
 
 

@@ -26,6 +26,17 @@ NAME = ("d", "e", "m", "o", "-", "h", "v")
 JUMP = ("k", "tab", *NAME, "tab", "enter")
 
 
+async def test_what_a_check_finds_amiss_is_shown_with_what_would_come_of_it(bench: Bench) -> None:
+    bench.host.kdump = True
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "w", "t", "enter")
+        assert "1 to look at" in text(app)
+        assert "kdump is armed now" in flat(app)
+        assert "why If the new kernel panics, no dump of it is written." in flat(app)
+
+
 async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -437,18 +437,17 @@ class Agent:
         return _meminfo()["MemFree"]
 
     def evidence(self) -> dict[str, Any]:
-        """What the choice of the orchestrator and KHO's debugfs tell."""
-        from luo_tui.orchestrator.choose import choose
+        """What sysfs and KHO's debugfs tell, beside the orchestrator itself."""
+        from luo_tui.sources import sysfs
         from luo_tui.uapi import kho
 
-        found = choose()
+        luo = sysfs.read_state()
         return {
-            "why": found.why,
-            "available": found.available,
-            "title": found.orchestrator.title,
-            "may_act": found.orchestrator.may_act(),
+            "state": luo.state,
+            "detail": luo.detail,
+            "title": self._orchestrator.title,
+            "may_act": self._orchestrator.may_act(),
             "kho": kho.active(),
-            "scratch": kho.scratch(),
             "exec_from": kho.exec_from(),
         }
 

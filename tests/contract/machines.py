@@ -11,7 +11,13 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from luo_tui.orchestrator.simulated import RUNNING, TARGET, SimulatedHost, SimulatedJump
+from luo_tui.orchestrator.simulated import (
+    RUNNING,
+    TARGET,
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+)
 from tests.contract.agent import Agent
 
 
@@ -59,7 +65,7 @@ class SimulatedMachine:
         self.stop()
         self._host = SimulatedHost(self._folder)
         self._host.lay_boot()
-        self._agent = Agent(self._host.orchestrator)
+        self._agent = Agent(SimulatedOrchestrator(self._host))
 
     def call(self, operation: str, **arguments: object) -> Any:
         result = getattr(self._agent, operation)(**arguments)
@@ -76,7 +82,7 @@ class SimulatedMachine:
     def restart_agent(self) -> None:
         assert self._agent is not None
         self._agent.end()
-        self._agent = Agent(self._host.orchestrator)
+        self._agent = Agent(SimulatedOrchestrator(self._host))
 
     def stop(self) -> None:
         if self._agent is not None:

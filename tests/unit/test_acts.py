@@ -15,7 +15,12 @@ from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import Stamps, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
-from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
+from luo_tui.orchestrator.simulated import (
+    HOST_NAME,
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+)
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act, handover_lost
@@ -32,7 +37,7 @@ class Console:
 
     def __init__(self, host: SimulatedHost, me: Person | None = None) -> None:
         self.host = host
-        self.orchestrator = host.orchestrator
+        self.orchestrator = SimulatedOrchestrator(host)
         self.look = Hub(self.orchestrator, lambda: None, self.orchestrator.surroundings()).read_all
         self.window = Window(self.orchestrator, host.folder, self.look, me)
         kexec = self.orchestrator.kexec

@@ -14,7 +14,7 @@ import pytest
 from luo_tui.cli import main as cli
 from luo_tui.cli.status import schema_text
 from luo_tui.errors import Exit
-from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost
+from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedOrchestrator
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedHost:
     """The command line on a simulated host."""
     made = SimulatedHost.create(tmp_path / "host")
-    monkeypatch.setattr(cli, "open_orchestrator", lambda: made.orchestrator)
+    monkeypatch.setattr(cli, "open_orchestrator", lambda: SimulatedOrchestrator(made))
     return made
 
 

@@ -46,6 +46,15 @@ FORESEEN = [
     (Op.LOAD, errno.EPERM, Exit.NOT_PERMITTED),
     (Op.LOAD, errno.EKEYREJECTED, Exit.BAD_IMAGE),
     (Op.LOAD, errno.ENODATA, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.ENOKEY, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.EBADMSG, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.EMSGSIZE, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.ENOPKG, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.ELIBBAD, Exit.BAD_IMAGE),
+    (Op.LOAD, errno.EACCES, Exit.NOT_PERMITTED),
+    (Op.LOAD, errno.ETXTBSY, Exit.BUSY),
+    (Op.VERIFY, errno.ENOENT, Exit.UNAVAILABLE),
+    (Op.VERIFY, errno.EBUSY, Exit.BUSY),
     (Op.LOAD, errno.ENOEXEC, Exit.BAD_IMAGE),
     (Op.LOAD, errno.EBUSY, Exit.BUSY),
     (Op.JOURNAL, errno.ENOSPC, Exit.NO_SPACE),
@@ -63,6 +72,27 @@ def test_what_the_kernel_can_answer_has_its_own_words(op: Op, number: int, code:
     assert str(op) in first
     assert errno.errorcode[number] in first
     assert "prepared" in state
+
+
+# verify_pefile_signature(), pkcs7_verify() and pkcs7_validate_trust() of Linux 7.3.
+@pytest.mark.parametrize(
+    ("number", "meaning"),
+    [
+        (errno.ENODATA, "is not signed"),
+        (errno.ENOKEY, "not by a key that this kernel trusts"),
+        (errno.EKEYREJECTED, "is not what was signed"),
+        (errno.EBADMSG, "signature is damaged"),
+        (errno.EMSGSIZE, "signature is damaged"),
+        (errno.ENOPKG, "a method that this kernel has no code for"),
+        (524, "a method that this kernel has no code for"),
+        (errno.ELIBBAD, "is torn"),
+        (errno.EPERM, "under lockdown an image without a good signature"),
+    ],
+)
+def test_a_refused_signature_is_told_by_what_was_refused(number: int, meaning: str) -> None:
+    told = explain(Op.LOAD, number)
+    assert meaning in told.meaning
+    assert "Nothing was loaded." in told.remedy
 
 
 @pytest.mark.parametrize("op", list(Op))

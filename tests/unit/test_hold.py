@@ -12,7 +12,7 @@ import pytest
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
-from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump, SimulatedOrchestrator
 from luo_tui.update.hold import Holds
 from tests.opened import load_files
 
@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def holds(host: SimulatedHost) -> Holds:
-    orchestrator = host.orchestrator
+    orchestrator = SimulatedOrchestrator(host)
     return Holds(orchestrator, host.folder, Hub(orchestrator, lambda: None).read_now)
 
 

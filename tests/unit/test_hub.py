@@ -96,7 +96,7 @@ def host(tmp_path: Path) -> SimulatedHost:
 
 def test_the_first_picture_is_there_at_once_and_news_wake(host: SimulatedHost) -> None:
     woken = threading.Event()
-    hub = Hub(host.orchestrator, woken.set)
+    hub = Hub(SimulatedOrchestrator(host), woken.set)
     hub.start()
     hub.start()
     try:
@@ -114,7 +114,7 @@ def test_the_first_picture_is_there_at_once_and_news_wake(host: SimulatedHost) -
 
 def test_one_wake_for_a_burst_and_the_latest_picture(host: SimulatedHost) -> None:
     wakes: list[int] = []
-    hub = Hub(host.orchestrator, lambda: wakes.append(1))
+    hub = Hub(SimulatedOrchestrator(host), lambda: wakes.append(1))
     hub.start()
     try:
         _ = hub.snapshot
@@ -135,7 +135,7 @@ def test_one_wake_for_a_burst_and_the_latest_picture(host: SimulatedHost) -> Non
 
 def test_nothing_new_wakes_nobody(host: SimulatedHost) -> None:
     wakes: list[int] = []
-    hub = Hub(host.orchestrator, lambda: wakes.append(1))
+    hub = Hub(SimulatedOrchestrator(host), lambda: wakes.append(1))
     hub.start()
     try:
         before = hub.snapshot
@@ -240,7 +240,7 @@ def test_a_reader_that_fails_is_told_of_the_next_news(host: SimulatedHost) -> No
         wakes.append(1)
         raise RuntimeError("the loop is closed")
 
-    hub = Hub(host.orchestrator, wake)
+    hub = Hub(SimulatedOrchestrator(host), wake)
     hub.start()
     try:
         host.move(Move.PREPARE)
@@ -276,7 +276,7 @@ def test_signals_are_for_the_main_thread(host: SimulatedHost) -> None:
 
 
 def test_an_idle_hub_uses_no_time(host: SimulatedHost) -> None:
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         (thread,) = [t for t in threading.enumerate() if t.name == "hub"]
@@ -294,7 +294,7 @@ def test_an_idle_hub_uses_no_time(host: SimulatedHost) -> None:
 
 
 def test_what_cannot_notify_is_read_at_refresh(host: SimulatedHost) -> None:
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         host.image = "7.3.4-hv"
@@ -308,7 +308,7 @@ def test_what_cannot_notify_is_read_at_refresh(host: SimulatedHost) -> None:
 
 def test_a_jump_seen_from_outside_changes_the_host(host: SimulatedHost) -> None:
     host.jump = None
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         load_files(host.load, host.boot_folder / "vmlinuz-7.3.4-hv")
@@ -341,7 +341,7 @@ def test_a_source_that_cannot_be_read_shows_in_what_an_act_rests_on(host: Simula
         def enumerate(self) -> Sequence[Change]:
             raise OSError(24, "Too many open files")
 
-    hub = Hub(host.orchestrator, lambda: None, (Broken(),))
+    hub = Hub(SimulatedOrchestrator(host), lambda: None, (Broken(),))
     assert hub.read_now().doubts() == ()
     seen = hub.read_all()
     assert seen.luo.state is State.NORMAL
@@ -356,7 +356,7 @@ def test_a_kexec_that_cannot_be_read_is_not_none_loaded(host: SimulatedHost) -> 
         def state(self) -> KexecState:
             raise OSError(24, "Too many open files", "/sys/kernel/kexec_loaded")
 
-    orchestrator = host.orchestrator
+    orchestrator = SimulatedOrchestrator(host)
     orchestrator.kexec = Kexec(host)
     hub = Hub(orchestrator, lambda: None)
     for seen in (hub.read_now(), hub.read_all()):
@@ -437,7 +437,7 @@ def test_an_error_of_the_threads_own_leaves_no_old_picture_behind(
 
     monkeypatch.setattr(hub_module, "fold", fold)
     woken = threading.Event()
-    hub = Hub(host.orchestrator, woken.set)
+    hub = Hub(SimulatedOrchestrator(host), woken.set)
     hub.start()
     try:
         _ = hub.snapshot
@@ -479,7 +479,7 @@ def test_it_can_be_stopped_while_it_recovers(
 
     monkeypatch.setattr(hub_module.Poller, "wait", broken)
     monkeypatch.setattr(hub_module, "_FIRST_PAUSE", 60.0)
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     until(lambda: bool(hub.snapshot.doubts("monitor")))
     began = time.monotonic()
@@ -499,7 +499,7 @@ def test_an_error_that_comes_back_at_once_keeps_nobody_busy_and_fills_no_log(
     monkeypatch.setattr(hub_module.Poller, "wait", broken)
     monkeypatch.setattr(hub_module, "_FIRST_PAUSE", 0.001)
     monkeypatch.setattr(hub_module, "_LONGEST_PAUSE", 0.2)
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
         until(lambda: len(turns) > 12)
@@ -514,7 +514,7 @@ def test_an_error_that_comes_back_at_once_keeps_nobody_busy_and_fills_no_log(
 def test_what_cannot_be_told_does_not_hold_the_picture_back(
     host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = Hub(host.orchestrator, lambda: None)
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
     hub.start()
     try:
 
@@ -536,7 +536,7 @@ def test_what_cannot_be_told_does_not_hold_the_picture_back(
 def test_what_is_not_known_from_the_start_is_told(host: SimulatedHost) -> None:
     flaky = Flaky()
     flaky.holds = (ReadingDone("flaky", ("half of it is not known",)),)
-    hub = Hub(host.orchestrator, lambda: None, (flaky,))
+    hub = Hub(SimulatedOrchestrator(host), lambda: None, (flaky,))
     hub.start()
     try:
         began, missing = hub.log.since(0)

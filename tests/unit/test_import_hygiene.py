@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,9 @@ def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+NAMES = {dotted(path) for path in MODULES}
+
+
 def room(module: str) -> str:
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else parts[0]
@@ -51,10 +55,11 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module is not None
-            found.add(node.module)
-            # "from luo_tui.monitor import hub" names a module of its own.
+            # "from luo_tui.monitor import hub" needs a module of its own.
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= names & {dotted(m) for m in MODULES}
+            found |= names & NAMES
+            if names - NAMES:
+                found.add(node.module)
     return found
 
 
@@ -71,7 +76,16 @@ def test_imports_run_downward(path: Path) -> None:
             assert target.split(".")[0] != "textual", f"{dotted(path)} imports Textual"
 
 
-@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog"])
+def test_no_module_needs_one_that_needs_it() -> None:
+    """Not even through an import inside a function, which only hides such a circle."""
+    graph = {dotted(path): imported(path) & NAMES for path in MODULES}
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as found:
+        pytest.fail(" -> ".join(found.args[1]))
+
+
+@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog", "zstandard"])
 def test_the_core_and_the_command_line_load_nothing_slow(foreign: str) -> None:
     core = [dotted(m) for m in MODULES if room(dotted(m)) in CORE]
     assert len(core) > 20

@@ -18,7 +18,14 @@ import pytest
 from luo_tui.model import ResourceState, Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Paced
-from luo_tui.orchestrator.simulated import RUNNING, TARGET, Life, SimulatedHost, SimulatedJump
+from luo_tui.orchestrator.simulated import (
+    RUNNING,
+    TARGET,
+    Life,
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+)
 from luo_tui.orchestrator.simulated.boot import LATER
 from luo_tui.orchestrator.simulated.clock import Clock
 from luo_tui.orchestrator.simulated.kernel import LUO
@@ -44,7 +51,7 @@ def live(life: Life, seconds: float) -> None:
 
 
 def see(made: SimulatedHost) -> Snapshot:
-    orchestrator = made.orchestrator
+    orchestrator = SimulatedOrchestrator(made)
     return Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all()
 
 
@@ -90,7 +97,7 @@ def test_the_same_seed_tells_the_same_story(tmp_path: Path) -> None:
 def test_all_that_can_happen_happens(tmp_path: Path) -> None:
     made = host(tmp_path)
     life = Life(made)
-    orchestrator = made.orchestrator
+    orchestrator = SimulatedOrchestrator(made)
     hub = Hub(orchestrator, lambda: None, orchestrator.surroundings())
     hub.start()
     try:
@@ -128,7 +135,7 @@ def test_a_kernel_is_installed_after_a_while_whole(tmp_path: Path) -> None:
 def test_nothing_lives_unless_it_is_asked_to(tmp_path: Path) -> None:
     made = host(tmp_path)
     before = see(made)
-    assert made.orchestrator.speed == 0
+    assert SimulatedOrchestrator(made).speed == 0
     assert not made.lively
     assert [t for t in threading.enumerate() if t.name == "life"] == []
     assert see(made) == before
@@ -217,7 +224,7 @@ def test_a_device_lost_on_the_way(tmp_path: Path) -> None:
 def test_a_source_that_dies_comes_back(tmp_path: Path) -> None:
     made = host(tmp_path, "source-dies")
     life = Life(made)
-    hub = Hub(made.orchestrator, lambda: None, made.orchestrator.surroundings())
+    hub = Hub(SimulatedOrchestrator(made), lambda: None, SimulatedOrchestrator(made).surroundings())
     hub.start()
     try:
         live(life, 7)
@@ -311,7 +318,7 @@ def test_an_ear_holds_so_much_and_dies_once_closed() -> None:
 
 
 def test_the_speed_stays_within_what_can_be_followed(tmp_path: Path) -> None:
-    orchestrator = host(tmp_path).orchestrator
+    orchestrator = SimulatedOrchestrator(host(tmp_path))
     assert isinstance(orchestrator, Paced)
     orchestrator.faster()
     assert orchestrator.speed == 1

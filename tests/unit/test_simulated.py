@@ -49,11 +49,11 @@ def host(folder: Path, scenario: str = "default") -> SimulatedHost:
 
 
 def see(made: SimulatedHost) -> Snapshot:
-    return Hub(made.orchestrator, lambda: None).read_now()
+    return Hub(SimulatedOrchestrator(made), lambda: None).read_now()
 
 
 def load(made: SimulatedHost) -> None:
-    kexec = made.orchestrator.kexec
+    kexec = SimulatedOrchestrator(made).kexec
     load_files(
         kexec.load,
         kexec.boot_folder / f"vmlinuz-{TARGET}",
@@ -81,7 +81,7 @@ def test_there_is_something_to_lose_and_it_costs_nothing(tmp_path: Path) -> None
     }
     assert sum(os.fstat(k.fd).st_blocks for k in made._kept.values()) == 0
     assert seen.host.name == "demo-hv"
-    assert made.orchestrator.demo
+    assert SimulatedOrchestrator(made).demo
 
 
 def test_its_boot_folder_reads_like_a_real_one(tmp_path: Path) -> None:
@@ -182,11 +182,20 @@ def test_an_image_without_a_release_is_none(tmp_path: Path) -> None:
     for path in (tmp_path / "odd", tmp_path / "host.json"):
         path.touch()
         with pytest.raises(OSError) as error:
-            load_files(made.orchestrator.kexec.load, path, "", "")
+            load_files(SimulatedOrchestrator(made).kexec.load, path, "", "")
         assert error.value.errno == errno.ENOEXEC
-    with pytest.raises(OSError) as error:
-        load_files(made.orchestrator.kexec.load, tmp_path / "odd", "", "x" * 5000)
-    assert error.value.errno == errno.EINVAL
+
+
+def test_a_command_line_is_refused_from_the_length_on_where_the_kernel_refuses_it(
+    tmp_path: Path,
+) -> None:
+    made = host(tmp_path)
+    kexec, image = SimulatedOrchestrator(made).kexec, made.boot_folder / f"vmlinuz-{TARGET}"
+    load_files(kexec.load, image, "", "x" * 2016)
+    for line in ("x" * 2017, "à" * 1009):
+        with pytest.raises(OSError) as error:
+            load_files(kexec.load, image, "", line)
+        assert error.value.errno == errno.EINVAL
 
 
 def test_a_move_takes_its_time_and_nobody_who_looks_waits(tmp_path: Path) -> None:
@@ -246,7 +255,7 @@ def test_a_kexec_starts_the_process_anew_with_the_bytes(tmp_path: Path) -> None:
             from luo_tui.monitor.hub import Hub
             from luo_tui.orchestrator import simulated
             host = simulated.SimulatedHost.resume(Path(sys.argv[-1]))
-            seen = Hub(host.orchestrator, lambda: None).read_now()
+            seen = Hub(simulated.SimulatedOrchestrator(host), lambda: None).read_now()
             fds = {t: k.fd for t, k in host._kept.items()}
             mine = next(r for r in seen.resources.values() if r.name == "mine")
             fd = host.restore(mine.token)

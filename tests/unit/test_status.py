@@ -17,7 +17,7 @@ from luo_tui.model import Resource, Resources, ResourceState, Snapshot, SourceHe
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 from luo_tui.update.device_outcome import outlook
 from luo_tui.update.journal import open_journal
 from luo_tui.update.lock import Lock
@@ -72,7 +72,7 @@ def test_the_schema_is_one_and_says_what_everything_is() -> None:
 
 
 def test_the_simulated_host_keeps_to_the_schema(host: SimulatedHost, tmp_path: Path) -> None:
-    found = plain(host.orchestrator, tmp_path)
+    found = plain(SimulatedOrchestrator(host), tmp_path)
     assert found["resources"]
     assert found["images"]
     assert found["devices"]
@@ -94,8 +94,8 @@ def test_an_open_window_and_a_blackout_keep_to_the_schema(
     journal.write("jump", target="new", tokens=[3, 4])
     try:
         stamps = Stamps(1_000, 1, 2, 3_000, 4_000, 5_000, 9_000)
-        snapshot = replace(look(host.orchestrator), stamps=stamps)
-        found = json.loads(json.dumps(status_json(host.orchestrator, snapshot, tmp_path)))
+        snapshot = replace(look(SimulatedOrchestrator(host)), stamps=stamps)
+        found = json.loads(json.dumps(status_json(SimulatedOrchestrator(host), snapshot, tmp_path)))
     finally:
         journal.close(trim=True)
         lock.release()
@@ -110,12 +110,16 @@ def test_this_host_keeps_to_the_schema(tmp_path: Path) -> None:
 
 
 def test_people_are_told_of_everything(host: SimulatedHost, tmp_path: Path) -> None:
-    text = "\n".join(status_text(host.orchestrator, look(host.orchestrator), tmp_path))
+    text = "\n".join(
+        status_text(SimulatedOrchestrator(host), look(SimulatedOrchestrator(host)), tmp_path)
+    )
     for word in ("LUO state", "step", "kexec", "kdump", "window", "memory", "load", "devices"):
         assert f"\n{word}" in f"\n{text}", word
     assert "guest-web1: is carried by the next update" in text
-    host.orchestrator.move(Move.PREPARE)
-    text = "\n".join(status_text(host.orchestrator, look(host.orchestrator), tmp_path))
+    host.move(Move.PREPARE)
+    text = "\n".join(
+        status_text(SimulatedOrchestrator(host), look(SimulatedOrchestrator(host)), tmp_path)
+    )
     assert "guest-web1: survives a kexec now" in text
 
 
@@ -125,17 +129,19 @@ def test_what_is_not_known_is_told_and_is_no_fault(host: SimulatedHost, tmp_path
         "resources": SourceHealth("resources", "Too many open files", 1.0),
         "vitals": SourceHealth("vitals"),
     }
-    snapshot = replace(look(host.orchestrator), health=health)
-    lines = list(status_text(host.orchestrator, snapshot, tmp_path))
+    snapshot = replace(look(SimulatedOrchestrator(host)), health=health)
+    lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path))
     assert "unknown     devices: sda1 may be in use by ZFS" in lines
     assert "fault       resources: Too many open files" in lines
-    found = json.loads(json.dumps(status_json(host.orchestrator, snapshot, tmp_path)))
+    found = json.loads(json.dumps(status_json(SimulatedOrchestrator(host), snapshot, tmp_path)))
     assert found["missing"] == {"devices": ["sda1 may be in use by ZFS"]}
     assert found["faults"] == {"resources": "Too many open files"}
     hold_to_schema(found)
     odd = Resources([Resource(1, "?", ResourceState.UNKNOWN)])
     found = json.loads(
-        json.dumps(status_json(host.orchestrator, replace(snapshot, resources=odd), tmp_path))
+        json.dumps(
+            status_json(SimulatedOrchestrator(host), replace(snapshot, resources=odd), tmp_path)
+        )
     )
     assert found["resources"][0]["fate"] == "nothing can be said of it: its state is not known"
     hold_to_schema(found)
@@ -145,20 +151,20 @@ def test_long_lists_are_cut_only_for_people_who_do_not_want_all(
     host: SimulatedHost, tmp_path: Path
 ) -> None:
     many = Resources(Resource(t, "memfd", ResourceState.PRESERVED, f"n{t}") for t in range(9_820))
-    snapshot = replace(look(host.orchestrator), resources=many)
-    lines = list(status_text(host.orchestrator, snapshot, tmp_path))
+    snapshot = replace(look(SimulatedOrchestrator(host)), resources=many)
+    lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path))
     assert "  and 9,800 more: --all" in lines
     assert sum("n19:" in line for line in lines) == 1
     assert not any("n20:" in line for line in lines)
     assert sum("memfd" in line for line in lines) == MOST
-    lines = list(status_text(host.orchestrator, snapshot, tmp_path, whole=True))
+    lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path, whole=True))
     assert sum("memfd" in line for line in lines) == 9_820
     assert not any("--all" in line for line in lines)
-    assert len(status_json(host.orchestrator, snapshot, tmp_path)["resources"]) == 9_820
+    assert len(status_json(SimulatedOrchestrator(host), snapshot, tmp_path)["resources"]) == 9_820
 
 
 def test_what_will_happen_to_a_resource(host: SimulatedHost) -> None:
-    snapshot = look(host.orchestrator)
+    snapshot = look(SimulatedOrchestrator(host))
     came = Resource(1, "memfd", ResourceState.INCOMING)
     assert "unless somebody restores it" in outlook(came, snapshot)
     assert "before luo-x is there" in outlook(replace(came, handler="luo-x"), snapshot)

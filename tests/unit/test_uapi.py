@@ -255,9 +255,7 @@ def test_acting_needs_both_capabilities_effective(
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kernel with everything: KHO built in and on, its debugfs readable, luo.ko loaded."""
     debugfs = tmp_path / "debug" / "kho"
-    (debugfs / "out").mkdir(parents=True)
     (debugfs / "in/sub_fdts").mkdir(parents=True)
-    (debugfs / "out/scratch_len").write_text("0x1000000\n0x14000000\n0x0\n")
     (debugfs / "in/sub_fdts/kexec-metadata").write_bytes(
         struct.pack("=I65sI", 1, b"7.3.4-luo-old", 2)
     )
@@ -267,6 +265,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(kho, "_COMMAND_LINE", tmp_path / "cmdline")
     monkeypatch.setattr(kho, "_CONFIG", tmp_path / "config.gz")
     monkeypatch.setattr(kho, "_BOOT", tmp_path / "boot")
+    monkeypatch.setattr(kho, "_MODULES", tmp_path / "modules")
     (tmp_path / "cmdline").write_text("console=ttyS0 kho=on liveupdate=off\n")
     built(tmp_path)
     return tmp_path
@@ -284,7 +283,6 @@ def gone(path: Path) -> None:
 
 def test_what_kho_tells_of_itself(machine: Path) -> None:
     assert kho.active() is True
-    assert kho.scratch() == (16 << 20, 320 << 20, 0)
     assert kho.exec_from() == ("7.3.4-luo-old", 2)
     metadata = machine / "debug/kho/in/sub_fdts/kexec-metadata"
     metadata.write_bytes(struct.pack("=I65sI", 2, b"7.9", 2))
@@ -293,27 +291,21 @@ def test_what_kho_tells_of_itself(machine: Path) -> None:
     assert kho.exec_from() is None
     metadata.unlink()
     assert kho.exec_from() is None
-    (machine / "debug/kho/out/scratch_len").write_text("nonsense")
-    assert kho.scratch() is None
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("on", True), ("1", True), ("y", True), ("Yes", True), ("true", True), ("ON", True),
-        ("off", False), ("0", False), ("n", False), ("No", False), ("false", False),
-        ("maybe", None), ("", None), ("o", None),
-    ],
-)  # fmt: skip
-def test_switches_are_read_as_the_kernel_reads_them(value: str, expected: bool | None) -> None:
-    assert kho.truth(value) is expected
-
-
-def test_the_last_word_counts(machine: Path) -> None:
-    (machine / "cmdline").write_text("kho=off quiet kho=on kho_scratch=16M,1M,0 xkho=off")
-    assert kho.said("kho") == "on"
+def test_the_last_switch_that_can_be_read_counts(machine: Path) -> None:
+    (machine / "cmdline").write_text("kho=off quiet kho=on kho_scratch=16M,1M,0 xkho=off kho=huh")
     assert kho.asked_for() is True
-    assert kho.said("liveupdate") == ""
+    (machine / "cmdline").write_text('quiet "kho=OFF" -- kho=on')
+    assert kho.asked_for() is False
+    gone(machine / "debug/kho")
+    assert "(kho=OFF on the command line)" in kho.why_unavailable()
+
+
+def test_the_running_line_is_passed_on_byte_for_byte(machine: Path) -> None:
+    raw = b' a="b  c"\r\xff\xc3\xa0 \n'
+    (machine / "cmdline").write_bytes(raw + b"\n")
+    assert os.fsencode(kho.command_line()) == raw
 
 
 def test_why_there_is_no_orchestrator(machine: Path) -> None:
@@ -345,7 +337,6 @@ def test_nothing_is_guessed_where_nothing_can_be_read(machine: Path) -> None:
     built(machine)
     gone(machine / "debug")
     assert kho.active() is None
-    assert kho.scratch() is None
     assert "unknown" in kho.why_unavailable()
     # No config either.
     gone(machine / "config.gz")
@@ -360,5 +351,14 @@ def test_the_config_in_boot_does_as_well(machine: Path) -> None:
     gone(machine / "config.gz")
     (machine / "boot").mkdir()
     (machine / f"boot/config-{os.uname().release}").write_text("CONFIG_KEXEC_HANDOVER=y")
+    assert kho.config("CONFIG_KEXEC_HANDOVER") is True
+    assert kho.config("CONFIG_KEXEC_HANDOVER_DEBUGFS") is False
+
+
+def test_so_does_the_config_beside_the_modules(machine: Path) -> None:
+    gone(machine / "config.gz")
+    folder = machine / "modules" / os.uname().release
+    folder.mkdir(parents=True)
+    (folder / "config").write_text("CONFIG_KEXEC_HANDOVER=y\n")
     assert kho.config("CONFIG_KEXEC_HANDOVER") is True
     assert kho.config("CONFIG_KEXEC_HANDOVER_DEBUGFS") is False

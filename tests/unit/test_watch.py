@@ -23,7 +23,7 @@ from luo_tui.model import State
 from luo_tui.monitor.event_text import EventDraft
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.choose import open_orchestrator
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 
 PATIENCE = 20.0
 
@@ -36,7 +36,7 @@ class Running:
         self.complaints: list[str] = []
         self.ending: Exit | NotDone | None = None
         self.watch = Watch(
-            host.orchestrator, host.folder, self.writer, wanted, self.complaints.append
+            SimulatedOrchestrator(host), host.folder, self.writer, wanted, self.complaints.append
         )
         if log is not None:
             self.watch.log_to(log)
@@ -110,7 +110,7 @@ def keep(host: SimulatedHost, name: str) -> int:
     fd = os.memfd_create(name)
     os.ftruncate(fd, 4096)
     try:
-        return host.orchestrator.preserve(fd)
+        return host.preserve(fd)
     finally:
         os.close(fd)
 
@@ -122,11 +122,11 @@ def test_a_line_a_change(host: SimulatedHost, begin: Any) -> None:
     assert time.strptime(first[:19], "%Y-%m-%d %H:%M:%S")
     token = keep(host, "mine")
     assert f"  resource     mine (token {token}) preserved" in running.until("mine")
-    host.orchestrator.move(Move.PREPARE)
+    host.move(Move.PREPARE)
     assert running.until("  state   ").endswith("state normal -> prepared")
-    host.orchestrator.move(Move.CANCEL)
+    host.move(Move.CANCEL)
     assert running.until("  state   ").endswith("state prepared -> normal")
-    host.orchestrator.unpreserve(token)
+    host.unpreserve(token)
     assert running.until("mine").endswith("is gone")
     running.watch.leave()
     assert running.end() is Exit.INTERRUPTED
@@ -139,7 +139,7 @@ def test_objects_for_programs(host: SimulatedHost, begin: Any) -> None:
     assert first["status"]["schema"] == 2
     assert len(first["status"]["resources"]) == 4
     keep(host, "mine")
-    host.orchestrator.move(Move.PREPARE)
+    host.move(Move.PREPARE)
     seen = [running.object()]
     while seen[-1]["state"] != "prepared":
         seen.append(running.object())
@@ -162,7 +162,7 @@ def test_until_ends_at_once_when_it_is_so_and_else_when_it_becomes_so(
     assert begin(Wanted(until=State.NORMAL)).end() is Exit.OK
     running = begin(Wanted(until=State.PREPARED, timeout=PATIENCE))
     running.line()
-    host.orchestrator.move(Move.PREPARE)
+    host.move(Move.PREPARE)
     assert running.end() is Exit.OK
     assert running.until("-> prepared")
 
@@ -242,7 +242,7 @@ def test_the_log_on_disk_has_every_event(host: SimulatedHost, begin: Any, tmp_pa
     running = begin(Wanted(kinds=frozenset({"state"})), path)
     running.line()
     keep(host, "mine")
-    host.orchestrator.move(Move.PREPARE)
+    host.move(Move.PREPARE)
     running.until("-> prepared")
     running.watch.leave()
     running.end()

@@ -253,9 +253,11 @@ def doubts(view: View) -> Iterator[Row]:
 
 
 def finding_rows(findings: Iterable[Finding]) -> Iterator[Row]:
-    """Yield the checks, the worst first, each with its remedy."""
+    """Yield the checks, the worst first, each with its remedy and what would come of it."""
     order = {Level.BLOCKER: 0, Level.WARNING: 1, Level.OK: 2}
     styles = {Level.BLOCKER: "$text-error", Level.WARNING: "$text-note", Level.OK: ""}
     for finding in sorted(findings, key=lambda f: order[f.level]):
         text = f"{finding.check}: {finding.text} {finding.remedy}".rstrip()
         yield Row(text, str(finding.level), label_style=f"bold {styles[finding.level]}")
+        if finding.why:
+            yield Row(finding.why, "why", style="$text-quiet")

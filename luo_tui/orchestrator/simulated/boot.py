@@ -32,11 +32,15 @@ def install(boot: Path, modules: Path, release: str, compatible: str = COMPATIBL
 
 
 def image(release: str) -> bytes:
-    """Build the smallest file that the x86 boot protocol calls a kernel image."""
+    """Build the smallest file that kexec_file_load takes for an x86 kernel image."""
     head = bytearray(1024)
     head[0x1F1] = 1
     head[0x1F4:0x1F8] = (4).to_bytes(4, "little")
+    head[0x1FE:0x200] = b"\x55\xaa"
     head[0x202:0x206] = b"HdrS"
+    head[0x206:0x208] = (0x20F).to_bytes(2, "little")
+    head[0x211], head[0x236] = 0x01, 0x03
+    head[0x238:0x23C] = (2047).to_bytes(4, "little")
     head[0x20E:0x210] = (0x300 - 0x200).to_bytes(2, "little")
     text = f"{release} (demo) #1 SMP\0".encode()
     head[0x300 : 0x300 + len(text)] = text

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
 from luo_tui.orchestrator.simulated import boot, machinery
@@ -35,9 +35,6 @@ from luo_tui.sources.changes import (
     VitalsRead,
 )
 from luo_tui.sources.clean import clean
-
-if TYPE_CHECKING:
-    from luo_tui.orchestrator.simulated.orchestrator import SimulatedOrchestrator
 
 HOST_NAME = "demo-hv"
 DEVICES, VITALS = "devices", "vitals"
@@ -133,14 +130,6 @@ class SimulatedHost(SimulatedKernel):
         keep_all(host, kept)
         host.jump = SimulatedHost.start_again
         return host
-
-    @property
-    def orchestrator(self) -> SimulatedOrchestrator:
-        """Return commands and sources for this host."""
-        # It stands above this module.
-        from luo_tui.orchestrator.simulated.orchestrator import SimulatedOrchestrator
-
-        return SimulatedOrchestrator(self)
 
     @property
     def boot_folder(self) -> Path:

@@ -14,9 +14,10 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from luo_tui.model import LuoState, Participant, Resource, ResourceState, Stamps, State
 from luo_tui.orchestrator import Move
@@ -24,7 +25,6 @@ from luo_tui.orchestrator.simulated.boot import COMPATIBLE
 from luo_tui.orchestrator.simulated.kept import Kept, error, is_open, tsc
 from luo_tui.orchestrator.simulated.news import News
 from luo_tui.orchestrator.simulated.pace import Pace
-from luo_tui.orchestrator.state_machine import MOVES
 from luo_tui.sources.changes import (
     KernelSaid,
     LuoChanged,
@@ -38,6 +38,16 @@ LUO, LINES = "resources", "kernel lines"
 """What there is news of; the names of the sources too."""
 REFUSES = "subsystem-vfio-v1"
 """Person refuses in the scenarios where somebody does."""
+_MOVES: Mapping[tuple[State, Move], State] = MappingProxyType(
+    {
+        (State.NORMAL, Move.PREPARE): State.PREPARED,
+        (State.PREPARED, Move.FREEZE): State.FROZEN,
+        (State.PREPARED, Move.CANCEL): State.NORMAL,
+        (State.FROZEN, Move.CANCEL): State.NORMAL,
+        (State.UPDATED, Move.FINISH): State.NORMAL,
+    }
+)
+"""The legal moves of LUO v2, from the RFC of May 2025: (from, move) -> to."""
 _PRINTED = 500
 """Lines of the kernel that are kept."""
 _KHZ = 1_000_000
@@ -91,7 +101,7 @@ class SimulatedKernel:
     def move(self, move: Move) -> None:
         """Make a move of the state machine."""
         with self.acting:
-            target = MOVES.get((self.state, move))
+            target = _MOVES.get((self.state, move))
             if target is None:
                 raise error(errno.EINVAL)
             getattr(self, f"_{move}")()

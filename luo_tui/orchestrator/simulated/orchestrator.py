@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.model import Host, KexecState, State
-from luo_tui.orchestrator import Move, Moves
+from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
 from luo_tui.orchestrator.simulated.sources import (
@@ -18,8 +19,8 @@ from luo_tui.orchestrator.simulated.sources import (
     SimulatedSource,
     SimulatedVitals,
 )
-from luo_tui.orchestrator.state_machine import MOVES
 from luo_tui.sources import Source
+from luo_tui.uapi.command_line import LONGEST
 
 COMMAND_LINE = "root=/dev/nvme0n1p2 ro console=ttyS0,115200 kho=on liveupdate=off"
 
@@ -47,7 +48,7 @@ class SimulatedKexec:
 
     def load(self, image: int, initrd: int, command_line: str) -> None:
         """Load an image; ENOEXEC if it is none, EINVAL for a command line that is too long."""
-        if len(command_line) > 2047:
+        if len(os.fsencode(command_line)) > LONGEST:
             raise error(errno.EINVAL)
         self._host.load(image, initrd)
 
@@ -78,11 +79,6 @@ class SimulatedOrchestrator:
         self._host = host
         self._may_act = may_act
         self.kexec = SimulatedKexec(host)
-
-    @property
-    def moves(self) -> Moves:
-        """The moves of LUO v2."""
-        return MOVES
 
     def may_act(self) -> bool:
         """Whether acting is allowed here."""

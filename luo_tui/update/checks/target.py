@@ -2,17 +2,22 @@
 """What is looked at before a target kernel is loaded. Pure: facts in, findings out.
 
 Each check is a small class with a name, the reason why it is there, and
-``run``. A blocker stops the walk before anything is changed; a warning is
-shown and left to the operator. What could not be found out is a warning and
-never passes as good.
+``run``. The reason is shown with whatever it finds amiss; a finding whose
+consequence is another one brings its own. A blocker stops the walk before
+anything is changed; a warning is shown and left to the operator. What could not
+be found out is a warning and never passes as good.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.sources.clean import clean
+from luo_tui.uapi.command_line import LONGEST, deciding, parameters, switch
 from luo_tui.update.facts import Finding, Level
 
 
@@ -31,7 +36,7 @@ class ImageIsKernel:
     """The file is a kernel image, whole, with an initrd that exists."""
 
     name = "image"
-    why = "What is not a kernel would be refused at load time, after the window was opened."
+    why = "It would be refused at load time, after the window was opened."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block on any fault that reading the file has shown."""
@@ -41,27 +46,37 @@ class ImageIsKernel:
             )
         if image.release == snapshot.host.release:
             return Finding(
-                self.name, Level.WARNING, f"The target {image.release} is what runs already."
+                self.name,
+                Level.WARNING,
+                f"The target {image.release} is what runs already.",
+                why="The host would run the same release as before, at the cost of an update.",
             )
         return Finding(self.name, Level.OK, f"{image.path} is Linux {image.release}.")
 
 
 class InitrdIsThere:
-    """An initrd lies beside the image."""
+    """An initrd goes with the image, and can be loaded."""
 
     name = "initrd"
     why = "Without its initrd a distribution's kernel does not find its root file system."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Warn where there is none."""
+        """Block where it cannot be loaded; warn where there is none."""
         del snapshot
+        if image.initrd_fault:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"{image.initrd} {image.initrd_fault}.",
+                "Make it whole, or choose another one.",
+            )
         if image.initrd:
             return Finding(self.name, Level.OK, f"{image.initrd} goes with it.")
         return Finding(
             self.name,
             Level.WARNING,
-            f"No initrd for {image.release or 'this image'} lies beside it.",
-            "Go on only if that kernel boots without one.",
+            "Beside the image lies no initrd that is named after it.",
+            "Choose one, or go on only if that kernel boots without.",
         )
 
 
@@ -72,23 +87,29 @@ class TargetTakesHandover:
     why = "A target without KHO boots as if cold: everything preserved is gone."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block where its config says no; warn where there is no config."""
+        """Block where its config says no; warn where no config could be read."""
         del snapshot
         if image.kexec_handover is None:
+            why = image.config_fault or "no config was read"
             return Finding(
                 self.name,
                 Level.WARNING,
-                f"No config-{image.release} to tell whether the target has KHO.",
-                "Install it beside the image to be sure.",
+                f"Whether the target has KHO is unknown: {why}.",
+                f"Install config-{image.release} beside the image to be sure.",
             )
         if not image.kexec_handover:
             return Finding(
                 self.name,
                 Level.BLOCKER,
-                f"{image.release} was built without CONFIG_KEXEC_HANDOVER.",
+                f"{image.release} was built without CONFIG_KEXEC_HANDOVER: so says "
+                f"{image.config_source}.",
                 "Choose a kernel that has it.",
             )
-        return Finding(self.name, Level.OK, "The target was built with Kexec HandOver.")
+        return Finding(
+            self.name,
+            Level.OK,
+            f"The target was built with Kexec HandOver: so says {image.config_source}.",
+        )
 
 
 class TargetReadsOurs:
@@ -98,12 +119,27 @@ class TargetReadsOurs:
     why = "A target that cannot read the handover refuses it, and everything preserved is gone."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block where the target has no luo.ko, or one of another compatible string."""
+        """Block where the target has no luo.ko that reads ours; warn where that is unknown."""
+        if image.orchestrator_unread:
+            return Finding(
+                self.name,
+                Level.WARNING,
+                f"Whether the target reads what this kernel writes is unknown: "
+                f"{image.orchestrator_unread}",
+                f"Go on only if you know that it reads {snapshot.compatible or 'that'}.",
+            )
+        if image.orchestrator_fault:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                image.orchestrator_fault,
+                f"Install the module for {image.release} anew.",
+            )
         if not image.orchestrator:
             return Finding(
                 self.name,
                 Level.BLOCKER,
-                f"No readable luo.ko is installed for {image.release}.",
+                f"No luo.ko is installed for {image.release}.",
                 "Install the module for that release.",
             )
         if not snapshot.compatible:
@@ -123,38 +159,68 @@ class TargetReadsOurs:
 
 
 class CommandLineKeepsHandover:
-    """The next kernel is told to turn Kexec HandOver on."""
+    """The next kernel is told, by a line that it takes whole, to turn Kexec HandOver on."""
 
     name = "command line"
     why = "Without kho=on the next kernel ignores what it is handed, unless that is its default."
 
     def __init__(self, command_line: str) -> None:
         """``command_line`` is what the next kernel gets."""
-        self._words = command_line.split()
+        self._line = command_line
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block on an explicit no; warn where nothing is said."""
-        del snapshot, image
-        said = [w.partition("=")[2] for w in self._words if w.startswith("kho=")]
-        if said and said[-1] in ("off", "0", "n", "no"):
-            return Finding(
-                self.name, Level.BLOCKER, f"kho={said[-1]} is on it.", "Boot with kho=on."
-            )
-        if not said:
+        """Block on an explicit no, and on what would be refused; warn where nothing is said."""
+        del snapshot
+        size, most = len(os.fsencode(self._line)), image.command_line_max or LONGEST
+        if size > most:
             return Finding(
                 self.name,
-                Level.WARNING,
-                "It does not say kho=on.",
-                "Go on only if the target turns KHO on by default.",
+                Level.BLOCKER,
+                f"It is too long: {size:,} bytes, and at most {most:,} go with this image.",
+                "Boot with a shorter one.",
             )
-        return Finding(self.name, Level.OK, "It says kho=on.")
+        if not self._line.strip():
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                "There is none: this kernel's own is empty, or /proc/cmdline can't be read.",
+                "See that /proc is mounted; the next kernel needs a line to find its root.",
+            )
+        on = switch(self._line, "kho")
+        if on is None:
+            return self._nothing_said(image.handover_default)
+        said = f"kho={clean(deciding(self._line, 'kho') or '')}"
+        if not on:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"It says {said}, which turns Kexec HandOver off.",
+                "Boot with kho=on.",
+            )
+        return Finding(self.name, Level.OK, f"It says {said}.")
+
+    def _nothing_said(self, by_default: bool | None) -> Finding:
+        if by_default:
+            text = "It says nothing of kho, and the target turns KHO on by default."
+            return Finding(self.name, Level.OK, text)
+        if any(name == "kho" for name, _ in parameters(self._line)):
+            text = "The kernel cannot read what its kho= says, and takes no notice of it."
+        elif "kho=" in self._line:
+            text = "It does not say kho=on where the kernel reads it: before -- and outside quotes."
+        else:
+            text = "It does not say kho=on."
+        if by_default is not None:
+            text += " The target's default is off."
+            return Finding(self.name, Level.BLOCKER, text, "Boot with kho=on.")
+        remedy = "Go on only if the target turns KHO on by default."
+        return Finding(self.name, Level.WARNING, text, remedy)
 
 
 class LoadingIsAllowed:
     """The kernel still lets images be loaded."""
 
     name = "kexec"
-    why = "kernel.kexec_load_disabled cannot be taken back before a reboot."
+    why = "Without loading a kernel there is no live update."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block where the sysctl is set; warn where kdump would be lost."""
@@ -171,6 +237,7 @@ class LoadingIsAllowed:
                 self.name,
                 Level.WARNING,
                 "kdump is armed now and will not be after the update, until a cold boot.",
+                why="If the new kernel panics, no dump of it is written.",
             )
         return Finding(self.name, Level.OK, "Images can be loaded.")
 
@@ -199,7 +266,7 @@ class StateIsKnown:
     """The orchestrator is there and in a state from which a window can go on."""
 
     name = "state"
-    why = "Loading an image is the first step from normal; elsewhere the way differs."
+    why = "An update begins in state normal, with an orchestrator that answers."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Block where there is no orchestrator, or an update waits for its finish."""
@@ -227,4 +294,10 @@ def run_checks(snapshot: Snapshot, image: KernelImage, command_line: str) -> tup
         SomethingIsPreserved(),
     )
     asked = first if image.fault else (*first, *rest)
-    return tuple(check.run(snapshot, image) for check in asked)
+    return tuple(_reasoned(check, check.run(snapshot, image)) for check in asked)
+
+
+def _reasoned(check: Check, found: Finding) -> Finding:
+    if found.level is Level.OK or found.why:
+        return found
+    return replace(found, why=check.why)

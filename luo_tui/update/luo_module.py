@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""The luo.ko that is installed for a kernel: what it writes and reads across a kexec.
+
+The compatible string stands in the module's own information (``modinfo``), as
+``luo_compatible=``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from luo_tui.update.regular_file import NotRegular, open_regular, why_unreadable
+from luo_tui.update.unpack import CannotUnpack, Part, Torn, unpacked
+
+_FOLDERS = ("updates/dkms", "updates", "extra", "kernel/extra", "misc")
+"""Where packages lay modules that are not the kernel's own; depmod looks into ``updates`` first."""
+_NAMES = ("luo.ko", "luo.ko.zst", "luo.ko.xz", "luo.ko.gz")
+_COMPATIBLE = re.compile(rb"luo_compatible=([\x21-\x7e]+)\0")
+_LARGEST = 64 << 20
+"""Bytes of an unpacked module; a debug build has a few millions."""
+_LARGEST_INDEX = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LuoModule:
+    """What was found; nothing at all: there is none."""
+
+    compatible: str = ""
+    fault: str = ""
+    """Why the module that is there is of no use; a sentence."""
+    unread: str = ""
+    """Why it is not known what the module is; a sentence."""
+
+
+def find_module(folder: Path) -> LuoModule:
+    """Read the luo.ko under ``folder``, the modules of one release. Never raises."""
+    try:
+        indexed = list(_indexed(folder))
+    except OSError as error:
+        indexed, doubt = [], f"{folder}/modules.dep {why_unreadable(error)}."
+    else:
+        doubt = ""
+    for path in (*indexed, *(folder / place / name for place in _FOLDERS for name in _NAMES)):
+        try:
+            return _read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except NotRegular as error:
+            return LuoModule(fault=f"{path} {why_unreadable(error)}.")
+        except Torn as error:
+            return LuoModule(fault=f"{path} is torn: {error}.")
+        except OSError as error:
+            return LuoModule(unread=f"{path} {why_unreadable(error)}.")
+        except CannotUnpack as error:
+            return LuoModule(unread=f"{path} lies there and cannot be read: {error}.")
+    return LuoModule(unread=doubt)
+
+
+def _read(path: Path) -> LuoModule:
+    with open_regular(path) as fd:
+        content = b"".join(unpacked(Part(fd), _LARGEST))
+    if match := _COMPATIBLE.search(content):
+        return LuoModule(match[1].decode("ascii"))
+    return LuoModule(fault=f"{path} does not say what it carries across (luo_compatible).")
+
+
+def _indexed(folder: Path) -> Iterator[Path]:
+    """Yield where depmod has found it, which is where modprobe looks. OSError."""
+    try:
+        with open_regular(folder / "modules.dep") as fd:
+            text = os.fsdecode(os.pread(fd, _LARGEST_INDEX, 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for line in text.splitlines():
+        name = line.partition(":")[0]
+        if name.rpartition("/")[2] in _NAMES:
+            yield folder / name
