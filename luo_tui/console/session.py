@@ -20,6 +20,8 @@ from luo_tui.sources.files import FilesSource
 from luo_tui.update.acts import Consent, Plan, Window
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.images import read_image, scan
+from luo_tui.update.journal import JournalReading
+from luo_tui.update.lock import LockReading
 from luo_tui.update.person import Person
 from luo_tui.update.walk import Act, Action, Ask, Facts, Walk, ours_is_loaded, walk
 from luo_tui.update.window_state import WindowState
@@ -119,14 +121,16 @@ class Session:
 
     def hub(self, wake: Callable[[], None]) -> Hub:
         """Return a hub that watches this host, its files, and what other consoles write."""
-        files = FilesSource(self.orchestrator.kexec.boot_folder, self.folder)
+        orchestrator = self.orchestrator
+        files = FilesSource(orchestrator.kexec.boot_folder, self.folder, orchestrator.lock_folder)
         hub = Hub(self.orchestrator, wake, (*self.orchestrator.surroundings(), files))
         self._log = hub.log
         return hub
 
     def view(self, snapshot: Snapshot) -> View:
         """Decide what this snapshot has come to, with the journal and the owner as of now."""
-        window_state = self.window.window_state()
+        journal, lock = self.window.journal_reading(), self.window.lock_reading()
+        window_state = journal.window_state
         image = self._image(snapshot, window_state)
         facts = Facts(
             snapshot=snapshot,
@@ -134,7 +138,9 @@ class Session:
             image=image,
             findings=run_checks(snapshot, image, self._command_line) if image else (),
             window_state=window_state,
-            lock_holder=self.window.holder(),
+            lock_holder=lock.person,
+            lock_fault=lock.fault,
+            journal_fault=journal.fault,
             me=self.window.me,
             mine=self.window.mine,
         )
@@ -149,12 +155,11 @@ class Session:
         )
 
     def stirred(self, view: View) -> bool:
-        """Whether journal or owner are no longer what ``view`` shows."""
+        """Whether journal or lock are no longer what ``view`` shows."""
         facts = view.facts
-        return (
-            self.window.window_state() != facts.window_state
-            or self.window.holder() != facts.lock_holder
-        )
+        journal = JournalReading(facts.window_state, facts.journal_fault)
+        lock = LockReading(facts.lock_holder, facts.lock_fault)
+        return self.window.journal_reading() != journal or self.window.lock_reading() != lock
 
     def targets(self, running: str) -> Sequence[KernelImage]:
         """Read the images that could be loaded; takes its time on a slow disk."""

@@ -74,6 +74,11 @@ class RemoteOrchestrator:
         """The moves of LUO v2."""
         return MOVES
 
+    @property
+    def lock_folder(self) -> Path:
+        """Where the simulated host's locks lie."""
+        return Path(self._ask("lock_folder"))
+
     def may_act(self) -> bool:
         """Whether acting is allowed: here it always is."""
         return True

@@ -82,6 +82,7 @@ class StateMachine:
 
     demo = False
     moves = MOVES
+    lock_folder = Path("/run/luo-tui")
 
     def __init__(self) -> None:
         """Nothing is opened before it is needed."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that others write: kernel images in /boot, and the maintenance windows' journal and lock.
+"""Files that others write: kernel images in /boot, the maintenance windows' journal and locks.
 
 Watched by inotify (watchdog), whose threads do nothing but ring an eventfd. A
 folder that is not there yet is noticed by its nearest parent that is. A console
@@ -48,10 +48,11 @@ class FilesSource:
     name = "files"
     events = select.POLLIN
 
-    def __init__(self, boot: Path, windows: Path) -> None:
-        """``boot`` holds kernel images, ``windows`` is the folder of journal and lock."""
+    def __init__(self, boot: Path, windows: Path, locks: Path) -> None:
+        """``boot`` holds kernel images; ``windows`` has the journal, ``locks`` the host's locks."""
         self._boot = boot
         self._windows = windows
+        self._locks = locks
         self._fd = -1
         self._observer: BaseObserver | None = None
         self._lock = threading.Lock()
@@ -87,7 +88,7 @@ class FilesSource:
         changes: list[Change] = []
         if self._boot in stirred:
             changes += self.enumerate()
-        if self._windows in stirred:
+        if {self._windows, self._locks} & stirred:
             changes.append(WindowsWritten())
         return changes
 
@@ -111,14 +112,14 @@ class FilesSource:
                 source._heard(event.event_type, os.fsdecode(event.src_path), event.is_directory)
 
         observer.unschedule_all()
-        wanted = {_nearest(f) for f in (self._boot, self._windows, self._windows / "windows")}
-        for path in wanted:
+        folders = (self._boot, self._windows, self._windows / "windows", self._locks)
+        for path in {_nearest(f) for f in folders}:
             observer.schedule(Handler(), str(path))
 
     def _heard(self, kind: str, name: str, is_folder: bool) -> None:
         """In a thread of watchdog's: note whose news that is; watch deeper when a folder came."""
         path, observer = Path(name), self._observer
-        for folder in (self._boot, self._windows):
+        for folder in (self._boot, self._windows, self._locks):
             above, below = path in folder.parents, folder in path.parents
             if not (above or below or path == folder):
                 continue

@@ -21,8 +21,9 @@ from typing import NoReturn
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
-from luo_tui.update.journal import Journal, latest, open_journal
-from luo_tui.update.lock import Lock
+from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
+from luo_tui.update.lock import Lock, LockReading
+from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
 from luo_tui.update.walk import Act, gone_holder, ours_is_loaded, typed_word
 from luo_tui.update.window_state import WindowState
@@ -104,7 +105,7 @@ class Window:
         look: Callable[[], Snapshot],
         me: Person | None = None,
     ) -> None:
-        """``folder`` holds journal and lock; ``look`` reads the facts anew, from the kernel.
+        """``folder`` holds the journal; ``look`` reads the facts anew, from the kernel.
 
         ``me`` acts; the one who runs this process, where that is not said.
         """
@@ -112,7 +113,7 @@ class Window:
         self._orchestrator = orchestrator
         self._folder = folder
         self._look = look
-        self._lock = Lock(folder)
+        self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
 
     @property
@@ -121,12 +122,34 @@ class Window:
         return self._journal is not None and not self._lock.lost
 
     def window_state(self) -> WindowState | None:
-        """Return the state of the newest window; None where there never was one."""
-        return latest(self._folder)
+        """Return the state of the newest window; None where there never was one.
+
+        None as well where :meth:`journal_fault` says why it could not be read.
+        """
+        return self.journal_reading().window_state
+
+    def journal_fault(self) -> str:
+        """Return why the journal could not be read; empty when it could."""
+        return self.journal_reading().fault
+
+    def journal_reading(self) -> JournalReading:
+        """Return both, as of one moment."""
+        return read_latest(self._folder)
 
     def holder(self) -> Person | None:
-        """Return who has the window open in another console; None when nobody has."""
-        return self._lock.holder()
+        """Return who has the window open in another console; None when nobody has.
+
+        None as well where :meth:`lock_fault` says why it could not be read.
+        """
+        return self.lock_reading().person
+
+    def lock_fault(self) -> str:
+        """Return why it could not be read who has the window; empty when it could."""
+        return self.lock_reading().fault
+
+    def lock_reading(self) -> LockReading:
+        """Return both, as of one moment."""
+        return self._lock.reading()
 
     def show_doing(self, doing: str) -> None:
         """Let the consoles that watch know what is being done here. Never fails.
@@ -198,8 +221,13 @@ class Window:
 
     def finish(self, consent: Consent) -> None:
         """Move updated -> normal; what nobody restored is discarded, as it was shown."""
-        self._begin(consent, Act.FINISH)
-        self._move(Act.FINISH, confirmed=consent.label, discarded=list(consent.incoming))
+        now = self._begin(consent, Act.FINISH)
+        assert self._journal is not None  # noqa: S101 - as in _write()
+        try:
+            discarded = self._journal.write_discarded(now.incoming)
+        except OSError as error:
+            raise self._unwritten(error) from error
+        self._move(Act.FINISH, confirmed=consent.label, discarded=discarded)
         self._close("finished")
 
     def arrive(self) -> None:
@@ -224,7 +252,8 @@ class Window:
             if now.luo.state is State.UPDATED:
                 self._write("arrived", release=now.host.release, source=now.from_release)
             elif now.luo.state is State.NORMAL:
-                self._write("lost", release=now.host.release, tokens=list(window_state.tokens))
+                lost = window_state.promised_count
+                self._write("lost", release=now.host.release, promised=lost)
                 self._close("lost")
 
     def leave(self, why: str) -> tuple[str, ...]:
@@ -285,13 +314,16 @@ class Window:
         op = Op.SYNC
         try:
             kexec.sync()
+            op = Op.JOURNAL
+            assert self._journal is not None  # noqa: S101 - as in _write()
+            promised = self._journal.write_promised(now.outgoing)
             self._write(
                 "jump",
                 acts=["freeze", "kexec"],
                 image=plan.image.path,
                 target=plan.image.release,
                 command_line=plan.command_line,
-                tokens=list(consent.outgoing),
+                promised=promised,
                 typed=consent.typed,
                 confirmed=consent.label,
             )
@@ -359,6 +391,8 @@ class Window:
             self._rest()
         try:
             self._lock.take(self.me)
+        except UnsafeLock as unsafe:
+            raise NotDone(f"{unsafe.strerror} Nothing was done.") from unsafe
         except OSError as error:
             if error.errno == errno.EAGAIN:
                 holder = self.holder()
@@ -393,7 +427,7 @@ class Window:
             raise ActFailed.of(
                 Op.JOURNAL, error, now.luo.state, f"The journal lies in {self._folder}."
             ) from error
-        except ActFailed:
+        except (ActFailed, NotDone):
             self._rest()
             raise
 
@@ -459,9 +493,11 @@ class Window:
                 self.show_doing("")
             self._journal.write(event, **data)
         except OSError as error:
-            raise ActFailed.of(
-                Op.JOURNAL, error, self._state(), f"The journal is {self._journal.path}."
-            ) from error
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> ActFailed:
+        lies = f"The journal lies in {self._folder}."
+        return ActFailed.of(Op.JOURNAL, error, self._state(), lies)
 
     def _close(self, how: str) -> None:
         self._write("closed", how=how)

@@ -83,7 +83,11 @@ class Facts:
     findings: tuple[Finding, ...] = ()
     window_state: WindowState | None = None
     lock_holder: Person | None = None
-    """Person has the window open in another console; None when it is free or ours."""
+    """Who has the window open in another console; None when it is free or ours."""
+    lock_fault: str = ""
+    """Why it could not be read who has it; then :attr:`lock_holder` says nothing."""
+    journal_fault: str = ""
+    """Why the newest window could not be read; then :attr:`window_state` may be an older one."""
     me: Person | None = None
     """Person looks; None for a program that only looks."""
     mine: bool = False
@@ -282,6 +286,10 @@ def _window_notes(facts: Facts) -> list[str]:
     """Say who has the window, or had it."""
     window_state, holder = facts.window_state, facts.lock_holder
     notes = []
+    if facts.lock_fault:
+        notes.append(f"Whether a console has the window open cannot be read: {facts.lock_fault}")
+    if facts.journal_fault:
+        notes.append(f"The journal cannot be read: {facts.journal_fault}")
     if holder is not None:
         notes.append(f"The window is open in another console: {holder}. You are watching.")
         since = f"since {local_time(holder.since)}, " if holder.since else ""
@@ -319,7 +327,7 @@ def _lost_note(snapshot: Snapshot, window_state: WindowState | None) -> str:
     target, at = (
         (window_state.target, local_time(window_state.jumped_at)) if window_state else ("", "")
     )
-    lost = len(window_state.tokens) if window_state else 0
+    lost = window_state.promised_count if window_state else 0
     running = snapshot.host.release
     how = "took nothing over" if running == target else "is not the target: an ordinary boot"
     return (
@@ -354,7 +362,7 @@ def _nobody_may(facts: Facts) -> str:
         return "Acting needs root: sudo luo-tui"
     if facts.lock_holder is not None:
         return f"The window is open in another console: {facts.lock_holder}"
-    return ""
+    return facts.window_state.unwritable if facts.window_state else ""
 
 
 def _take_over(facts: Facts, gone: Person) -> Action:

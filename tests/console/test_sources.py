@@ -15,6 +15,7 @@ import pytest
 from luo_tui.sources.changes import Change, ImagesRead, KernelPrinted, KernelSaid, WindowsWritten
 from luo_tui.sources.files import FilesSource, read_images
 from luo_tui.sources.kmsg import KmsgSource, console_level, is_kernel_console, shown
+from luo_tui.update.lock import Lock
 
 CONSOLES = """\
 tty0                 -WU (EC p  )    4:1
@@ -102,7 +103,7 @@ def test_images_come_and_go_once_they_are_whole(tmp_path: Path) -> None:
     boot = tmp_path / "boot"
     boot.mkdir()
     (boot / "vmlinuz-1").write_bytes(b"1")
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
     try:
         source.reopen()
         assert [c.images[0].split("\t")[0] for c in source.enumerate()] == ["vmlinuz-1"]
@@ -120,7 +121,7 @@ def test_images_come_and_go_once_they_are_whole(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     boot = tmp_path / "late" / "boot"
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
     try:
         source.reopen()
         boot.mkdir(parents=True)
@@ -132,9 +133,10 @@ def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
         source.close()
 
 
-def test_the_folder_tells_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -> None:
-    folder = tmp_path / "state" / "luo-tui"
-    source = FilesSource(tmp_path / "boot", folder)
+def test_the_folders_tell_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -> None:
+    folder, locks = tmp_path / "state" / "luo-tui", tmp_path / "run" / "luo-tui"
+    locks.parent.mkdir()
+    source = FilesSource(tmp_path / "boot", folder, locks)
     try:
         source.reopen()
         (tmp_path / "unrelated").write_text("x")
@@ -144,13 +146,19 @@ def test_the_folder_tells_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -
         wait(source, 0.1)
         (folder / "windows" / "a.jsonl").write_text("{}\n")
         assert WindowsWritten() in wait(source)
-        lock = str(folder / "lock")
-        code = f"import os, time; fd = os.open({lock!r}, os.O_RDWR | os.O_CREAT); "
-        code += "os.write(fd, b'somebody'); time.sleep(60)"
+        code = (
+            "import pathlib, time\n"
+            "from luo_tui.update.lock import Lock\n"
+            "from luo_tui.update.person import Person\n"
+            f"Lock(pathlib.Path({str(locks)!r})).take(Person('eve')); time.sleep(60)"
+        )
         holder = subprocess.Popen([sys.executable, "-c", code])
-        assert WindowsWritten() in wait(source)
+        assert WindowsWritten() in wait(source, 10)
         while wait(source, 0.8):
             pass
+        # Whoever looks stirs nothing, or two consoles would wake each other for ever.
+        assert Lock(locks).holder() is not None
+        assert wait(source, 0.8) == []
         holder.kill()
         holder.wait()
         assert WindowsWritten() in wait(source), "the lock's death was not noticed"

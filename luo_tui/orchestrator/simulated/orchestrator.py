@@ -84,6 +84,11 @@ class SimulatedOrchestrator:
         """The moves of LUO v2."""
         return MOVES
 
+    @property
+    def lock_folder(self) -> Path:
+        """Where the simulated host's locks lie."""
+        return self._host.lock_folder
+
     def may_act(self) -> bool:
         """Whether acting is allowed here."""
         return self._may_act
