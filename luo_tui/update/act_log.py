@@ -24,7 +24,8 @@ from luo_tui.update.window_state import FORMAT, Record
 _NAME, _OLD = f"acts.v{FORMAT}.jsonl", f"acts.v{FORMAT}.old.jsonl"
 LONGEST = 1 << 20
 """Bytes of the file from which on a new one is begun: some three thousand acts."""
-_RESERVED = 4 * MOST
+_RESERVED, _ENOUGH = 8 * MOST, 2 * MOST
+"""Bytes that are set aside at a time, and those that an act's two records may need."""
 
 
 def read_acts(folder: Path) -> list[Record]:
@@ -54,13 +55,14 @@ class ActLog:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_size >= LONGEST:
                 path.rename(self._folder / _OLD)
-        self._append("begin", {"act": act, **data}, _RESERVED)
+        self._append("begin", {"act": act, **data}, ahead=True)
 
     def end(self, event: str, act: str, **data: object) -> None:
         """Write down how it ended: ``done`` or ``failed``."""
-        self._append(event, {"act": act, **data}, 0)
+        self._append(event, {"act": act, **data}, ahead=False)
 
-    def _append(self, event: str, data: dict[str, object], room: int) -> None:
+    def _append(self, event: str, data: dict[str, object], *, ahead: bool) -> None:
+        """Append one record; ``ahead``: with room for the next one too."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         up = round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)
         line = encode_record(Record(event, now, self._boot, up, data))
@@ -73,8 +75,8 @@ class ActLog:
                 raise OSError(errno.EPERM, "it is not a regular file", str(path))
             if stat.S_IMODE(about.st_mode) != 0o644:
                 os.fchmod(fd, 0o644)
-            if room:
-                reserve(fd, about.st_size + room)
+            if ahead and about.st_blocks * 512 - about.st_size < _ENOUGH:
+                reserve(fd, about.st_size + _RESERVED)
             if about.st_size and os.pread(fd, 1, about.st_size - 1) != b"\n":
                 line = b"\n" + line
             if os.write(fd, line) != len(line):

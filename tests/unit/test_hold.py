@@ -537,6 +537,18 @@ def test_what_cannot_be_written_down_is_not_begun(
     assert holds(host).records() == ()
 
 
+def test_what_was_set_aside_for_the_records_of_acts_is_used(
+    host: SimulatedHost, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that has filled up meanwhile keeps nobody from what is his."""
+    holds(host).hold(source, "cache")
+    update(host)
+    full = raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    monkeypatch.setattr("luo_tui.update.act_log.reserve", full)
+    holds(host).restore("cache", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == CONTENT
+
+
 def test_an_end_that_cannot_be_written_down_is_told(
     host: SimulatedHost, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
