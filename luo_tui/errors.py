@@ -41,6 +41,7 @@ class Op(StrEnum):
     TERMINAL = "hand the terminal back"
     JOURNAL = "write the journal"
     WINDOW = "open the window"
+    LOCK = "take the lock for the act"
     FILE = "read or write the file"
 
 

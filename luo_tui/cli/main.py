@@ -17,20 +17,16 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from luo_tui import __version__
+from luo_tui.cli import hold
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.update.journal import DEFAULT_FOLDER
-from luo_tui.update.wording import size_text
-
-# What only one command needs is loaded by it alone: `luo-tui status` is to be quick.
-if TYPE_CHECKING:
-    from luo_tui.update.hold import Holds
 
 CODES = {
     Exit.OK: "done; for `status`: there is an orchestrator",
@@ -40,7 +36,7 @@ CODES = {
     Exit.UNAVAILABLE: "no orchestrator on this kernel",
     Exit.WRONG_STATE: "not possible in this state",
     Exit.REFUSED: "refused by the kernel or by a participant",
-    Exit.BUSY: "busy: another console has the window open",
+    Exit.BUSY: "busy: another console has the window open, or an act is under way",
     Exit.NOT_FOUND: "no such token, name or file",
     Exit.MISMATCH: "what came back is not what was held",
     Exit.NO_SPACE: "no space on the disk, or too little memory",
@@ -99,25 +95,10 @@ def _dispatch(args: argparse.Namespace) -> int:
             return _status(orchestrator, args)
         case "watch":
             return _watch(orchestrator, args)
-        case "hold":
-            held = _holds(orchestrator, args.folder).hold(args.file, args.name)
-            print(
-                f"held {held.name}: token {held.token}, {size_text(held.bytes)}, "
-                f"SHA-256 {held.sha256}"
-            )
-        case "restore":
-            holds = _holds(orchestrator, args.folder)
-            held = holds.restore(args.name, args.out, force=args.force)
-            print(
-                f"restored {held.name} to {args.out}: {size_text(held.bytes)}, "
-                f"SHA-256 {held.sha256} as held"
-            )
-        case "unpreserve":
-            held = _holds(orchestrator, args.folder).unpreserve(args.name)
-            print(f"unpreserved {held.name}: token {held.token} is free")
+        case command if command in hold.COMMANDS:
+            return hold.run(orchestrator, args)
         case _:
             return _console(orchestrator, args.folder, args.log)
-    return Exit.OK
 
 
 def _status(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
@@ -157,12 +138,6 @@ def _watch(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: watch.leave())
     return watch.run()
-
-
-def _holds(orchestrator: Orchestrator, folder: Path) -> Holds:
-    from luo_tui.update.hold import Holds
-
-    return Holds(orchestrator, folder, Hub(orchestrator, lambda: None).read_now)
 
 
 def _console(orchestrator: Orchestrator, folder: Path, log: Path | None = None) -> int:
@@ -339,15 +314,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
-    hold = commands.add_parser("hold", help="hold a file's bytes in memory across an update")
-    hold.add_argument("file", type=Path, metavar="FILE")
-    hold.add_argument("--name", required=True, help="the name to restore it by")
-    restore = commands.add_parser("restore", help="give held bytes back, after the update")
-    restore.add_argument("name", metavar="NAME")
-    restore.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
-    restore.add_argument("--force", action="store_true", help="replace FILE if it exists")
-    unpreserve = commands.add_parser("unpreserve", help="give up held bytes, before an update")
-    unpreserve.add_argument("name", metavar="NAME")
+    hold.add_to(commands)
     demo = commands.add_parser("demo", help="the console on a simulated host; touches nothing")
     demo.add_argument(
         "--scenario",

@@ -8,6 +8,7 @@ and never renamed or removed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +20,9 @@ from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import DeviceOutcome, device_outcomes, outlook, summary
 from luo_tui.update.facts import Facts
 from luo_tui.update.images import scan
-from luo_tui.update.journal import latest
+from luo_tui.update.journal import read_latest
 from luo_tui.update.lock import Lock
+from luo_tui.update.resource_list import promised
 from luo_tui.update.walk import walk
 from luo_tui.update.wording import size_text
 
@@ -59,10 +61,10 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "images": [asdict(i) for i in _images(orchestrator, snapshot)],
         "preserved_bytes": snapshot.bytes_in(ResourceState.PRESERVED),
         "blackout_ms": _plain(asdict(dark)) if dark else None,
-        "window": _plain(asdict(facts.window_state)) if facts.window_state else None,
+        "window": _window_json(facts, folder),
         "owner": asdict(facts.lock_holder) if facts.lock_holder else None,
         "may_act": facts.may_act,
-        "faults": {h.name: h.fault for h in snapshot.health.values() if h.fault},
+        "faults": dict(_faults(facts)),
         "missing": {h.name: list(h.missing) for h in snapshot.health.values() if h.missing},
     }
 
@@ -76,9 +78,8 @@ def status_text(
     yield from _standing(orchestrator, facts)
     yield from _window(facts)
     yield from _machine(snapshot)
-    for health in snapshot.health.values():
-        if health.fault:
-            yield f"fault       {health.name}: {health.fault}"
+    for name, fault in _faults(facts):
+        yield f"fault       {name}: {fault}"
     for health in snapshot.health.values():
         for sentence in health.missing:
             yield f"unknown     {health.name}: {sentence}"
@@ -119,9 +120,33 @@ def _standing(orchestrator: Orchestrator, facts: Facts) -> Iterator[str]:
         yield f"blackout    {dark.total:.0f} ms ({parts})"
 
 
+def _faults(facts: Facts) -> Iterator[tuple[str, str]]:
+    for health in facts.snapshot.health.values():
+        if health.fault:
+            yield health.name, health.fault
+    if facts.lock_fault:
+        yield "lock", facts.lock_fault
+    if facts.journal_fault:
+        yield "journal", facts.journal_fault
+
+
+def _window_json(facts: Facts, folder: Path) -> dict[str, Any] | None:
+    if facts.window_state is None:
+        return None
+    found = _plain(asdict(facts.window_state))
+    # The schema's name from when they all stood in the journal; unreadable ones are counted.
+    with contextlib.suppress(OSError):
+        found["tokens"] = [r.token for r in promised(folder, facts.window_state)]
+    return found
+
+
 def _window(facts: Facts) -> Iterator[str]:
     if facts.lock_holder is not None:
         yield f"window      open: {facts.lock_holder}"
+    elif facts.lock_fault:
+        yield f"window      whether it is open cannot be read: {facts.lock_fault}"
+    elif facts.journal_fault:
+        yield f"window      cannot be read: {facts.journal_fault}"
     elif facts.window_state is None:
         yield "window      none was ever opened here"
     elif facts.window_state.closed:
@@ -228,9 +253,12 @@ def _images(orchestrator: Orchestrator, snapshot: Snapshot) -> list[KernelImage]
 
 
 def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Facts:
+    lock, journal = Lock(orchestrator.lock_folder).reading(), read_latest(folder)
     return Facts(
         snapshot,
         orchestrator.may_act(),
-        window_state=latest(folder),
-        lock_holder=Lock(folder).holder(),
+        window_state=journal.window_state,
+        lock_holder=lock.person,
+        lock_fault=lock.fault,
+        journal_fault=journal.fault,
     )

@@ -66,7 +66,8 @@ class Watch:
         self._out = out
         self._wanted = wanted
         self._complain = complain
-        files = FilesSource(orchestrator.kexec.boot_folder, folder)
+        boot = orchestrator.kexec.boot_folder
+        files = FilesSource(boot, folder, orchestrator.lock_folder)
         self._hub = Hub(orchestrator, self._wake, (*orchestrator.surroundings(), files))
         self._news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._leave = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -126,7 +126,8 @@ class Session:
 
     def hub(self, wake: Callable[[], None]) -> Hub:
         """Return a hub that watches this host, its files, and what other consoles write."""
-        files = FilesSource(self.orchestrator.kexec.boot_folder, self.folder)
+        orchestrator = self.orchestrator
+        files = FilesSource(orchestrator.kexec.boot_folder, self.folder, orchestrator.lock_folder)
         hub = Hub(self.orchestrator, wake, (*self.orchestrator.surroundings(), files))
         self._log = hub.log
         return hub

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
 
 from luo_tui.console.session import View
-from luo_tui.update.jump import HELD
+from luo_tui.update.signals import signals_held_back
 
 
 class Viewer:
@@ -46,11 +45,8 @@ class Viewer:
         self._latest = first
         self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
         # A thread inherits the mask: signals are for the main thread.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-        try:
+        with signals_held_back():
             self._thread.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def ask(self) -> None:
         """Ask for a view of now. From any thread; returns at once."""

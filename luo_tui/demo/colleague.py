@@ -23,7 +23,7 @@ from typing import Any
 from luo_tui.demo.remote_orchestrator import RemoteOrchestrator
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator.simulated import TARGET, SimulatedHost, SimulatedOrchestrator
+from luo_tui.orchestrator.simulated import TARGET, SimulatedHost, SimulatedOrchestrator, program
 from luo_tui.orchestrator.simulated.clock import Clock
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
@@ -69,8 +69,8 @@ class Colleague:
         arguments = [str(theirs.fileno()), str(self._folder), str(self._host.boot_folder)]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "luo_tui.demo.colleague", *arguments],
-                env={**os.environ, **about},
+                program.command("luo_tui.demo.colleague", *arguments),
+                env=program.environment(**about),
                 stdin=terminal,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -106,6 +106,7 @@ class Colleague:
         answers: dict[str, Callable[..., object]] = {
             "look": Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all,
             "wait": self._wait,
+            "lock_folder": lambda: orchestrator.lock_folder,
             "state": orchestrator.state,
             "move": orchestrator.move,
             "unpreserve": orchestrator.unpreserve,

@@ -70,6 +70,11 @@ class RemoteOrchestrator:
             raise answer
         return answer
 
+    @property
+    def lock_folder(self) -> Path:
+        """Where the simulated host's locks lie."""
+        return Path(self._ask("lock_folder"))
+
     def may_act(self) -> bool:
         """Whether acting is allowed: here it always is."""
         return True

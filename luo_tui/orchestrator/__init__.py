@@ -109,6 +109,11 @@ class Orchestrator(Protocol):
         """True where nothing real is touched."""
         ...
 
+    @property
+    def lock_folder(self) -> Path:
+        """Where this host's locks lie: ``/run/luo-tui``, or the simulated host's own."""
+        ...
+
     def may_act(self) -> bool:
         """Whether this process has the privilege to act (CAP_SYS_ADMIN and CAP_SYS_BOOT)."""
         ...

@@ -69,6 +69,7 @@ class StateMachine:
     """
 
     demo = False
+    lock_folder = Path("/run/luo-tui")
 
     def __init__(self) -> None:
         """Nothing is opened before it is needed."""

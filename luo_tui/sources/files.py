@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that others write: kernel images in /boot, and the maintenance windows' journal and lock.
+"""Files that others write: kernel images in /boot, the maintenance windows' journal and locks.
 
 Watched by inotify. A folder that is not there yet is noticed by its nearest parent
 that is; one that was removed, renamed, mounted over and is there again is watched
@@ -61,10 +61,10 @@ class FilesSource:
     events = select.POLLIN
     every = 15.0
 
-    def __init__(self, boot: Path, windows: Path) -> None:
-        """``boot`` holds kernel images, ``windows`` is the folder of journal and lock."""
-        self._boot, self._windows = boot, windows
-        self._folders = (boot, windows)
+    def __init__(self, boot: Path, windows: Path, locks: Path) -> None:
+        """``boot`` holds kernel images; ``windows`` has the journal, ``locks`` the host's locks."""
+        self._boot, self._windows, self._locks = boot, windows, locks
+        self._folders = (boot, windows, locks)
         """The same, without symbolic links on the way: so events name them."""
         self._watcher = Watcher(WRITTEN, self._heard)
         self._watched: dict[Path, tuple[int, int]] = {}
@@ -86,7 +86,7 @@ class FilesSource:
         """Begin to watch. OSError where that cannot be: no inotify left."""
         self._watcher.open()
         self._replaced = False
-        self._folders = (self._boot.resolve(), self._windows.resolve())
+        self._folders = (self._boot.resolve(), self._windows.resolve(), self._locks.resolve())
         self._watched = self._as_it_is()
         denied = {f for f in self._watched if not os.access(f, os.R_OK)}
         self._unwatched = tuple(
@@ -141,7 +141,7 @@ class FilesSource:
 
     def _journal(self) -> Sequence[Change]:
         """Tell that journal or lock were written, if they are no longer as they were last seen."""
-        seen, self._seen = self._seen, _signature(self._windows)
+        seen, self._seen = self._seen, _signature(self._windows, self._locks)
         return (WindowsWritten(),) if seen != self._seen else ()
 
     def _wanted(self) -> Sequence[Path]:
@@ -157,7 +157,7 @@ class FilesSource:
         if kind in _PLACED and any(path == f or path in f.parents for f in wanted):
             self._replaced = True
             return True
-        boot, windows = self._folders
+        boot, windows, _ = self._folders
         with self._lock:
             if not is_folder and path.parent == boot and _is_image(kind, path):
                 self._stirred.add(boot)
@@ -168,10 +168,10 @@ class FilesSource:
         return False
 
 
-def _signature(windows: Path) -> Signature:
-    """Return what tells the files of the windows' folder from what they were."""
+def _signature(windows: Path, locks: Path) -> Signature:
+    """Return what tells the files of the windows, and the locks, from what they were."""
     found = []
-    for folder in (windows, windows / "windows"):
+    for folder in (windows, windows / "windows", locks):
         try:
             for entry in folder.iterdir():
                 about = entry.stat()

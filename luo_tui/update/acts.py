@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
@@ -24,9 +24,10 @@ from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import Act, Arrival, Facts, arrival, gone_holder
-from luo_tui.update.journal import Journal, latest, open_journal
+from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
 from luo_tui.update.jump import Stayed, Steps, jump
-from luo_tui.update.lock import Lock
+from luo_tui.update.lock import Lock, LockReading, act_count, act_lock
+from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
 from luo_tui.update.rules import Refusal, refusal
 from luo_tui.update.target import Target, look_again
@@ -57,7 +58,7 @@ class Window:
         look: Callable[[], Snapshot],
         me: Person | None = None,
     ) -> None:
-        """``folder`` holds journal and lock; ``look`` reads the facts anew, from the kernel.
+        """``folder`` holds the journal; ``look`` reads the facts anew, from the kernel.
 
         ``me`` acts; the one who runs this process, where that is not said.
         """
@@ -65,7 +66,7 @@ class Window:
         self._orchestrator = orchestrator
         self._folder = folder
         self._look = look
-        self._lock = Lock(folder)
+        self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
 
     @property
@@ -74,12 +75,34 @@ class Window:
         return self._journal is not None and not self._lock.lost
 
     def window_state(self) -> WindowState | None:
-        """Return the state of the newest window; None where there never was one."""
-        return latest(self._folder)
+        """Return the state of the newest window; None where there never was one.
+
+        None as well where :meth:`journal_fault` says why it could not be read.
+        """
+        return self.journal_reading().window_state
+
+    def journal_fault(self) -> str:
+        """Return why the journal could not be read; empty when it could."""
+        return self.journal_reading().fault
+
+    def journal_reading(self) -> JournalReading:
+        """Return both, as of one moment."""
+        return read_latest(self._folder)
 
     def holder(self) -> Person | None:
-        """Return who has the window open in another console; None when nobody has."""
-        return self._lock.holder()
+        """Return who has the window open in another console; None when nobody has.
+
+        None as well where :meth:`lock_fault` says why it could not be read.
+        """
+        return self.lock_reading().person
+
+    def lock_fault(self) -> str:
+        """Return why it could not be read who has the window; empty when it could."""
+        return self.lock_reading().fault
+
+    def lock_reading(self) -> LockReading:
+        """Return both, as of one moment."""
+        return self._lock.reading()
 
     def show_doing(self, doing: str) -> None:
         """Let the consoles that watch know what is being done here. Never fails.
@@ -101,76 +124,90 @@ class Window:
             line = target.command_line
         elif target is not None:
             image = target
+        journal, lock = self.journal_reading(), self.lock_reading()
+        acts_seen, lock_fault = 0, lock.fault
+        try:
+            acts_seen = act_count(self._orchestrator.lock_folder)
+        except OSError as error:
+            lock_fault = lock_fault or error.strerror or str(error)
         return Facts(
             snapshot=snapshot,
             may_act=self._orchestrator.may_act(),
             image=image,
             command_line=line,
             findings=run_checks(snapshot, image, line) if image is not None else (),
-            window_state=self.window_state(),
-            lock_holder=self.holder(),
+            window_state=journal.window_state,
+            lock_holder=lock.person,
+            lock_fault=lock_fault,
+            journal_fault=journal.fault,
             me=self.me,
             mine=self.mine,
+            acts_seen=acts_seen,
         )
 
     # -- the acts -----------------------------------------------------------------------
 
     def take_over(self, consent: Consent) -> None:
         """Take the window over from a holder who is gone, as he was shown."""
-        self._begin(consent, Act.TAKE_OVER)
-        self.arrive()
+        with self._acting(consent, Act.TAKE_OVER):
+            self.arrive()
 
     def load(self, consent: Consent, target: Target) -> None:
         """Load the target for kexec, in place of whatever is loaded."""
-        self._begin(consent, Act.LOAD, target)
         image = target.image
         about = {"image": image.path, "target": image.release, "initrd": image.initrd}
-        self._write("begin", act=Act.LOAD, confirmed=consent.label, **about)
-        self._check_again(consent, target)
-        try:
-            self._load(target)
-        except OSError as error:
-            self._fail(Act.LOAD, error)
-        self._write(
-            "done",
-            act=Act.LOAD,
-            **about,
-            image_digest=image.identity.sha256 if image.identity else "",
-            initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
-            command_line=target.command_line,
-        )
+        with self._acting(consent, Act.LOAD, target):
+            self._write("begin", act=Act.LOAD, confirmed=consent.label, **about)
+            self._check_again(consent, target)
+            try:
+                self._load(target)
+            except OSError as error:
+                self._fail(Act.LOAD, error)
+            self._write(
+                "done",
+                act=Act.LOAD,
+                **about,
+                image_digest=image.identity.sha256 if image.identity else "",
+                initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
+                command_line=target.command_line,
+            )
 
     def unload(self, consent: Consent) -> None:
         """Unload whatever image is loaded; in state normal that closes the window."""
-        now = self._begin(consent, Act.UNLOAD)
-        self._write("begin", act=Act.UNLOAD, confirmed=consent.label)
-        self._check_again(consent)
-        try:
-            self._orchestrator.kexec.unload()
-        except OSError as error:
-            self._fail(Act.UNLOAD, error)
-        self._write("done", act=Act.UNLOAD)
-        if now.snapshot.luo.state is State.NORMAL:
-            self._close("unloaded")
+        with self._acting(consent, Act.UNLOAD) as now:
+            self._write("begin", act=Act.UNLOAD, confirmed=consent.label)
+            self._check_again(consent)
+            try:
+                self._orchestrator.kexec.unload()
+            except OSError as error:
+                self._fail(Act.UNLOAD, error)
+            self._write("done", act=Act.UNLOAD)
+            if now.snapshot.luo.state is State.NORMAL:
+                self._close("unloaded")
 
     def prepare(self, consent: Consent, target: Target) -> None:
         """Move normal -> prepared, with the target loaded by this window."""
-        self._begin(consent, Act.PREPARE, target)
-        self._move(consent, target)
+        with self._acting(consent, Act.PREPARE, target):
+            self._move(consent, target)
 
     def cancel(self, consent: Consent) -> tuple[str, ...]:
         """Move prepared or frozen -> normal and unload our image. Returns what is left to say."""
-        now = self._begin(consent, Act.CANCEL)
-        self._move(consent)
-        left = self._unload_ours() if now.ours_is_loaded else ()
-        self._close("cancelled")
+        with self._acting(consent, Act.CANCEL) as now:
+            self._move(consent)
+            left = self._unload_ours() if now.ours_is_loaded else ()
+            self._close("cancelled")
         return left
 
     def finish(self, consent: Consent) -> None:
         """Move updated -> normal; what nobody restored is discarded, as it was shown."""
-        self._begin(consent, Act.FINISH)
-        self._move(consent, discarded=[r.token for r in consent.incoming])
-        self._close("finished")
+        with self._acting(consent, Act.FINISH) as now:
+            assert self._journal is not None  # noqa: S101 - as in _write()
+            try:
+                discarded = self._journal.write_discarded(now.snapshot.incoming)
+            except OSError as error:
+                raise self._unwritten(error) from error
+            self._move(consent, discarded=discarded)
+            self._close("finished")
 
     def kexec(self, consent: Consent, target: Target, hand_back: Callable[[], None]) -> NoReturn:
         """Freeze and jump: the point of no return. Leaves by an exception if it did not happen.
@@ -178,37 +215,39 @@ class Window:
         No terminal is touched here but by ``hand_back``, which leaves it clean;
         see :mod:`luo_tui.update.jump` for the order of things.
         """
-        now = self._begin(consent, Act.KEXEC, target)
-        self.show_doing(f"under way: {Act.KEXEC}")
+        with self._acting(consent, Act.KEXEC, target) as now:
+            self.show_doing(f"under way: {Act.KEXEC}")
 
-        def check() -> None:
-            self._check(consent, self.facts(target))
+            def check() -> None:
+                self._check(consent, self.facts(target))
 
-        def record() -> None:
-            image = target.image
-            self._write(
-                "jump",
-                acts=["freeze", "kexec"],
-                image=image.path,
-                target=image.release,
-                release=now.snapshot.host.release,
-                image_digest=image.identity.sha256 if image.identity else "",
-                initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
-                command_line=target.command_line,
-                tokens=[r.token for r in consent.outgoing],
-                endangered=[id_ for id_, _ in consent.endangered],
-                typed=consent.typed,
-                confirmed=consent.label,
-            )
+            def record() -> None:
+                image = target.image
+                assert self._journal is not None  # noqa: S101 - as in _write()
+                promised = self._journal.write_promised(consent.outgoing)
+                self._write(
+                    "jump",
+                    acts=["freeze", "kexec"],
+                    image=image.path,
+                    target=image.release,
+                    release=now.snapshot.host.release,
+                    image_digest=image.identity.sha256 if image.identity else "",
+                    initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
+                    command_line=target.command_line,
+                    promised=promised,
+                    endangered=[id_ for id_, _ in consent.endangered],
+                    typed=consent.typed,
+                    confirmed=consent.label,
+                )
 
-        steps = Steps(check, record, lambda: self._load(target), hand_back)
-        try:
-            jump(self._orchestrator, consent.state, steps)
-        except Stayed as stayed:
-            raise self._stayed(stayed) from stayed.cause
-        except NotDone as refused:
-            self._returned(refused.reason)
-            raise
+            steps = Steps(check, record, lambda: self._load(target), hand_back)
+            try:
+                jump(self._orchestrator, consent.state, steps)
+            except Stayed as stayed:
+                raise self._stayed(stayed) from stayed.cause
+            except NotDone as refused:
+                self._returned(refused.reason)
+                raise
 
     # -- arriving and leaving -------------------------------------------------------------
 
@@ -241,8 +280,8 @@ class Window:
                 self._write("arrived", release=host, source=source)
                 self._close("finished by something else")
             case Arrival.LOST:
-                tokens = list(now.window_state.tokens) if now.window_state else []
-                self._write("lost", release=host, tokens=tokens)
+                lost = now.window_state.promised_count if now.window_state else 0
+                self._write("lost", release=host, promised=lost)
                 self._close("lost")
             case Arrival.UNKNOWN:
                 self._close(f"not known: this kernel took over from {source}")
@@ -286,24 +325,39 @@ class Window:
 
     # -- rule and consent -----------------------------------------------------------------
 
-    def _begin(self, consent: Consent, act: Act, target: Target | None = None) -> Facts:
-        """Take the lock, hold rules and consent against the facts as they are now, and open."""
+    @contextlib.contextmanager
+    def _acting(self, consent: Consent, act: Act, target: Target | None = None) -> Iterator[Facts]:
+        """Take the locks, hold rules and consent against the facts as they are now, and open.
+
+        While the act is done nobody holds, restores or unpreserves anything.
+        """
         if consent.act is not act:
             raise NotDone(f"The consent was to {consent.act}, not to {act}.")
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
-        held = self.mine
+        opened = self.mine
         self._take()
         try:
-            now = self.facts(target)
-            self._check(consent, now)
-        except BaseException:
+            with self._act_lock(act):
+                now = self.facts(target)
+                self._check(consent, now)
+                self._open(now)
+                opened = True
+                yield now
+        finally:
             # A refused act opens no window; one that was open stays open.
-            if not held:
+            if not opened:
                 self._rest()
-            raise
-        self._open(now)
-        return now
+
+    @contextlib.contextmanager
+    def _act_lock(self, act: Act) -> Iterator[None]:
+        folder = self._orchestrator.lock_folder
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(act_lock(folder, self.me, f"under way: {act}"))
+            except OSError as error:
+                raise ActFailed.of(Op.LOCK, error, self._state()) from error
+            yield
 
     def _check(self, consent: Consent, now: Facts) -> None:
         """Refuse by the rule, or because the consent no longer holds; NotDone."""
@@ -328,6 +382,8 @@ class Window:
             self._rest()
         try:
             self._lock.take(self.me)
+        except UnsafeLock as unsafe:
+            raise NotDone(f"{unsafe.strerror} Nothing was done.") from unsafe
         except OSError as error:
             if error.errno == errno.EAGAIN:
                 holder = self.holder()
@@ -361,7 +417,7 @@ class Window:
             raise ActFailed.of(
                 Op.JOURNAL, error, snapshot.luo.state, f"The journal lies in {self._folder}."
             ) from error
-        except ActFailed:
+        except (ActFailed, NotDone):
             self._rest()
             raise
 
@@ -479,9 +535,11 @@ class Window:
                 self.show_doing("")
             self._journal.write(event, **data)
         except OSError as error:
-            raise ActFailed.of(
-                Op.JOURNAL, error, self._state(), f"The journal is {self._journal.path}."
-            ) from error
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: OSError) -> ActFailed:
+        lies = f"The journal lies in {self._folder}."
+        return ActFailed.of(Op.JOURNAL, error, self._state(), lies)
 
     def _close(self, how: str) -> None:
         self._write("closed", how=how)

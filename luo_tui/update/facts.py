@@ -71,7 +71,9 @@ class Facts:
     lock_holder: Person | None = None
     """Who has the window open in another console; None when it is free or ours."""
     lock_fault: str = ""
-    """Why lock or journal could not be read; empty when they were."""
+    """Why it could not be read who has it; then :attr:`lock_holder` says nothing."""
+    journal_fault: str = ""
+    """Why the newest window could not be read; then :attr:`window_state` may be an older one."""
     me: Person | None = None
     """Who looks; None for a program that only looks."""
     mine: bool = False

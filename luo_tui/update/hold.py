@@ -2,9 +2,16 @@
 """Something to lose: a file's bytes, held in memory across an update.
 
 ``hold`` copies a file into a memfd, seals it, has the orchestrator preserve it
-and writes down name, token, size and SHA-256. ``restore`` gives the bytes back
-in the new kernel and proves them. From ``hold`` on the kernel keeps the memory;
-no process has to stay.
+and writes down what the kernel then says of it, with the SHA-256. ``restore``
+gives the bytes back in the new kernel and proves them. From ``hold`` on the
+kernel keeps the memory; no process has to stay.
+
+They are acts as others are, with rules, records and a lock: the host's act
+lock, for they need no window and are done while somebody else has one. The
+facts are read anew under it. From the kernel's restore on the bytes belong to
+this process alone, so they are preserved anew before anything else, and given
+up only when they are safe in their file: whatever ends the delivery, the kernel
+still has them.
 """
 
 from __future__ import annotations
@@ -12,43 +19,43 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
-import json
 import os
-import re
-import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op
-from luo_tui.model import ResourceState, Snapshot, State
+from luo_tui.model import Snapshot
 from luo_tui.orchestrator import Orchestrator
-from luo_tui.update.journal import fsync_folder
+from luo_tui.update.act_log import ActLog
+from luo_tui.update.delivery import Keeper, copy, deliver, file_for
+from luo_tui.update.held import (
+    NAME,
+    Held,
+    HeldRecords,
+    is_gone,
+    refuse_hold,
+    refuse_restore,
+    refuse_unpreserve,
+)
+from luo_tui.update.lock import ActUnderWay, act_lock
 from luo_tui.update.person import Person
+from luo_tui.update.signals import signals_held_back
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_CHUNK = 1 << 20
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _HEADROOM = 64 << 20
 """Bytes of memory that holding a file must leave free."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What was written down about one held file."""
+class _Turn:
+    """An act's turn: the facts as they are under the lock, and where it is recorded."""
 
-    name: str
-    token: int
-    bytes: int
-    sha256: str
-    file: str
-    """Path that it was read from, for people."""
-    boot: str
-    """Boot id in which the kernel gave the token."""
-    at: str
-    who: str
+    now: Snapshot
+    lock: ActUnderWay
+    log: ActLog
+    act: str
 
 
 class Holds:
@@ -58,18 +65,19 @@ class Holds:
         self, orchestrator: Orchestrator, folder: Path, look: Callable[[], Snapshot]
     ) -> None:
         """``folder`` is where the journal lies too; ``look`` reads the facts from the kernel."""
+        self.done: Held | None = None
+        """What the latest act did, also when a signal ended the program right after it."""
+        self.left: tuple[str, ...] = ()
+        """What is left to say of it."""
         self._orchestrator = orchestrator
-        self._folder = folder / "holds"
+        self._folder = folder
+        self._records = HeldRecords(folder / "holds")
         self._look = look
+        self._me = Person.here()
 
     def records(self) -> tuple[Held, ...]:
-        """Return what is written down, by name; a damaged record is left out."""
-        found = []
-        with contextlib.suppress(OSError):
-            for path in sorted(self._folder.glob("*.json")):
-                with contextlib.suppress(OSError, ValueError, TypeError):
-                    found.append(Held(**json.loads(path.read_text())))
-        return tuple(found)
+        """Return what is written down, by name; a damaged record is left out. OSError."""
+        return self._records.all()
 
     def hold(self, file: Path, name: str) -> Held:
         """Hold the bytes of ``file`` under ``name``, a word of letters, digits and ``._-``.
@@ -77,202 +85,232 @@ class Holds:
         NotDone where the name is bad or taken or memory is short; ActFailed
         with the kernel's errno otherwise. Nothing is left preserved then.
         """
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise NotDone(
                 "A name is 1 to 64 letters, digits, dots, dashes or underscores.", Exit.USAGE
             )
         self._may_act()
-        now = self._look()
-        if (known := self._find(name)) and self._stands(known, now):
-            raise NotDone(f"{name} is held already (token {known.token}).")
-        state = now.luo.state
+        # Once before the bytes are copied, which takes its time, and once under the lock.
+        refuse_hold(self._records.find(name), self._facts())
         try:
             source = file.open("rb")
         except OSError as error:
             raise ActFailed.of(Op.FILE, error, None, f"The file is {file}.") from error
         with source:
-            self._room(os.fstat(source.fileno()).st_size)
+            _room(os.fstat(source.fileno()).st_size)
             fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             try:
                 try:
-                    size, digest = _copy(source.fileno(), fd)
+                    size, digest = copy(source.fileno(), fd)
                 except OSError as error:
                     raise ActFailed.of(Op.FILE, error, None, f"The file is {file}.") from error
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-                try:
-                    token = self._orchestrator.preserve(fd)
-                except OSError as error:
-                    raise ActFailed.of(Op.PRESERVE, error, state) from error
+                with self._turn("hold", name) as turn:
+                    refuse_hold(self._records.find(name), turn.now)
+                    held = self._new(name, size, digest, str(file.absolute()), turn.now)
+                    return self._preserve(fd, held, turn)
             finally:
                 os.close(fd)
-        held = Held(
-            name,
-            token,
-            size,
-            digest,
-            str(file.absolute()),
-            now.host.boot_id,
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            str(Person.here()),
-        )
-        try:
-            self._write(held)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._orchestrator.unpreserve(token)
-            raise ActFailed.of(
-                Op.FILE, error, state, "The record could not be written; nothing is held."
-            ) from error
-        return held
 
     def restore(self, name: str, out: Path, *, force: bool = False) -> Held:
         """Write the bytes held under ``name`` to ``out`` and prove them by size and SHA-256.
 
         The room for ``out`` is taken before the kernel gives the bytes back.
         If they cannot be written after that, or are not those that were held,
-        they are preserved anew, so that nothing is lost by the failure.
+        they stay preserved, so that nothing is lost by the failure.
         """
         self._may_act()
-        held = self._find(name)
-        if held is None:
-            raise NotDone(f"Nothing is held under the name {name}.", Exit.NOT_FOUND)
-        state = self._look().luo.state
-        if state is not State.UPDATED:
-            raise ActFailed.of(Op.RESTORE, errno.EBUSY, state)
-        if out.exists() and not force:
-            raise NotDone(f"{out} exists; --force replaces it.", Exit.USAGE)
-        try:
-            target, path = tempfile.mkstemp(prefix=".luo-tui-", dir=out.absolute().parent)
-        except OSError as error:
-            raise ActFailed.of(Op.FILE, error, state, "Nothing was restored.") from error
-        temporary = Path(path)
-        try:
-            try:
-                if held.bytes:
-                    os.posix_fallocate(target, 0, held.bytes)
-            except OSError as error:
-                raise ActFailed.of(Op.FILE, error, state, "Nothing was restored.") from error
-            try:
-                fd = self._orchestrator.restore(held.token)
-            except OSError as error:
-                raise ActFailed.of(Op.RESTORE, error, state) from error
-            try:
-                self._deliver(held, fd, target, temporary, out)
-            finally:
-                os.close(fd)
-        finally:
-            os.close(target)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        self._forget(name)
+        self._known(name)
+        # Beside others who restore: each has its own to write, and that takes its time.
+        with self._turn("restore", name, shared=True) as turn:
+            held = self._known(name)
+            refuse_restore(held, turn.now)
+            if out.exists() and not force:
+                raise NotDone(f"{out} exists; --force replaces it.", Exit.USAGE)
+            with file_for(out, held.bytes, turn.now.luo.state) as (target, temporary):
+                self._begin(turn, held, out=str(out.absolute()))
+                with signals_held_back():
+                    self._restore(held, target, temporary, out, turn)
         return held
 
     def unpreserve(self, name: str) -> Held:
         """Give up what is held under ``name``: its memory is free again."""
         self._may_act()
-        held = self._find(name)
-        if held is None:
-            raise NotDone(f"Nothing is held under the name {name}.", Exit.NOT_FOUND)
-        now = self._look()
-        if not self._stands(held, now):
-            self._forget(name)
-            raise NotDone(
-                f"{name} was held in another boot and is not in memory any more; "
-                "its record was removed.",
-                Exit.NOT_FOUND,
-            )
-        try:
-            self._orchestrator.unpreserve(held.token)
-        except OSError as error:
-            raise ActFailed.of(Op.UNPRESERVE, error, now.luo.state) from error
-        self._forget(name)
+        self._known(name)
+        with self._turn("unpreserve", name) as turn:
+            held = self._known(name)
+            try:
+                refuse_unpreserve(held, turn.now)
+            except NotDone as refused:
+                if not is_gone(held, turn.now):
+                    raise
+                self._records.forget(name)
+                raise NotDone(f"{refused.reason} Its record was removed.", refused.code) from None
+            self._begin(turn, held)
+            with signals_held_back():
+                try:
+                    self._orchestrator.unpreserve(held.token)
+                except OSError as error:
+                    self._end(turn, "failed", held, errno=error.errno)
+                    raise ActFailed.of(Op.UNPRESERVE, error, turn.now.luo.state) from error
+                self._records.forget(name)
+                self._end(turn, "done", held)
         return held
 
-    def _deliver(self, held: Held, fd: int, target: int, temporary: Path, out: Path) -> None:
+    def _preserve(self, fd: int, held: Held, turn: _Turn) -> Held:
+        """Have it preserved and write it down, or leave nothing preserved."""
+        self._begin(turn, held)
+        with signals_held_back():
+            try:
+                token = self._orchestrator.preserve(fd)
+            except OSError as error:
+                self._end(turn, "failed", held, errno=error.errno)
+                raise ActFailed.of(Op.PRESERVE, error, turn.now.luo.state) from error
+            held = replace(held, token=token)
+            try:
+                held = self._as_told(held)
+                self._records.write(held)
+            except BaseException as error:
+                said = self._give_up(token)
+                self._end(turn, "failed", held, why=said)
+                if not isinstance(error, OSError):
+                    error.add_note(said)
+                    raise
+                more = f"The record could not be written; {said}"
+                raise ActFailed.of(Op.FILE, error, turn.now.luo.state, more) from error
+            self._end(turn, "done", held)
+        return held
+
+    def _restore(self, held: Held, target: int, temporary: Path, out: Path, turn: _Turn) -> None:
+        """Take the bytes over, have the kernel keep them, deliver them, and only then let go."""
+        state = turn.now.luo.state
         try:
-            os.lseek(fd, 0, os.SEEK_SET)
-            size, digest = _copy(fd, target)
-            os.ftruncate(target, size)
-            os.fsync(target)
-            if (size, digest) == (held.bytes, held.sha256):
-                temporary.replace(out)
-                fsync_folder(out.absolute().parent)
+            fd = self._orchestrator.restore(held.token)
         except OSError as error:
-            raise ActFailed.of(Op.FILE, error, State.UPDATED, self._again(held, fd)) from error
-        if (size, digest) != (held.bytes, held.sha256):
+            self._end(turn, "failed", held, errno=error.errno)
+            raise ActFailed.of(Op.RESTORE, error, state) from error
+        try:
+            keeper = Keeper(self._orchestrator, self._records, self._as_told, held, fd)
+            try:
+                keeper.keep()
+                size, digest = deliver(held, fd, target, temporary, out)
+            except BaseException as error:
+                said = keeper.say()
+                code = error.errno if isinstance(error, OSError) else errno.ENOMEM
+                self._end(turn, "failed", held, errno=code, why=said)
+                if isinstance(error, (OSError, MemoryError)):
+                    raise ActFailed.of(Op.FILE, code or 0, state, said) from error
+                error.add_note(said)
+                raise
+            if (size, digest) != (held.bytes, held.sha256):
+                said = keeper.say()
+                self._end(turn, "failed", held, why=said)
+                raise NotDone(
+                    f"What came back as {held.name} is not what was held: {size} of {held.bytes} "
+                    f"bytes, SHA-256 {digest}, held {held.sha256}. {said}",
+                    Exit.MISMATCH,
+                )
+            self.left += keeper.let_go()
+            self._end(turn, "done", held)
+        finally:
+            os.close(fd)
+
+    def _new(self, name: str, size: int, digest: str, file: str, now: Snapshot) -> Held:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        boot, release = now.host.boot_id, now.host.release
+        return Held(name, -1, size, digest, file, boot, at, str(self._me), release)
+
+    def _as_told(self, held: Held) -> Held:
+        """Add what the kernel says of it: by that it will be known. OSError."""
+        now = self._look()
+        found = now.resources.get(held.token)
+        pid, comm = (found.pid, found.comm) if found is not None else (0, "")
+        boot, release = now.host.boot_id, now.host.release
+        return replace(held, boot=boot, release=release, pid=pid, comm=comm)
+
+    def _give_up(self, token: int) -> str:
+        try:
+            self._orchestrator.unpreserve(token)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            return f"token {token} stays preserved, for it could not be given up ({why})."
+        return "nothing is held."
+
+    @contextlib.contextmanager
+    def _turn(self, act: str, name: str, *, shared: bool = False) -> Iterator[_Turn]:
+        """Wait for the act lock, and read the facts under it."""
+        self.done, self.left = None, ()
+        folder = self._orchestrator.lock_folder
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = act_lock(folder, self._me, f"{act} {name}", shared=shared)
+                under_way = stack.enter_context(lock)
+            except OSError as error:
+                more = f"The lock lies in {folder}. Nothing was done."
+                raise ActFailed.of(Op.LOCK, error, None, more) from error
+            now = self._facts()
+            yield _Turn(now, under_way, ActLog(self._folder, now.host.boot_id), act)
+
+    def _facts(self) -> Snapshot:
+        """Read the facts; refuse where they could not be read, or there is no orchestrator."""
+        now = self._look()
+        for health in now.health.values():
+            if health.fault:
+                raise NotDone(
+                    f"What the kernel holds could not be read ({health.name}: {health.fault}). "
+                    "Nothing was done.",
+                    Exit.FAILED,
+                )
+        if not now.luo.state.usable:
+            try:
+                self._orchestrator.state()
+            except OSError as error:
+                raise ActFailed.of(Op.OPEN, error, None) from error
             raise NotDone(
-                f"What came back as {held.name} is not what was held: {size} of {held.bytes} "
-                f"bytes, SHA-256 {digest}, held {held.sha256}. {self._again(held, fd)}",
-                Exit.MISMATCH,
+                f"The state is {now.luo.state}: {now.luo.detail}. Nothing was done.",
+                Exit.UNAVAILABLE,
             )
+        return now
 
-    def _again(self, held: Held, fd: int) -> str:
-        """Preserve a restored file anew, so that a failed delivery does not lose it."""
+    def _begin(self, turn: _Turn, held: Held, **more: object) -> None:
+        """Write down that it begins, and let standing consents become stale."""
+        about = {"name": held.name, "bytes": held.bytes, "sha256": held.sha256, **more}
+        token = None if held.token < 0 else held.token
         try:
-            token = self._orchestrator.preserve(fd)
+            turn.log.begin(turn.act, who=str(self._me), token=token, **about)
+            turn.lock.begin()
         except OSError as error:
-            return f"It could not be preserved anew ({os.strerror(error.errno or 0)}): it is lost."
-        with contextlib.suppress(OSError):
-            self._write(replace(held, token=token, boot=self._look().host.boot_id))
-        return f"It is preserved anew (token {token}) and can be restored after the next update."
+            more_ = f"The journal lies in {self._folder}. Nothing was done."
+            raise ActFailed.of(Op.JOURNAL, error, turn.now.luo.state, more_) from error
 
-    def _stands(self, held: Held, now: Snapshot) -> bool:
-        """Whether the kernel still has what a record speaks of."""
-        resource = now.resources.get(held.token)
-        if resource is None or resource.name != held.name or resource.bytes != held.bytes:
-            return False
-        if resource.state is ResourceState.PRESERVED:
-            return held.boot == now.host.boot_id
-        return resource.state is ResourceState.INCOMING
+    def _end(self, turn: _Turn, event: str, held: Held, **more: object) -> None:
+        """Write down how it ended. What was done stands, whether or not that can be written."""
+        if event == "done":
+            self.done = held
+        try:
+            turn.log.end(event, turn.act, name=held.name, token=held.token, **more)
+        except OSError as error:
+            said = f"Its end could not be written to the journal in {self._folder}"
+            self.left += (f"{said} ({error.strerror or error}).",)
 
     def _may_act(self) -> None:
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: run the same command with sudo.", Exit.NOT_PERMITTED)
 
-    def _room(self, size: int) -> None:
-        # Slow to import, and of no use to a command that only looks.
-        import psutil
-
-        free = psutil.virtual_memory().available
-        if size + _HEADROOM > free:
-            raise NotDone(
-                f"Holding {size} bytes would leave this host without memory: {free} are available.",
-                Exit.NO_SPACE,
-            )
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.json"
-
-    def _find(self, name: str) -> Held | None:
-        return next((h for h in self.records() if h.name == name), None)
-
-    def _write(self, held: Held) -> None:
-        self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = self._folder / f".{held.name}.new"
-        try:
-            with temporary.open("w") as file:
-                json.dump(asdict(held), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path(held.name))
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        fsync_folder(self._folder)
-
-    def _forget(self, name: str) -> None:
-        with contextlib.suppress(OSError):
-            self._path(name).unlink()
+    def _known(self, name: str) -> Held:
+        held = self._records.find(name)
+        if held is None:
+            raise NotDone(f"Nothing is held under the name {name}.", Exit.NOT_FOUND)
+        return held
 
 
-def _copy(source: int, target: int) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    size = 0
-    while chunk := os.read(source, _CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(target, view) :]
-    return size, digest.hexdigest()
+def _room(size: int) -> None:
+    # Slow to import, and of no use to a command that only looks.
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if size + _HEADROOM > free:
+        raise NotDone(
+            f"Holding {size} bytes would leave this host without memory: {free} are available.",
+            Exit.NO_SPACE,
+        )

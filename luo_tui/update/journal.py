@@ -2,66 +2,173 @@
 """The journal: what a console started after the kexec, or after a crash, resumes from.
 
 One file a window, JSON lines, only ever appended to, fsynced at each record.
-Its blocks are reserved beyond its end when it is opened, so that a disk that
-fills up later cannot lose a record. A torn last line is left out when reading.
-Anyone may read it; it holds no
-secrets. One window may be open for a host: see :mod:`luo_tui.update.lock`.
+Files are numbered: the newest window is the one with the highest number,
+whatever the clock said. Each line carries the number of its format and ends
+with its checksum; what is torn, damaged or foreign is passed over, and the rest
+counts. Every format keeps that, with ``v``, ``event`` and the event ``closed``;
+into a file of a newer format nothing is written.
+
+Blocks are reserved beyond the end of an open window's file, so that a disk that
+fills up later cannot lose a record; every record is short enough for it.
+Anyone may read it, whatever the umask was; it holds no secrets. One window may
+be open for a host: see :mod:`luo_tui.update.lock`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import json
+import math
 import os
+import re
+import stat
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from luo_tui.update.window_state import Record, WindowState, window_state_of
+from luo_tui.errors import NotDone
+from luo_tui.model import Resource
+from luo_tui.sources.clean import clean
+from luo_tui.update.durable import fsync_folder, make_folder
+from luo_tui.update.durable import reserve as _reserve
+from luo_tui.update.resource_list import DISCARDED, PROMISED, write_list
+from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
 
 DEFAULT_FOLDER = Path("/var/lib/luo-tui")
 RESERVED = 128 * 1024
 """Bytes set aside for one window: some four hundred records; a window writes about twenty."""
+MOST = 16 * 1024
+"""Bytes of one record at most: what is longer is cut, and says so."""
+_ENOUGH = 4 * MOST
+"""Reserved bytes that must be there when an act begins: for its records up to the end."""
+_BEGINS = frozenset({"opened", "taken", "begin", "jump"})
+"""Events before anything is done: where there is no room for them, it is not done."""
+_NAME = re.compile(r"(?:(\d{6,})-)?\d{8}T\d{6}\.\d{6}Z")
+_SUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
+_LONGEST = 200
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@dataclass(frozen=True, slots=True)
+class JournalReading:
+    """The newest window, as far as the journal could be read."""
+
+    window_state: WindowState | None = None
+    """Without a :attr:`fault`, None is: no window was ever opened here."""
+    fault: str = ""
+    """Why it, or a newer one, could not be read; empty when all could."""
+
+
+def encode_record(record: Record) -> bytes:
+    """Write a record as one line of at most :data:`MOST` bytes, its checksum last."""
+    data = dict(record.data)
+    cut: list[str] = []
+    while len(body := _body(record, data, cut)) > MOST - 32 and len(cut) < len(record.data):
+        longest = max((k for k in data if k not in cut), key=lambda k: len(_json(data[k])))
+        value = data[longest]
+        data[longest] = value[:_LONGEST] if isinstance(value, str) else None
+        cut.append(longest)
+    return body[:-1] + b',"crc":"%08x"}\n' % zlib.crc32(body)
+
+
+def _body(record: Record, data: Mapping[str, Any], cut: list[str]) -> bytes:
+    whole = {
+        "v": record.format,
+        "event": record.event,
+        "at": record.at,
+        "boot": record.boot,
+        "up": record.up,
+        "data": {**data, "cut": cut} if cut else data,
+    }
+    return _json(whole)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def decode_record(line: bytes) -> Record | None:
+    """Read one line; None where it is torn, damaged, or no record at all. Never fails."""
+    checked = _SUM.search(line)
+    if checked and zlib.crc32(line[: checked.start()] + b"}") != int(checked[1], 16):
+        return None
+    try:
+        raw = json.loads(line)
+        return _record(raw, checked=checked is not None) if isinstance(raw, dict) else None
+    except (ValueError, OverflowError, RecursionError):
+        return None
+
+
+def _record(raw: Mapping[str, Any], *, checked: bool) -> Record | None:
+    format_, data = raw.get("v", 0), raw.get("data") or {}
+    if type(format_) is not int or not isinstance(data, dict):
+        return None
+    # Those before the first format had no checksum; what a newer one has is its own affair.
+    if format_ < 0 or (format_ == FORMAT and not checked):
+        return None
+    event, at, boot, up = (raw.get(key) for key in ("event", "at", "boot", "up"))
+    if not (isinstance(event, str) and isinstance(at, str) and isinstance(boot, str)):
+        return None
+    if isinstance(up, bool) or not isinstance(up, (int, float)) or not math.isfinite(float(up)):
+        return None
+    return Record(clean(event), clean(at), clean(boot), float(up), data, format_)
 
 
 def read(path: Path) -> list[Record]:
-    """Read one window's records; a torn or foreign line is left out. OSError if unreadable."""
-    records = []
-    for line in path.read_bytes().split(b"\n"):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            raw = json.loads(line)
-            records.append(
-                Record(
-                    event=str(raw["event"]),
-                    at=str(raw["at"]),
-                    boot=str(raw["boot"]),
-                    up=float(raw["up"]),
-                    data=dict(raw.get("data") or {}),
-                )
-            )
-    return records
+    """Read one window's records; what is damaged or foreign is left out. OSError if unreadable."""
+    found = (decode_record(line) for line in path.read_bytes().split(b"\n"))
+    return [record for record in found if record is not None]
+
+
+def number_of(window: str) -> int:
+    """Return a window's number; 0 for those from before they had one, -1 for a foreign name."""
+    named = _NAME.fullmatch(window)
+    return int(named[1] or 0) if named else -1
 
 
 def latest(folder: Path) -> WindowState | None:
-    """Return the newest window's state, open or closed; None when there is none to read."""
-    for path in _windows(folder):
-        with contextlib.suppress(OSError):
-            if records := read(path):
-                return window_state_of(path.stem, records)
-    return None
+    """Return the newest window's state, open or closed; None: no window was ever opened here.
+
+    A file without a single readable record is passed over. OSError where the
+    journal cannot be read.
+    """
+    return _newest(folder).window_state
 
 
-def _windows(folder: Path) -> Iterator[Path]:
+def read_latest(folder: Path) -> JournalReading:
+    """Return the newest window's state, or why it cannot be known. Never fails."""
     try:
-        yield from sorted((folder / "windows").glob("*.jsonl"), reverse=True)
-    except OSError:
-        return
+        return _newest(folder)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return JournalReading(fault=f"{error.strerror or error}{where}")
+
+
+def _newest(folder: Path) -> JournalReading:
+    fault = ""
+    for path in _windows(folder):
+        # One may have been moved away meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if records := read(path):
+                return JournalReading(window_state_of(path.stem, records), fault)
+            if path.stat().st_size and not fault:
+                fault = f"no record of windows/{path.name} can be read"
+    return JournalReading(fault=fault)
+
+
+def _windows(folder: Path) -> list[Path]:
+    """Return the journals, the newest first; what has another name, or is no file, is foreign."""
+    try:
+        with os.scandir(folder / "windows") as entries:
+            found = [Path(e.path) for e in entries if e.is_file(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    ours = [p for p in found if p.suffix == ".jsonl" and number_of(p.stem) >= 0]
+    return sorted(ours, key=lambda p: (number_of(p.stem), p.stem), reverse=True)
 
 
 class Journal:
@@ -71,23 +178,26 @@ class Journal:
         """Open ``path``, making it if need be, and reserve its blocks (ENOSPC if there are none).
 
         A file that could not be reserved is removed again, so that no empty
-        window is left behind.
+        window is left behind. ELOOP: it is a symbolic link.
         """
         self.path = path
         self._boot = boot_id
-        fresh = not path.exists()
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._fd, fresh = _open(path)
         try:
-            written = path.read_bytes()
-            if written and not written.endswith(b"\n"):
+            about = os.fstat(self._fd)
+            if not stat.S_ISREG(about.st_mode):
+                raise OSError(errno.EPERM, "it is not a regular file", str(path))
+            # For all to read, whatever the umask is or was.
+            if stat.S_IMODE(about.st_mode) != 0o644:
+                os.fchmod(self._fd, 0o644)
+            if about.st_size and os.pread(self._fd, 1, about.st_size - 1) != b"\n":
                 # A torn line stays as it is, and must not swallow the next one.
-                os.pwrite(self._fd, b"\n", len(written))
-                written += b"\n"
-            self._end = len(written)
-            _reserve(self._fd, self._end + RESERVED)
+                os.pwrite(self._fd, b"\n", about.st_size)
+            self._reserved = 0
+            self._make_room(RESERVED)
             os.fsync(self._fd)
             fsync_folder(path.parent)
-        except OSError:
+        except BaseException:
             os.close(self._fd)
             self._fd = -1
             if fresh:
@@ -96,22 +206,42 @@ class Journal:
             raise
 
     def write(self, event: str, **data: object) -> Record:
-        """Append one record and wait until it is on the disk."""
-        record = Record(
-            event=event,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            boot=self._boot,
-            up=round(time.clock_gettime(time.CLOCK_BOOTTIME), 3),
-            data=data,
-        )
-        line = json.dumps(asdict(record), ensure_ascii=True, separators=(",", ":")).encode()
-        line += b"\n"
+        """Append one record and wait until it is on the disk.
+
+        What begins an act finds room for all of the act's records, or fails
+        (ENOSPC). A record that cannot be written whole is not written.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        up = round(time.clock_gettime(time.CLOCK_BOOTTIME), 3)
+        record = Record(event, now, self._boot, up, data)
+        line = encode_record(record)
+        end = self._make_room(_ENOUGH if event in _BEGINS else len(line))
         done = 0
-        while done < len(line):
-            done += os.pwrite(self._fd, line[done:], self._end + done)
-        self._end += len(line)
+        try:
+            while done < len(line):
+                done += os.pwrite(self._fd, line[done:], end + done)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, end)
+            # What was reserved behind it has gone with it.
+            self._reserved = end
+            raise
         os.fsync(self._fd)
         return record
+
+    def write_promised(self, resources: Iterable[Resource]) -> dict[str, Any]:
+        """Write down by name what the jump is to carry; return what its record says of it.
+
+        For ``write("jump", promised=...)``. OSError: ENOSPC; then do not jump.
+        """
+        return self._write_list(PROMISED, resources)
+
+    def write_discarded(self, resources: Iterable[Resource]) -> dict[str, Any]:
+        """Write down by name what finish is to discard; return what its record says of it."""
+        return self._write_list(DISCARDED, resources)
+
+    def _write_list(self, kind: str, resources: Iterable[Resource]) -> dict[str, Any]:
+        return write_list(self.path.with_name(f"{self.path.stem}.{kind}.json"), resources)
 
     def window_state(self) -> WindowState:
         """Return what has been written so far, read back from the file."""
@@ -123,46 +253,45 @@ class Journal:
             return
         if trim:
             with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self._end)
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size)
                 os.fsync(self._fd)
         os.close(self._fd)
         self._fd = -1
+
+    def _make_room(self, wanted: int) -> int:
+        """Have so many bytes reserved behind the file's end; return where that is."""
+        end = os.fstat(self._fd).st_size
+        if end + wanted > self._reserved:
+            _reserve(self._fd, end + RESERVED)
+            self._reserved = end + RESERVED
+        return end
 
 
 def open_journal(folder: Path, boot_id: str) -> tuple[Journal, WindowState]:
     """Open the newest window's journal if that window is still open, else begin a new one.
 
-    Call it with the lock held. OSError: ENOSPC, EROFS, EACCES.
+    Call it with the lock held: the new one's number is taken here. NotDone: the
+    open window is a newer version's. OSError: ENOSPC, EROFS, EACCES, EIO.
     """
     windows = folder / "windows"
-    windows.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_folder(windows)
+    if stat.S_IMODE(windows.stat().st_mode) != 0o755:
+        # Made by an earlier version, under another umask.
+        windows.chmod(0o755)
     window_state = latest(folder)
     if window_state is not None and not window_state.closed:
+        if window_state.unwritable:
+            raise NotDone(window_state.unwritable)
         return Journal(windows / f"{window_state.window}.jsonl", boot_id), window_state
-    stem = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    journal = Journal(windows / f"{stem}.jsonl", boot_id)
-    return journal, WindowState(stem)
+    number = max((number_of(path.stem) for path in _windows(folder)), default=0) + 1
+    window = f"{number:06d}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    return Journal(windows / f"{window}.jsonl", boot_id), WindowState(window)
 
 
-def _reserve(fd: int, end: int) -> None:
-    """Take blocks up to ``end`` without moving the file's end: fallocate(2), KEEP_SIZE.
-
-    ENOSPC if there are none. A file system that cannot reserve is written to
-    without; Python has no call for this flag.
-    """
-    keep_size = 1
-    if _libc.fallocate(
-        ctypes.c_int(fd), ctypes.c_int(keep_size), ctypes.c_longlong(0), ctypes.c_longlong(end)
-    ):
-        code = ctypes.get_errno()
-        if code not in (errno.EOPNOTSUPP, errno.ENOSYS):
-            raise OSError(code, os.strerror(code))
-
-
-def fsync_folder(folder: Path) -> None:
-    """Wait until the names in ``folder`` are on the disk, not only what they lead to."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _open(path: Path) -> tuple[int, bool]:
+    """Open for writing; return whether the file was made by this."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644), True
+    except FileExistsError:
+        return os.open(path, flags), False

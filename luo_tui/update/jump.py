@@ -15,18 +15,14 @@ looked up who refused.
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, NotDone, Op
 from luo_tui.model import State
 from luo_tui.orchestrator import Move, Orchestrator
-
-HELD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
-"""Signals that must not end the program between the freeze and its undo."""
+from luo_tui.update.signals import signals_held_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
     Leaves by :class:`Stayed` if the machine stays, by NotDone if a rule refuses.
     """
     _before(orchestrator, steps)
-    with signals_held():
+    with signals_held_back():
         op, touched = Op.STATE, False
         try:
             now = orchestrator.state()
@@ -114,13 +110,3 @@ def _cancel(orchestrator: Orchestrator) -> BaseException | None:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         return error
     return None
-
-
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold back what would end or stop the program; it comes afterwards."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -16,6 +16,8 @@ from luo_tui.sources.clean import clean
 _ANCESTORS = 16
 _ENVIRON = 256 * 1024
 _NOBODY = 0xFFFFFFFF
+_HIGHEST_PID = 1 << 22
+"""PID_MAX_LIMIT (include/linux/threads.h)."""
 _INSIDE = {"TMUX": "tmux", "STY": "screen"}
 
 
@@ -31,9 +33,9 @@ class Person:
     inside: str = ""
     """``tmux`` or ``screen``: there the origin is unknown, people attach from anywhere."""
     since: str = ""
-    """UTC, ISO 8601: since when the lock is held; for the owner alone."""
+    """UTC, ISO 8601: since when the lock is held; for its holder alone."""
     doing: str = ""
-    """What the owner is doing now; empty when nothing is under way and nothing is asked."""
+    """What the holder is doing now; empty when nothing is under way and nothing is asked."""
 
     @classmethod
     def here(cls) -> Person:
@@ -50,16 +52,16 @@ class Person:
     def of(cls, raw: Mapping[str, Any]) -> Person:
         """Build from what was written down; foreign text is made harmless.
 
-        KeyError, TypeError, ValueError, OverflowError: this is no person.
+        KeyError, TypeError: this is no person.
         """
         return cls(
-            _short(str(raw["user"])),
-            _short(str(raw["tty"])),
-            _short(str(raw["origin"])),
-            int(raw["pid"]),
-            _short(str(raw.get("inside", "")), 32),
-            _short(str(raw.get("since", "")), 32),
-            _short(str(raw.get("doing", "")), 160),
+            _text(raw["user"]),
+            _text(raw["tty"]),
+            _text(raw["origin"]),
+            _pid(raw["pid"]),
+            _text(raw.get("inside", ""), 32),
+            _text(raw.get("since", ""), 32),
+            _text(raw.get("doing", ""), 160),
         )
 
     def is_at_the_same_place(self, other: Person) -> bool:
@@ -80,6 +82,19 @@ class Person:
 
 def _short(text: str, limit: int = 64) -> str:
     return clean(text)[:limit]
+
+
+def _text(raw: object, limit: int = 64) -> str:
+    if not isinstance(raw, str):
+        raise TypeError("no text")
+    return _short(raw, limit)
+
+
+def _pid(raw: object) -> int:
+    """Return a process id; 0 for a number that none can have."""
+    if not isinstance(raw, int) or isinstance(raw, bool):
+        raise TypeError("no number")
+    return raw if 0 <= raw <= _HIGHEST_PID else 0
 
 
 def _user() -> str:

@@ -62,9 +62,12 @@ def _privilege(act: Act, facts: Facts) -> Refusal | None:
 def _lock(act: Act, facts: Facts) -> Refusal | None:
     del act
     if facts.lock_fault:
-        return Refusal(facts.lock_fault, Exit.BUSY)
+        why = f"Whether a console has the window open cannot be read: {facts.lock_fault}"
+        return Refusal(why, Exit.BUSY)
     if facts.lock_holder is not None:
         return Refusal(f"The window is open in another console: {facts.lock_holder}", Exit.BUSY)
+    if facts.window_state is not None and facts.window_state.unwritable:
+        return Refusal(facts.window_state.unwritable, Exit.REFUSED)
     return None
 
 

@@ -116,6 +116,10 @@ def _window_notes(facts: Facts) -> list[str]:
     """Say who has the window, or had it."""
     window_state, holder = facts.window_state, facts.lock_holder
     notes = []
+    if facts.lock_fault:
+        notes.append(f"Whether a console has the window open cannot be read: {facts.lock_fault}")
+    if facts.journal_fault:
+        notes.append(f"The journal cannot be read: {facts.journal_fault}")
     if holder is not None:
         notes.append(f"The window is open in another console: {holder}. You are watching.")
         since = f"since {local_time(holder.since)}, " if holder.since else ""
@@ -153,7 +157,7 @@ def _lost_note(snapshot: Snapshot, window_state: WindowState | None) -> str:
     target, at = (
         (window_state.target, local_time(window_state.jumped_at)) if window_state else ("", "")
     )
-    lost = len(window_state.tokens) if window_state else 0
+    lost = window_state.promised_count if window_state else 0
     running = snapshot.host.release
     how = "took nothing over" if running == target else "is not the target: an ordinary boot"
     return (

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the records of a window add up to: who had it, what was done, how it stands. Pure."""
+"""What the records of a window add up to: who had it, what was done, how it stands. Pure.
+
+A record may come from another version of this program, or from a damaged disk.
+Whatever is in it, the fold goes on: a field of another type counts as missing,
+an unknown event as not there. Of a record in a newer format one thing is known,
+for every format keeps it: ``closed`` ends the window.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from luo_tui.sources.clean import clean
 from luo_tui.update.person import Person
 
+FORMAT = 1
+"""Format of the records that are written here; those before it had no number and count as 0."""
 _MOST = 60
 """Lines of a timeline that are kept: three windows' worth."""
 
@@ -27,6 +36,7 @@ class Record:
     up: float
     """CLOCK_BOOTTIME in seconds."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class WindowState:
     """What the records of one window add up to."""
 
     window: str
+    """Its id: the name of its file."""
     opened_by: str = ""
     opened_at: str = ""
     boot: str = ""
@@ -75,6 +86,16 @@ class WindowState:
     jumped_release: str = ""
     """Release of the kernel from which the jump was made."""
     tokens: tuple[int, ...] = ()
+    """What was preserved when it jumped, in windows of format 0 alone; see
+    :func:`luo_tui.update.resource_list.promised`."""
+    promised_count: int = 0
+    """How many resources were preserved when it jumped."""
+    promised_bytes: int = 0
+    """Their bytes in all."""
+    promised_digest: str = ""
+    """:func:`luo_tui.update.resource_list.token_digest` of them; empty in format 0."""
+    promised_file: str = ""
+    """SHA-256 of the file beside the journal that names them; empty where there is none."""
     arrived: bool = False
     lost_in: str = ""
     """Boot id of the kernel that should have taken the handover over and had not."""
@@ -88,14 +109,54 @@ class WindowState:
     """From whom the holder took it over; None when he did not."""
     acts: tuple[Done, ...] = ()
     """The timeline, newest last; of a very long one the last part."""
+    newer_format: bool = False
+    """Whether a newer version of this program has written into it. Then only that it is
+    closed can be trusted, and nothing may be written into it."""
+
+    @property
+    def unwritable(self) -> str:
+        """Why nothing can be done in this window by this program; empty where it can."""
+        if self.closed or not self.newer_format:
+            return ""
+        return (
+            f"The open window was written by a newer luo-tui (windows/{self.window}.jsonl): "
+            "go on with that version, or move the file away if the window is over."
+        )
 
 
 def window_state_of(window: str, records: Iterable[Record]) -> WindowState:
     """Fold the records of one window into its state. Unknown events are passed over."""
     window_state = WindowState(window)
     for r in records:
-        window_state = _noted(_folded(window_state, r), r)
+        if r.format > FORMAT:
+            closed = _text(r, "how") or "closed" if r.event == "closed" else window_state.closed
+            window_state = replace(window_state, newer_format=True, closed=closed)
+        else:
+            window_state = _noted(_folded(window_state, r), r)
     return window_state
+
+
+def _text(r: Record, key: str, missing: str = "") -> str:
+    """Return a field that is shown; one of another type is missing."""
+    value = r.data.get(key)
+    return clean(value) if isinstance(value, str) else missing
+
+
+def _exact(r: Record, key: str) -> str:
+    """Return a path or a command line byte for byte; empty where it could not be one."""
+    value = r.data.get(key)
+    if isinstance(value, str) and "\0" not in value:
+        with contextlib.suppress(UnicodeEncodeError):
+            value.encode(errors="surrogateescape")
+            return value
+    return ""
+
+
+def _number(raw: object) -> int:
+    """Return a count; 0 where there is none that a machine could have."""
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw < 1 << 64:
+        return raw
+    return 0
 
 
 def _folded(window_state: WindowState, r: Record) -> WindowState:
@@ -103,10 +164,10 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "opened":
             return replace(
                 window_state,
-                opened_by=window_state.opened_by or str(r.data.get("who", "")),
+                opened_by=window_state.opened_by or _text(r, "who"),
                 opened_at=window_state.opened_at or r.at,
                 boot=window_state.boot or r.boot,
-                release=window_state.release or str(r.data.get("release", "")),
+                release=window_state.release or _text(r, "release"),
                 holder=_person(r.data.get("person")) or window_state.holder,
                 held_in=r.boot,
                 taken_from=None,
@@ -119,7 +180,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 taken_from=_person(r.data.get("from")),
             )
         case "begin":
-            return replace(window_state, under_way=str(r.data.get("act", "")))
+            return replace(window_state, under_way=_text(r, "act"))
         case "done" | "failed":
             return replace(_ended(window_state, r), under_way="")
         case "jump":
@@ -128,9 +189,9 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 under_way="",
                 jumped_from=r.boot,
                 jumped_at=r.at,
-                jumped_release=str(r.data.get("release", "")),
-                target=str(r.data.get("target", window_state.target)),
-                tokens=tuple(int(t) for t in r.data.get("tokens", ())),
+                jumped_release=_text(r, "release"),
+                target=_text(r, "target", window_state.target),
+                **_promised(r),
             )
         case "returned":
             return replace(
@@ -145,8 +206,25 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "arrived":
             return replace(window_state, arrived=True)
         case "closed":
-            return replace(window_state, closed=str(r.data.get("how", "closed")))
+            return replace(window_state, closed=_text(r, "how") or "closed")
     return window_state
+
+
+def _promised(r: Record) -> dict[str, Any]:
+    """Return what a jump says of what it carries: numbers, or in format 0 all tokens."""
+    listed = r.data.get("tokens")
+    if isinstance(listed, list):
+        tokens = tuple(t for t in listed if _number(t) == t and not isinstance(t, bool))
+        return {"tokens": tokens, "promised_count": len(tokens)}
+    about = r.data.get("promised")
+    said = Record("", "", "", 0, about if isinstance(about, dict) else {})
+    return {
+        "tokens": (),
+        "promised_count": _number(said.data.get("count")),
+        "promised_bytes": _number(said.data.get("bytes")),
+        "promised_digest": _text(said, "tokens_sha256"),
+        "promised_file": _text(said, "file_sha256"),
+    }
 
 
 def _ended(window_state: WindowState, r: Record) -> WindowState:
@@ -157,12 +235,12 @@ def _ended(window_state: WindowState, r: Record) -> WindowState:
             return replace(
                 window_state,
                 loaded_in=r.boot,
-                target=str(r.data.get("target", "")),
-                image=str(r.data.get("image", "")),
-                initrd=str(r.data.get("initrd", "")),
-                image_digest=str(r.data.get("image_digest", "")),
-                initrd_digest=str(r.data.get("initrd_digest", "")),
-                command_line=str(r.data.get("command_line", "")),
+                target=_text(r, "target"),
+                image=_exact(r, "image"),
+                initrd=_exact(r, "initrd"),
+                image_digest=_text(r, "image_digest"),
+                initrd_digest=_text(r, "initrd_digest"),
+                command_line=_exact(r, "command_line"),
             )
         case "unload":
             return replace(window_state, loaded_in="")
@@ -179,20 +257,20 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
     by = str(window_state.holder) if window_state.holder else window_state.opened_by
     match r.event:
         case "begin" | "jump":
-            what = str(r.data.get("act", "")) if r.event == "begin" else "kexec"
-            confirmed = str(r.data.get("confirmed", ""))
-            if confirmed and r.data.get("typed"):
-                confirmed += f", {r.data['typed']} typed"
+            what = _text(r, "act") if r.event == "begin" else "kexec"
+            confirmed = _text(r, "confirmed")
+            if confirmed and (typed := _text(r, "typed")):
+                confirmed += f", {typed} typed"
             acts += (Done(what, r.at, by, confirmed),)
         case "done" | "failed" | "returned":
-            what = "kexec" if r.event == "returned" else str(r.data.get("act", ""))
+            what = "kexec" if r.event == "returned" else _text(r, "act")
             acts = _with_end(acts, what, r)
         case "opened" | "taken" | "left" | "arrived" | "lost" | "closed":
             if r.event in ("opened", "taken"):
                 acts = _given_up(acts)
             if r.event == "arrived" or r.event == "lost":
                 acts = _with_end(acts, "kexec", r)
-            text = str(r.data.get("how") or r.data.get("why") or r.data.get("release") or "")
+            text = _text(r, "how") or _text(r, "why") or _text(r, "release")
             if r.event == "taken" and window_state.taken_from:
                 text = f"from {window_state.taken_from}"
             acts += (Done(r.event, r.at, by, ended=r.at, result=text),)
@@ -203,10 +281,10 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
 
 def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:
     """Write the end of ``what`` down at its beginning; by itself if that is not known."""
-    state = str(r.data.get("state") or "")
+    state = _text(r, "state")
     result = {"returned": "failed"}.get(r.event, r.event) + (f", {state}" if state else "")
     code = r.data.get("errno")
-    if isinstance(code, int):
+    if code and isinstance(code, int) and _number(code) == code:
         result += f" ({errno.errorcode.get(code, code)})"
     for at in range(len(acts) - 1, -1, -1):
         if acts[at].what == what and not acts[at].ended:
@@ -215,7 +293,7 @@ def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:
 
 
 def _given_up(acts: tuple[Done, ...]) -> tuple[Done, ...]:
-    """Say of what began under an owner who is gone that nobody knows its end; a jump has one."""
+    """Say of what began under a holder who is gone that nobody knows its end; a jump has one."""
     return tuple(
         a if a.ended or a.result or a.what == "kexec" else replace(a, result="its end is not known")
         for a in acts
@@ -224,6 +302,6 @@ def _given_up(acts: tuple[Done, ...]) -> tuple[Done, ...]:
 
 def _person(raw: object) -> Person | None:
     if isinstance(raw, Mapping):
-        with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
+        with contextlib.suppress(KeyError, TypeError):
             return Person.of(raw)
     return None

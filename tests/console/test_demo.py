@@ -259,7 +259,56 @@ def test_another_operator_goes_with_the_demo(tmp_path: Path) -> None:
     with demo(tmp_path, "--scenario", "second-operator", "--speed", "5") as t:
         t.wait_for("oncall on pts/")
         (folder,) = tmp_path.iterdir()
-        lock = Lock(folder)
+        lock = Lock(folder / "run")
         assert lock.holder() is not None
         os.kill(t.process.pid, signal.SIGKILL)
         until(lambda: lock.holder() is None)
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder that others have written to; return what is there when it was imported."""
+    there, caught = tmp_path / "shared", tmp_path / "caught"
+    (there / "luo_tui").mkdir(parents=True)
+    code = f"import sys; open({str(caught)!r}, 'a').write(__name__); sys.exit(9)\n"
+    for name in ("luo_tui/__init__.py", "luo_tui/__main__.py", "json.py", "textual.py"):
+        (there / name).write_text(code)
+    monkeypatch.chdir(there)
+    # An empty entry is the working folder too.
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}")
+    return caught
+
+
+def test_the_next_boot_runs_nobody_elses_code(trap: Path, tmp_path: Path) -> None:
+    code = (
+        "import pathlib\n"
+        "from luo_tui.orchestrator.simulated import SimulatedHost\n"
+        f"host = SimulatedHost.create(pathlib.Path({str(tmp_path / 'host')!r}))\n"
+        "host.load(str(host.boot_folder / 'vmlinuz-7.3.4-hv'), '')\n"
+        "host.reboot()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "The console needs a terminal" in done.stderr, "it came into the next boot"
+    assert not trap.exists(), trap.read_text()
+
+
+def test_the_other_operator_runs_nobody_elses_code(trap: Path, folder: Path) -> None:
+    host = SimulatedHost.create(folder, "second-operator")
+    life = Life(host)
+    colleague = Colleague(host, life.clock, folder)
+    life.start()
+    try:
+        host.pace.speed = 20
+        until(lambda: Lock(host.lock_folder).holder() is not None or trap.exists())
+        assert not trap.exists(), trap.read_text()
+    finally:
+        life.stop()
+        colleague.stop()
+        host.close()

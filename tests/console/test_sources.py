@@ -31,6 +31,7 @@ from luo_tui.sources.changes import (
 from luo_tui.sources.files import FilesSource, read_images
 from luo_tui.sources.inotify import OPENED, Watcher
 from luo_tui.sources.kmsg import KmsgSource, console_level, is_kernel_console, shown
+from luo_tui.update.lock import Lock
 from luo_tui.update.walk import Facts, walk
 
 CONSOLES = """\
@@ -174,7 +175,7 @@ def test_images_come_and_go_once_they_are_whole(tmp_path: Path) -> None:
     boot = tmp_path / "boot"
     boot.mkdir()
     (boot / "vmlinuz-1").write_bytes(b"1")
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
     try:
         source.reopen()
         read = source.enumerate()
@@ -198,7 +199,7 @@ def test_images_come_and_go_once_they_are_whole(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     boot = tmp_path / "late" / "boot"
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
     try:
         source.reopen()
         boot.mkdir(parents=True)
@@ -217,7 +218,7 @@ def test_a_folder_that_is_made_again_is_watched_again(tmp_path: Path, how: str) 
     boot.mkdir(parents=True)
     (boot / "vmlinuz-1").write_bytes(b"1")
     (state / "windows").mkdir(parents=True)
-    source = FilesSource(boot, state)
+    source = FilesSource(boot, state, tmp_path / "run")
     try:
         source.reopen()
         assert names(source.enumerate()) == ["vmlinuz-1"]
@@ -249,7 +250,7 @@ def test_the_folder_of_windows_is_made_again(tmp_path: Path) -> None:
     boot, state = tmp_path / "boot", tmp_path / "state"
     boot.mkdir()
     (state / "windows").mkdir(parents=True)
-    source = FilesSource(boot, state)
+    source = FilesSource(boot, state, tmp_path / "run")
     try:
         source.reopen()
         (state / "windows").rmdir()
@@ -282,7 +283,7 @@ def test_no_inotify_left_is_a_fault_and_leaves_nothing_behind(
 
     boot = tmp_path / "boot"
     boot.mkdir()
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
     source.reopen()
     source.close()
 
@@ -305,7 +306,7 @@ def test_images_that_cannot_be_listed_are_not_gone(
 ) -> None:
     boot = tmp_path / "boot"
     boot.mkdir()
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
 
     def refused(_path: Path) -> object:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -320,7 +321,7 @@ def test_images_that_cannot_be_listed_are_not_gone(
 def test_what_may_not_be_watched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boot = tmp_path / "boot"
     boot.mkdir()
-    source = FilesSource(boot, tmp_path / "state")
+    source = FilesSource(boot, tmp_path / "state", tmp_path / "run")
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != boot)
     try:
         source.reopen()
@@ -437,8 +438,9 @@ def view_of(snapshot: Snapshot) -> View:
 
 
 def test_the_folder_tells_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -> None:
-    folder = tmp_path / "state" / "luo-tui"
-    source = FilesSource(tmp_path / "boot", folder)
+    folder, locks = tmp_path / "state" / "luo-tui", tmp_path / "run" / "luo-tui"
+    locks.parent.mkdir()
+    source = FilesSource(tmp_path / "boot", folder, locks)
     try:
         source.reopen()
         (tmp_path / "unrelated").write_text("x")
@@ -448,13 +450,19 @@ def test_the_folder_tells_of_a_journal_and_of_a_lock_that_dies(tmp_path: Path) -
             pass
         (folder / "windows" / "a.jsonl").write_text("{}\n")
         assert WindowsWritten() in wait(source)
-        lock = str(folder / "lock")
-        code = f"import os, time; fd = os.open({lock!r}, os.O_RDWR | os.O_CREAT); "
-        code += "os.write(fd, b'somebody'); time.sleep(60)"
+        code = (
+            "import pathlib, time\n"
+            "from luo_tui.update.lock import Lock\n"
+            "from luo_tui.update.person import Person\n"
+            f"Lock(pathlib.Path({str(locks)!r})).take(Person('eve')); time.sleep(60)"
+        )
         holder = subprocess.Popen([sys.executable, "-c", code])
-        assert WindowsWritten() in wait(source)
+        assert WindowsWritten() in wait(source, 10)
         while wait(source, 0.8):
             pass
+        # Whoever looks stirs nothing, or two consoles would wake each other for ever.
+        assert Lock(locks).holder() is not None
+        assert wait(source, 0.8) == []
         holder.kill()
         holder.wait()
         assert WindowsWritten() in wait(source), "the lock's death was not noticed"

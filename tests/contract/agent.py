@@ -18,6 +18,7 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,9 @@ from luo_tui.uapi import luo_v2
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
+from luo_tui.update.hold import Holds
+from luo_tui.update.journal import DEFAULT_FOLDER
+from luo_tui.update.lock import Lock, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.target import Target, read_target
 from luo_tui.update.walk import walk
@@ -52,6 +56,7 @@ class Agent:
         self._window: Window | None = None
         self._target: Target | None = None
         self._consent: Consent | None = None
+        self._window: Lock | None = None
 
     def end(self) -> None:
         """Let go of everything, as the end of a process does."""
@@ -64,6 +69,7 @@ class Agent:
         if self._window is not None:
             self._window._rest()
             self._window = None
+        self.leave_window()
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
@@ -262,6 +268,50 @@ class Agent:
         """Wait until watching by line has ended by itself; return its exit code."""
         assert self._lines is not None
         return self._lines.code()
+
+    # Files that are held, and the host's locks.
+
+    def hold(self, name: str, text: str) -> Any:
+        """Hold a file with this text; return its token, or why it was refused."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "file"
+            file.write_text(text)
+            return _or_refused(lambda: self._holds().hold(file, name).token)
+
+    def give_back(self, name: str) -> Any:
+        """Restore what is held; return its text, or why it was refused."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            refused = _or_refused(lambda: self._holds().restore(name, out).name)
+            return out.read_text() if refused == name else refused
+
+    def give_up(self, name: str) -> Any:
+        """Unpreserve what is held; return its token, or why it was refused."""
+        return _or_refused(lambda: self._holds().unpreserve(name).token)
+
+    def take_window(self, user: str) -> None:
+        """Hold the window's lock from now on, as ``user``'s console does."""
+        self._window = Lock(self._orchestrator.lock_folder)
+        self._window.take(Person(user))
+
+    def leave_window(self) -> None:
+        if self._window is not None:
+            self._window.release()
+            self._window = None
+
+    def window_holder(self) -> list[str]:
+        """Return who has the window, as another process sees it; and why that is not known."""
+        found = Lock(self._orchestrator.lock_folder).reading()
+        return [found.person.user if found.person else "", found.fault]
+
+    def acts(self) -> int:
+        """Count the acts that were done without a window."""
+        return act_count(self._orchestrator.lock_folder)
+
+    def _holds(self) -> Holds:
+        demo = self._orchestrator.demo
+        folder = self._orchestrator.lock_folder.parent if demo else DEFAULT_FOLDER
+        return Holds(self._orchestrator, folder, Hub(self._orchestrator, lambda: None).read_now)
 
     # Files.
 
@@ -594,6 +644,15 @@ def _meminfo() -> dict[str, int]:
     """Return the kernel's account of memory, in KiB where it says so."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+def _or_refused(do: Callable[[], object]) -> object:
+    try:
+        return do()
+    except NotDone as refused:
+        return {"code": int(refused.code), "said": refused.reason}
+    except ActFailed as failed:
+        return {"code": int(failed.explanation.code), "said": str(failed)}
 
 
 def _plain(snapshot: Snapshot) -> dict[str, Any]:

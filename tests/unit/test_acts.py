@@ -59,7 +59,7 @@ class Console:
         self.window.kexec(self.yes(Act.KEXEC, typed), self.target, lambda: None)
 
     def events(self) -> list[str]:
-        (path,) = sorted((self.host.folder / "windows").glob("*"))[-1:]
+        (path,) = sorted((self.host.folder / "windows").glob("*.jsonl"))[-1:]
         return [r.event for r in read(path)]
 
 
@@ -336,7 +336,7 @@ def test_without_privilege_nothing_is_touched(tmp_path: Path) -> None:
     with pytest.raises(NotDone, match="sudo luo-tui") as refused:
         console.load()
     assert refused.value.code is Exit.NOT_PERMITTED
-    assert not (tmp_path / "lock").exists()
+    assert not machine.lock_folder.exists()
 
 
 def test_the_target_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_others_see_an_act_begin_and_end(tmp_path: Path, monkeypatch: pytest.Mon
     ordinary = SimulatedHost.move
 
     def watched(self: SimulatedHost, move: Move) -> None:
-        owner = Lock(tmp_path).holder()
+        owner = Lock(machine.lock_folder).holder()
         seen.append(owner.doing if owner else "nobody")
         ordinary(self, move)
 
@@ -453,7 +453,7 @@ def test_others_see_an_act_begin_and_end(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ActFailed):
         console.prepare()
     assert seen == ["under way: prepare"]
-    owner = Lock(tmp_path).holder()
+    owner = Lock(machine.lock_folder).holder()
     assert owner is not None
     assert owner.doing == ""
 
@@ -462,7 +462,7 @@ def test_a_console_whose_lock_file_was_taken_away_has_lost_the_window(tmp_path: 
     machine = host(tmp_path)
     ann, bob = Console(machine, ANN), Console(machine, BOB)
     ann.load()
-    (tmp_path / "lock").unlink()
+    (machine.lock_folder / "window.lock").unlink()
     take_over(bob, ANN)
     assert not ann.window.mine
     with pytest.raises(NotDone, match="open in another console: bob"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,43 @@ def test_hold_and_unpreserve(
     assert on(host, "unpreserve", "warm") == 0
     assert on(host, "unpreserve", "warm") == 8
     assert on(host, "hold", str(tmp_path / "none"), "--name", "warm") == 8
+
+
+def test_what_cannot_be_read_is_not_said_to_be_absent(
+    host: SimulatedHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert on(host, "status") == 0
+    assert "window      none was ever opened here" in capsys.readouterr().out
+    (host.folder / "windows").write_text("a file")
+    assert on(host, "status") == 0
+    out = capsys.readouterr().out
+    assert "window      cannot be read: Not a directory" in out
+    assert "none was ever opened" not in out
+    host.lock_folder.write_text("a file")
+    assert on(host, "status") == 0
+    assert "window      whether it is open cannot be read: The lock" in capsys.readouterr().out
+    assert on(host, "status", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["faults"]) == {"lock", "journal"}
+
+
+def test_what_was_done_before_an_interrupt_is_told(
+    host: SimulatedHost,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 5000)
+    ordinary = SimulatedHost.preserve
+
+    def interrupted(self: SimulatedHost, fd: int) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ordinary(self, fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedHost, "preserve", interrupted)
+        assert on(host, "hold", str(tmp_path / "f"), "--name", "warm") == Exit.INTERRUPTED
+    assert "held warm: token 4" in capsys.readouterr().out
+    assert on(host, "unpreserve", "warm") == 0
 
 
 def test_a_console_without_a_terminal_is_refused_in_words() -> None:
@@ -185,11 +223,14 @@ def test_a_look_loads_nothing_that_it_does_not_need() -> None:
     foreign, own = (set(line.split()) for line in done.stderr.splitlines()[-2:])
     assert "luo_tui.cli.status" in own
     assert foreign & {"textual", "pyudev", "watchdog", "hashlib", "tempfile"} == set()
-    assert (
-        own
-        & {"luo_tui.update.hold", "luo_tui.cli.watch", "luo_tui.console.session", "luo_tui.demo"}
-        == set()
-    )
+    unneeded = {
+        "luo_tui.update.hold",
+        "luo_tui.update.act_log",
+        "luo_tui.cli.watch",
+        "luo_tui.console.session",
+        "luo_tui.demo",
+    }
+    assert own & unneeded == set()
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

@@ -3,24 +3,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import json
 import os
-import subprocess
-import sys
-import threading
+import tempfile
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
-from luo_tui.update import lock as lock_module
-from luo_tui.update.journal import RESERVED, Journal, latest, open_journal, read
-from luo_tui.update.lock import SIZE, Lock, decode, encode
+from luo_tui.errors import NotDone
+from luo_tui.model import Resource, ResourceState
+from luo_tui.update import journal as journal_module
+from luo_tui.update.journal import (
+    MOST,
+    RESERVED,
+    Journal,
+    JournalReading,
+    decode_record,
+    encode_record,
+    latest,
+    number_of,
+    open_journal,
+    read,
+    read_latest,
+)
 from luo_tui.update.person import Person
-from luo_tui.update.window_state import Done, Record, window_state_of
+from luo_tui.update.resource_list import Listed, promised, token_digest
+from luo_tui.update.window_state import FORMAT, Done, Record, window_state_of
+
+ANN = Person("ann", "pts/1", "192.0.2.7", 4)
+BOB = Person("bob", "pts/2", "", 5)
 
 
 def test_records_come_back_and_add_up(tmp_path: Path) -> None:
@@ -98,6 +116,19 @@ def test_a_torn_line_is_left_out_and_does_not_swallow_the_next(tmp_path: Path) -
         b'{"event":1}',
         b"\xff\xfe",
         b'{"event":"x","at":"","boot":"","up":"z"}',
+        b'{"event":1,"at":"","boot":"","up":1}',
+        b'{"event":"x","at":"","boot":"","up":1' + b"0" * 400 + b"}",
+        b'{"event":"x","at":"","boot":"","up":1' + b"0" * 5000 + b"}",
+        b'{"event":"x","at":"","boot":"","up":NaN}',
+        b'{"event":"x","at":"","boot":"","up":1e999}',
+        b'{"event":"x","at":"","boot":"","up":true}',
+        b'{"event":"x","at":"","boot":"","up":1,"data":[1]}',
+        b'{"event":"x","at":"","boot":"","up":1,"v":1}',
+        b'{"event":"x","at":"","boot":"","up":1,"v":"1"}',
+        b'{"event":"x","at":"","boot":"","up":1,"v":-1}',
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b"\0" * 4096,
     ],
 )
 def test_foreign_lines_are_left_out(tmp_path: Path, line: bytes) -> None:
@@ -119,47 +150,6 @@ def test_a_full_disk_leaves_no_window_behind(
     assert list((tmp_path / "windows").iterdir()) == []
 
 
-def test_one_lock_for_a_host(tmp_path: Path) -> None:
-    mine, other = Lock(tmp_path), Lock(tmp_path)
-    assert other.holder() is None
-    mine.take(Person("ann", "pts/1", "", 4))
-    mine.take(Person("ann", "pts/1", "", 4))
-    assert mine.held
-    assert mine.holder() is None
-    seen = other.holder()
-    assert seen is not None
-    assert replace(seen, since="") == Person("ann", "pts/1", "", 4)
-    assert datetime.now(UTC) - datetime.fromisoformat(seen.since) < timedelta(seconds=60)
-    with pytest.raises(OSError, match="unavailable") as caught:
-        other.take(Person("bob"))
-    assert caught.value.errno == errno.EAGAIN
-    assert not other.held
-    mine.release()
-    mine.release()
-    assert other.holder() is None
-    other.take(Person("bob"))
-
-
-def test_the_lock_goes_with_its_process(tmp_path: Path) -> None:
-    code = (
-        "import sys, pathlib; from luo_tui.update.lock import Lock\n"
-        "from luo_tui.update.person import Person\n"
-        f"lock = Lock(pathlib.Path({str(tmp_path)!r})); lock.take(Person('eve'))\n"
-        "print('held', flush=True); sys.stdin.read()"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "held\n"
-    owner = Lock(tmp_path).holder()
-    assert owner is not None
-    assert owner.user == "eve"
-    child.kill()
-    child.communicate()
-    assert Lock(tmp_path).holder() is None
-
-
 def test_unknown_events_are_passed_over() -> None:
     assert window_state_of("w", []).window == "w"
 
@@ -170,162 +160,6 @@ def test_no_folder_is_no_window(tmp_path: Path) -> None:
 
 ANN = Person("ann", "pts/1", "192.0.2.7", 4)
 BOB = Person("bob", "pts/2", "", 5)
-
-
-def test_what_the_owner_does_is_seen_by_others(tmp_path: Path) -> None:
-    mine, other = Lock(tmp_path), Lock(tmp_path)
-    mine.show_doing("nobody hears this")
-    assert not (tmp_path / "lock").exists(), "who does not hold the lock writes nothing"
-    mine.take(ANN)
-    for doing in ("under way: prepare", "", "asked to confirm: freeze and kexec"):
-        mine.show_doing(doing)
-        seen = other.holder()
-        assert seen is not None
-        assert seen.doing == doing
-        assert (tmp_path / "lock").stat().st_size == SIZE
-    mine.release()
-    mine.show_doing("too late")
-    other.take(BOB)
-    assert (seen := Lock(tmp_path).holder()) is not None
-    assert (seen.user, seen.doing) == ("bob", ""), "nothing of the last owner is left"
-
-
-def test_a_reader_never_sees_half_of_a_text(tmp_path: Path) -> None:
-    mine, other = Lock(tmp_path), Lock(tmp_path)
-    mine.take(ANN)
-    texts = ("a" * 160, "b" * 160, "")
-    done = threading.Event()
-
-    def write() -> None:
-        for n in range(3000):
-            mine.show_doing(texts[n % 3])
-        done.set()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    seen = set()
-    while not done.is_set():
-        who = other.holder()
-        assert who is not None
-        assert who.user == "ann"
-        seen.add(who.doing)
-    writer.join()
-    assert seen <= set(texts)
-    # And should the kernel mix the two, that is noticed.
-    old, new = encode(replace(ANN, doing="x" * 160)), encode(replace(ANN, doing="y" * 160))
-    assert decode(old) is not None
-    assert [cut for cut in range(1, SIZE) if decode(new[:cut] + old[cut:]) not in (
-        None, decode(old), decode(new)
-    )] == []  # fmt: skip
-    assert decode(new[:150] + old[150:]) is None
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{}", b"null", b"\xff" * SIZE, b"x" * (1 << 20), b"{" * SIZE, b'{"user":"eve"}'],
-)
-def test_a_foreign_text_names_nobody_and_hides_nobody(tmp_path: Path, content: bytes) -> None:
-    mine, other = Lock(tmp_path), Lock(tmp_path)
-    mine.take(ANN)
-    (tmp_path / "lock").write_bytes(content)
-    assert other.holder() == Person(), "somebody has it all the same"
-    mine.show_doing("choosing the target")
-    mine.release()
-    assert other.holder() is None
-    other.take(BOB)
-    assert (seen := mine.holder()) is not None
-    assert seen.user == "bob"
-
-
-@pytest.mark.parametrize("name", ["\x1b[2J", "\u202egnp", "\udcff", "\U0001f4a9" * 300, '"\\' * 99])
-def test_hostile_names_are_made_harmless_and_fit(tmp_path: Path, name: str) -> None:
-    mine = Lock(tmp_path)
-    mine.take(Person(name, name, name, 1 << 70, name))
-    mine.show_doing(name)
-    seen = Lock(tmp_path).holder()
-    assert seen is not None
-    assert seen.user
-    assert all(t.isprintable() for t in (seen.user, seen.tty, seen.doing, str(seen)))
-    assert (tmp_path / "lock").stat().st_size == SIZE
-
-
-def test_a_full_disk_does_not_harm_the_act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = Lock(tmp_path)
-    mine.take(ANN)
-
-    def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(lock_module.os, "pwrite", full)
-        mine.show_doing("under way: prepare")
-    assert mine.held
-    assert (seen := Lock(tmp_path).holder()) is not None
-    assert seen.user == "ann"
-    mine.release()
-    with monkeypatch.context() as patch:
-        patch.setattr(lock_module.os, "pwrite", full)
-        with pytest.raises(OSError, match="No space"):
-            mine.take(ANN)
-    assert not mine.held
-
-
-def test_a_lock_file_that_was_replaced_is_no_lock_any_more(tmp_path: Path) -> None:
-    mine, other = Lock(tmp_path), Lock(tmp_path)
-    mine.take(ANN)
-    assert not mine.lost
-    (tmp_path / "lock").unlink()
-    assert mine.lost
-    other.take(BOB)
-    seen = mine.holder()
-    assert seen is not None
-    assert seen.user == "bob"
-    mine.release()
-    assert other.held
-    assert not other.lost
-
-
-def test_watching_opens_the_lock_for_reading_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, other = Lock(tmp_path), Lock(tmp_path)
-    mine.take(ANN)
-    opened: list[int] = []
-    ordinary = os.open
-
-    def watched(path: str, flags: int, *more: int) -> int:
-        fd = ordinary(path, flags, *more)
-        opened.append(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE)
-        return fd
-
-    monkeypatch.setattr(lock_module.os, "open", watched)
-    assert other.holder() is not None
-    assert opened == [os.O_RDONLY]
-
-
-def test_who_acts_is_found_behind_sudo_and_inside_tmux(tmp_path: Path) -> None:
-    code = (
-        "from luo_tui.update.lock import Person\n"
-        "who = Person.here()\n"
-        "print(who.origin, who.inside, sep='|')"
-    )
-
-    def said(outer: dict[str, str]) -> str:
-        """What a program says whose own environment was emptied, as sudo does."""
-        clean = {k: v for k, v in os.environ.items() if k not in ("SSH_CONNECTION", "TMUX", "STY")}
-        inner = f"env -i PYTHONPATH={os.environ.get('PYTHONPATH', '.')} {sys.executable} -c"
-        done = subprocess.run(
-            ["/bin/sh", "-c", f'{inner} "$0"; true', code],
-            env={**clean, **outer}, capture_output=True, text=True, check=True,
-            cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        return done.stdout.strip()
-
-    assert said({"SSH_CONNECTION": "192.0.2.7 5 192.0.2.1 22"}) == "192.0.2.7|"
-    inside = {"TMUX": "/tmp/tmux-0/default,1,0", "SSH_CONNECTION": "192.0.2.7 5 192.0.2.1 22"}
-    assert said(inside) == "|tmux"
-    assert said({"STY": "9.pts-0.host"}) == "|screen"
-    assert str(Person("ann", "pts/3", "", 7, "tmux")) == "ann on pts/3 in tmux (pid 7)"
 
 
 def record(event: str, second: int, **data: object) -> Record:
@@ -379,3 +213,379 @@ def test_a_record_without_a_person_is_borne(person: object) -> None:
         "w", [record("opened", 1, who="ann", person=person), record("taken", 2)]
     )
     assert (window_state.holder, window_state.opened_by) == (None, "ann")
+
+
+class Clock(datetime):
+    """A clock that is ahead, as one is before NTP has set it right."""
+
+    ahead = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) + cls.ahead
+
+
+def test_the_newest_window_is_the_one_with_the_highest_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "datetime", Clock)
+    windows = []
+    for hours in (2, 0, 9, -9):
+        monkeypatch.setattr(Clock, "ahead", timedelta(hours=hours))
+        journal, window_state = open_journal(tmp_path, "b")
+        journal.write("opened", who=f"at {hours}")
+        assert (newest := latest(tmp_path)) is not None
+        assert newest.window == window_state.window
+        assert newest.opened_by == f"at {hours}"
+        journal.write("closed", how="left")
+        journal.close(trim=True)
+        windows.append(window_state.window)
+    assert [number_of(w) for w in windows] == [1, 2, 3, 4]
+
+
+def test_windows_from_before_the_numbers_are_older_than_those_with_one(tmp_path: Path) -> None:
+    (tmp_path / "windows").mkdir()
+    for stem in ("20991231T235959.000000Z", "20260101T000000.000000Z"):
+        line = {"event": "opened", "at": "t", "boot": "b", "up": 1, "data": {"who": stem}}
+        end = {"event": "closed", "at": "t", "boot": "b", "up": 1, "data": {"how": "x"}}
+        path = tmp_path / "windows" / f"{stem}.jsonl"
+        path.write_text(f"{json.dumps(line)}\n{json.dumps(end)}\n")
+    assert (newest := latest(tmp_path)) is not None
+    assert newest.window == "20991231T235959.000000Z"
+    journal, window_state = open_journal(tmp_path, "b")
+    assert window_state.window.startswith("000001-")
+    journal.write("opened", who="ann")
+    assert (newest := latest(tmp_path)) is not None
+    assert newest.opened_by == "ann"
+
+
+def test_an_open_window_from_before_the_numbers_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "windows").mkdir()
+    path = tmp_path / "windows" / "20260101T000000.000000Z.jsonl"
+    lines = [
+        {"event": "opened", "at": "t", "boot": "b", "up": 1, "data": {"who": "ann"}},
+        {"event": "jump", "at": "t", "boot": "b", "up": 2, "data": {"tokens": [3, 4]}},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal, window_state = open_journal(tmp_path, "c")
+    assert journal.path == path
+    assert (window_state.tokens, window_state.promised_count) == ((3, 4), 2)
+    assert [r.token for r in promised(tmp_path, window_state)] == [3, 4]
+    journal.write("arrived")
+    assert journal.window_state().arrived
+
+
+@pytest.mark.parametrize(
+    "name", ["notes.jsonl", "-1.jsonl", "000009.jsonl", "000009-later.jsonl", "a-1.jsonl", "\u0661"]
+)
+def test_foreign_files_are_passed_over(tmp_path: Path, name: str) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann")
+    (tmp_path / "windows" / name).write_text("{}\n")
+    (tmp_path / "windows" / "000008-20260101T000000.000000Z.jsonl").symlink_to("/etc/passwd")
+    (tmp_path / "windows" / "000007-20260101T000000.000000Z.jsonl").mkdir()
+    assert (newest := latest(tmp_path)) is not None
+    assert newest.opened_by == "ann"
+
+
+def newer(event: str, **data: object) -> bytes:
+    return encode_record(replace(record(event, 1, **data), format=FORMAT + 1))
+
+
+def test_nothing_is_written_into_a_newer_window(tmp_path: Path) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann", release="old")
+    journal.close(trim=True)
+    with journal.path.open("ab") as file:
+        file.write(newer("jump", tokens={"of": "another shape"}) + newer("unheard of"))
+    before = journal.path.read_bytes()
+    assert (found := latest(tmp_path)) is not None
+    assert found.newer_format
+    assert (found.opened_by, found.closed) == ("ann", ""), "what is ours still counts"
+    assert not found.jumped_from, "what is not is passed over"
+    for _ in range(2):
+        with pytest.raises(NotDone, match=journal.path.name):
+            open_journal(tmp_path, "b")
+    assert journal.path.read_bytes() == before
+    assert len(list((tmp_path / "windows").iterdir())) == 1
+    # Once it is closed it is history, in whatever format.
+    with journal.path.open("ab") as file:
+        file.write(newer("closed", how="finished"))
+    assert (found := latest(tmp_path)) is not None
+    assert (found.closed, found.unwritable) == ("finished", "")
+    following, window_state = open_journal(tmp_path, "b")
+    assert following.path != journal.path
+    assert number_of(window_state.window) == 2
+
+
+def test_a_journal_without_one_readable_record_is_told_of(tmp_path: Path) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann")
+    journal.write("closed", how="left")
+    journal.close(trim=True)
+    path = tmp_path / "windows" / "000002-20260101T000000.000000Z.jsonl"
+    path.write_text("damaged\n")
+    found = read_latest(tmp_path)
+    assert path.name in found.fault
+    assert found.window_state is not None
+    assert found.window_state.opened_by == "ann"
+    # It is in nobody's way: a host has to be brought back from prepared all the same.
+    assert number_of(open_journal(tmp_path, "b")[1].window) == 3
+
+
+def test_what_cannot_be_read_is_not_said_to_be_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_latest(tmp_path) == JournalReading()
+    (tmp_path / "windows").write_text("a file")
+    assert "Not a directory" in read_latest(tmp_path).fault
+    with pytest.raises(NotADirectoryError):
+        latest(tmp_path)
+    (tmp_path / "windows").unlink()
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann")
+
+    def broken(path: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    assert "Input/output error" in read_latest(tmp_path).fault
+    with pytest.raises(OSError, match="Input/output"):
+        open_journal(tmp_path, "b")
+
+
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_everybody_can_read_it_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
+    folder = tmp_path / "lib" / "luo-tui"
+    before = os.umask(umask)
+    try:
+        journal, _ = open_journal(folder, "b")
+        journal.write("opened", who="ann")
+        journal.write_promised(many(3))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "lib", folder, folder / "windows"):
+        assert path.stat().st_mode & 0o777 == 0o755, path
+    for path in (folder / "windows").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o644, path
+    # As one was left behind by an earlier version.
+    (folder / "windows").chmod(0o700)
+    journal.path.chmod(0o600)
+    open_journal(folder, "b")
+    assert (folder / "windows").stat().st_mode & 0o777 == 0o755
+    assert journal.path.stat().st_mode & 0o777 == 0o644
+
+
+def many(count: int) -> list[Resource]:
+    state = ResourceState.PRESERVED
+    return [
+        Resource(n, "memfd", state, f"guest-{n}", n << 20, 1000 + n, "vmm") for n in range(count)
+    ]
+
+
+def test_a_hundred_thousand_tokens_fit_into_what_was_reserved(tmp_path: Path) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann")
+    resources = many(100_000)
+    journal.write("jump", target="new", promised=journal.write_promised(resources))
+    assert journal.path.stat().st_size < 2048
+    window_state = journal.window_state()
+    assert window_state.promised_count == 100_000
+    assert window_state.promised_bytes == sum(r.bytes for r in resources)
+    assert window_state.promised_digest == token_digest(range(100_000))
+    assert window_state.promised_digest != token_digest(range(99_999))
+    assert window_state.jumped_from == "b"
+    listed = promised(tmp_path, window_state)
+    assert len(listed) == 100_000
+    assert listed[7] == Listed(7, "guest-7", "memfd", 7 << 20, 1007, "vmm")
+    # What is not what was written is not told as what was promised.
+    path = next((tmp_path / "windows").glob("*.promised.json"))
+    path.write_bytes(path.read_bytes().replace(b"guest-7", b"guest-8", 1))
+    with pytest.raises(OSError, match="not what was written"):
+        promised(tmp_path, window_state)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        promised(tmp_path, window_state)
+
+
+def test_a_record_too_long_is_cut_and_says_so(tmp_path: Path) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    line, path = "x" * (1 << 20), "\udcff" * 4000
+    journal.write("opened", who="ann", command_line=line, image=path, tokens=list(range(99_999)))
+    assert journal.path.stat().st_size <= MOST
+    (found,) = read(journal.path)
+    assert found.data["who"] == "ann"
+    assert set(found.data["cut"]) == {"command_line", "image", "tokens"}
+    assert line.startswith(found.data["command_line"])
+
+
+def test_room_for_a_whole_act_is_there_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann")
+    reserved: list[int] = []
+
+    def full(fd: int, end: int) -> None:
+        reserved.append(end)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("luo_tui.update.journal._reserve", full)
+    long = "x" * (MOST - 1024)
+    begun = 0
+    while not reserved:
+        assert begun < 100, "the reserve was never used up"
+        with contextlib.suppress(OSError):
+            journal.write("begin", act="load", confirmed=long)
+            begun += 1
+            journal.write("done", act="load", command_line=long)
+    assert begun > 1
+    events = [r.event for r in read(journal.path)]
+    assert events == ["opened", *["begin", "done"] * begun], "what began came to its end"
+    # And there is room left to say how the window ends.
+    for event in ("left", "closed"):
+        journal.write(event, how=long)
+    assert journal.path.stat().st_size <= RESERVED
+
+
+def test_half_a_record_is_never_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, _ = open_journal(tmp_path, "b")
+    journal.write("opened", who="ann")
+    before = journal.path.read_bytes()
+    ordinary, written = os.pwrite, []
+
+    def filling(fd: int, data: bytes, offset: int) -> int:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(ordinary(fd, data[:20], offset))
+        return written[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", filling)
+        with pytest.raises(OSError, match="No space"):
+            journal.write("begin", act="load")
+    assert journal.path.read_bytes() == before
+    journal.write("begin", act="prepare")
+    assert journal.window_state().under_way == "prepare"
+
+
+def test_the_window_journal_follows_no_link(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("not ours")
+    (tmp_path / "windows").mkdir()
+    path = tmp_path / "windows" / "000001-20260101T000000.000000Z.jsonl"
+    path.symlink_to(target)
+    with pytest.raises(OSError, match="symbolic link"):
+        Journal(path, "b")
+    assert target.read_text() == "not ours"
+
+
+# Whatever is in a journal, it is read; and what is damaged changes nothing of the rest.
+
+# What it keeps between two runs belongs to no source tree.
+_HOME = tempfile.TemporaryDirectory()
+set_hypothesis_home_dir(_HOME.name)
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["load", "prepare", "cancel", "kexec", "normal", "prepared"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+EVENTS = st.sampled_from(
+    ["opened", "taken", "begin", "done", "failed", "jump", "returned", "lost", "arrived", "left",
+     "closed", "something else"]
+)  # fmt: skip
+KEYS = st.sampled_from(
+    ["who", "person", "by", "from", "act", "target", "image", "release", "confirmed", "typed",
+     "tokens", "promised", "how", "why", "state", "errno"]
+)  # fmt: skip
+RECORDS = st.builds(
+    Record,
+    event=EVENTS,
+    at=st.text(max_size=30),
+    boot=st.sampled_from(["a", "b"]),
+    up=st.floats(0, 1e9),
+    data=st.dictionaries(KEYS, VALUES, max_size=5),
+    format=st.sampled_from([FORMAT, FORMAT, FORMAT + 1]),
+)
+SETTINGS = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+
+
+@SETTINGS
+@given(st.lists(RECORDS, max_size=12))
+def test_every_journal_folds(records: list[Record]) -> None:
+    window_state = window_state_of("w", records)
+    json.dumps(asdict(window_state))
+    assert str(window_state.holder)
+    for text in (window_state.target, window_state.opened_by, *(a.what for a in window_state.acts)):
+        assert text.isprintable()
+
+
+@SETTINGS
+@given(st.lists(RECORDS, max_size=8))
+def test_every_record_comes_back_from_its_line(records: list[Record]) -> None:
+    for one in records:
+        line = encode_record(one)
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        back = decode_record(line[:-1])
+        assert back is not None
+        assert encode_record(back) == encode_record(replace(one, at=back.at))
+
+
+def read_bytes(data: bytes) -> list[Record]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return read(Path(file.name))
+
+
+@SETTINGS
+@given(st.lists(RECORDS, min_size=1, max_size=6), st.data())
+def test_a_damaged_line_changes_nothing_of_the_others(
+    records: list[Record], data: st.DataObject
+) -> None:
+    lines = [encode_record(r).rstrip(b"\n") for r in records]
+    at = data.draw(st.integers(0, len(lines) - 1))
+    line = lines[at]
+    kind = data.draw(st.sampled_from(["bit", "cut", "torn off", "foreign", "types"]))
+    if kind == "bit":
+        flipped = bytearray(line)
+        bit = data.draw(st.integers(0, len(line) * 8 - 1))
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged = bytes(flipped)
+    elif kind == "cut":
+        damaged = line[: data.draw(st.integers(0, len(line) - 1))]
+    elif kind == "torn off":
+        damaged = line[data.draw(st.integers(1, len(line))) :]
+    elif kind == "foreign":
+        damaged = data.draw(st.binary(max_size=200))
+    else:
+        damaged = json.dumps({**json.loads(line), **data.draw(
+            st.dictionaries(st.sampled_from(["v", "event", "at", "boot", "up", "data"]), VALUES,
+                            min_size=1))}).encode()  # fmt: skip
+    assume(damaged != line)
+    assume(kind != "types" or decode_record(damaged) is None)
+    whole = b"\n".join([*lines[:at], damaged, *lines[at + 1 :]]) + b"\n"
+    found = read_bytes(whole)
+    assert found == read_bytes(b"\n".join([*lines[:at], *lines[at + 1 :]]) + b"\n")
+    window_state_of("w", found)
+
+
+@SETTINGS
+@given(st.binary(max_size=400) | VALUES.map(lambda v: json.dumps(v).encode()))
+def test_anything_at_all_is_read(data: bytes) -> None:
+    decode_record(data)
+
+
+@SETTINGS
+@given(st.dictionaries(st.sampled_from(["v", "event", "at", "boot", "up", "data"]), VALUES))
+def test_records_of_other_types_are_read(raw: dict[str, object]) -> None:
+    line = json.dumps({"event": "jump", "at": "", "boot": "", "up": 1, "data": {}, **raw}).encode()
+    found = decode_record(line)
+    window_state_of("w", [found] if found else [])

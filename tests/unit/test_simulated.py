@@ -287,9 +287,9 @@ def test_a_kexec_starts_the_process_anew_with_the_bytes(tmp_path: Path) -> None:
         host.move(Move.PREPARE)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGTSTP})
         print(os.getpid(), host.boot_id, flush=True)
-        execv = os.execv
-        os.execv = lambda path, words: execv(
-            path, [path, str(folder / "luo_tui_next.py"), *words[3:]]
+        execve = os.execve
+        os.execve = lambda path, words, environment: execve(
+            path, [path, str(folder / "luo_tui_next.py"), *words[4:]], environment
         )
         host.reboot()
         """

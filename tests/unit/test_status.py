@@ -87,7 +87,7 @@ def test_the_simulated_host_keeps_to_the_schema(host: SimulatedHost, tmp_path: P
 def test_an_open_window_and_a_blackout_keep_to_the_schema(
     host: SimulatedHost, tmp_path: Path
 ) -> None:
-    lock = Lock(tmp_path)
+    lock = Lock(host.lock_folder)
     lock.take(Person("ann", "pts/1", "", 77))
     journal, _ = open_journal(tmp_path, "boot-1")
     journal.write("opened", who="ann", release="old")

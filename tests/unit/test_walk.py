@@ -190,7 +190,7 @@ def test_the_step_follows_from_the_kernels_state(
 
 
 def test_a_lost_handover_is_the_first_thing_said() -> None:
-    jumped = replace(STORY, jumped_from="boot-0", jumped_at="then", tokens=(0, 1))
+    jumped = replace(STORY, jumped_from="boot-0", jumped_at="then", promised_count=2)
     cold = picture(State.NORMAL)
     assert handover_lost(cold, jumped)
     first = walk(facts(cold, window_state=jumped)).notes[0]

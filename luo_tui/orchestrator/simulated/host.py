@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import signal
-import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
-from luo_tui.orchestrator.simulated import boot, machinery
+from luo_tui.orchestrator.simulated import boot, machinery, program
 from luo_tui.orchestrator.simulated.kept import Kept, error
 from luo_tui.orchestrator.simulated.kernel import LUO, SimulatedKernel, keep_all
 from luo_tui.sources.changes import (
@@ -140,6 +139,11 @@ class SimulatedHost(SimulatedKernel):
     def modules_folder(self) -> Path:
         """Where the simulated modules lie."""
         return self.folder / "modules"
+
+    @property
+    def lock_folder(self) -> Path:
+        """Where the simulated host's locks lie: one for all who act on it."""
+        return self.folder / "run"
 
     def lay_boot(self) -> None:
         """Write the images, configs and modules of two kernels, and one image cut short."""
@@ -286,8 +290,8 @@ class SimulatedHost(SimulatedKernel):
             os.set_inheritable(fd, True)
         (self.folder / _STATE_FILE).write_text(json.dumps(state))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        command = [sys.executable, "-m", "luo_tui", "demo", "--resume", str(self.folder)]
-        os.execv(sys.executable, command)  # noqa: S606 - this is the jump
+        command = program.command("luo_tui", "demo", "--resume", str(self.folder))
+        os.execve(command[0], command, program.environment())  # noqa: S606 - this is the jump
 
 
 def _open_files(wanted: int) -> int:

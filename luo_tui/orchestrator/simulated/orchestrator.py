@@ -80,6 +80,11 @@ class SimulatedOrchestrator:
         self._may_act = may_act
         self.kexec = SimulatedKexec(host)
 
+    @property
+    def lock_folder(self) -> Path:
+        """Where the simulated host's locks lie."""
+        return self._host.lock_folder
+
     def may_act(self) -> bool:
         """Whether acting is allowed here."""
         return self._may_act
