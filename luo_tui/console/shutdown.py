@@ -106,12 +106,15 @@ class Shutdown:
         take_terminal_away()
         self.ask(signal.SIGHUP)
 
-    def restore_terminal(self) -> None:
-        """Leave the terminal clean, without the help of whoever drew on it; never blocks."""
+    def restore_terminal(self, lines: Lines = ()) -> None:
+        """Leave the terminal clean, without the help of whoever drew on it; never blocks.
+
+        ``lines`` are what is left to say.
+        """
         fd = 2
         with contextlib.suppress(OSError):
             os.set_blocking(fd, False)
-            os.write(fd, _CLEAN)
+            os.write(fd, _CLEAN + "".join(f"{line}\r\n" for line in lines).encode(errors="replace"))
         with contextlib.suppress(OSError):
             os.set_blocking(fd, True)
         if self._attributes is not None:
@@ -138,7 +141,7 @@ class Shutdown:
         end(lines)
         # This thread dies with the process, if that ends in time.
         time.sleep(_PATIENCE)
-        self.restore_terminal()
+        self.restore_terminal((*lines, RESET))
         os._exit(self.code)
 
 

@@ -243,6 +243,21 @@ def test_after_a_crash_too(tmp_path: Path) -> None:
         assert RESET in t.flat()
 
 
+def test_where_the_console_does_not_end_by_itself_too() -> None:
+    code = (
+        "import sys; from luo_tui.console.console import Console;"
+        "Console._end = lambda self, lines: None;"
+        "from luo_tui.__main__ import main; sys.exit(main())"
+    )
+    with console("demo", "--delay", "0", code=code) as t:
+        to_prepared(t)
+        os.kill(t.process.pid, signal.SIGTERM)
+        assert t.wait_ended() == 128 + signal.SIGTERM
+        assert_clean(t)
+        assert "This host stays prepared." in t.flat()
+        assert RESET in t.flat()
+
+
 @pytest.mark.parametrize(
     ("path", "why"),
     [
