@@ -38,7 +38,7 @@ def ready_to_load() -> Iterator[Terminal]:
 
 
 def assert_nothing_happens(t: Terminal, raw: bytes, before: str) -> None:
-    t.pump(0.5)
+    t.pump(0.2)
     assert t.process.poll() is None, raw
     assert t.text() == before, raw
 
