@@ -56,6 +56,8 @@ _UNCLEAN = {
     2048: "resize reports",
 }
 _QUIET = 0.25
+_PAUSE = 0.12
+"""Seconds between two keys: what acts counts only alone, and no slower hand is imitated."""
 
 
 class Terminal:
@@ -130,7 +132,7 @@ class Terminal:
         """Press keys, by name or as text."""
         for key in keys:
             os.write(self._fd, KEYS.get(key, key).encode())
-            self.pump(0.05)
+            self.pump(_PAUSE)
 
     def send_now(self, text: str) -> None:
         """Press keys and do not wait for anything: for measuring."""

@@ -87,6 +87,8 @@ def _dispatch(args: argparse.Namespace) -> int:
         raise NotDone(f"`luo-tui {args.command}` has no --log: console and watch do.", Exit.USAGE)
     if args.theme:
         os.environ[_THEME] = args.theme
+    if args.mouse is not None:
+        os.environ[_MOUSE] = str(int(args.mouse))
     if args.command == "demo":
         return _demo(args)
     orchestrator = open_orchestrator()
@@ -151,7 +153,8 @@ def _console(orchestrator: Orchestrator, folder: Path, log: Path | None = None) 
         )
     from luo_tui.console.app import run_console
 
-    return run_console(orchestrator, folder, os.environ.get(_THEME, ""), log)
+    mouse = {"1": True, "0": False}.get(os.environ.get(_MOUSE, ""))
+    return run_console(orchestrator, folder, os.environ.get(_THEME, ""), log, mouse=mouse)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -210,6 +213,8 @@ def _seconds(text: str) -> float:
 
 _THEME = "LUO_TUI_THEME"
 """Variable that names a theme; it is there again after the demo's jump."""
+_MOUSE = "LUO_TUI_MOUSE"
+"""Variable that is 1 to use the mouse, 0 not to; unset, it depends on the terminal."""
 THEMES = ("dark", "light", "plain", "mono")
 _LOG = "append every event to FILE, one JSON object a line (console and watch)"
 _ABOUT = """\
@@ -273,6 +278,12 @@ def _parser() -> argparse.ArgumentParser:
         "--theme",
         choices=THEMES,
         help=f"colours of the console; also by {_THEME}; NO_COLOR outranks both",
+    )
+    parser.add_argument(
+        "--mouse",
+        action=argparse.BooleanOptionalAction,
+        help="use the mouse in the console, or not; unsaid, not over ssh and not on a serial "
+        f"line, where a lost line would leave it switched on. Also by {_MOUSE}=1 or 0",
     )
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", prog="luo-tui", help=argparse.SUPPRESS

@@ -11,25 +11,33 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from luo_tui.console.console import Console, KexecRequest, Left
+from luo_tui.console.crash_report import keep_report
+from luo_tui.console.mouse import is_safe_for_mouse
 from luo_tui.console.session import Session
-from luo_tui.console.shutdown import Shutdown, keep_report
+from luo_tui.console.shutdown import RESET, Shutdown
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
+from luo_tui.update.person import Person
 
 
 def run_console(
-    orchestrator: Orchestrator, folder: Path, theme: str = "", log: Path | None = None
+    orchestrator: Orchestrator,
+    folder: Path,
+    theme: str = "",
+    log: Path | None = None,
+    *,
+    mouse: bool | None = None,
 ) -> int:
     """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
 
     ``theme`` is one of :data:`luo_tui.console.themes.NAMES`. Events are appended to
-    ``log`` as well; OSError if it cannot be opened.
+    ``log`` as well; OSError if it cannot be opened. ``mouse`` asks for the mouse, or for
+    none; unsaid, it is used where a lost line cannot leave its reports switched on.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise NotDone(
@@ -39,44 +47,52 @@ def run_console(
         )
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     session = Session(orchestrator, folder, look)
+    if mouse is None:
+        mouse = is_safe_for_mouse(Person.here(), os.environ)
     notice: tuple[str, ...] = ()
     with Shutdown() as shutdown:
         while True:
-            ending = _session(session, notice, shutdown, theme, log)
+            ending = _session(session, notice, shutdown, theme, log, mouse=mouse)
             if isinstance(ending, int):
                 return ending
             if isinstance(ending, Left):
-                _print(ending.lines)
+                _print((*ending.lines, RESET))
                 return shutdown.code if shutdown.asked else Exit.OK
             notice = _jump(session, ending, shutdown)
             if shutdown.asked:
-                _print((*notice, *session.window.leave("told to leave")))
+                _print((*notice, *session.window.leave("told to leave"), RESET))
                 return shutdown.code
 
 
 def _session(
-    session: Session, notice: Sequence[str], shutdown: Shutdown, theme: str, log: Path | None
+    session: Session,
+    notice: Sequence[str],
+    shutdown: Shutdown,
+    theme: str,
+    log: Path | None,
+    *,
+    mouse: bool,
 ) -> KexecRequest | Left | int:
     """Run the application once; a number is the exit code of a crash."""
     app = Console(session, notice, shutdown, theme)
     if log is not None:
         app.hub.log.write_to(log)
-    trouble = ""
+    fault: BaseException | None = None
     ending = None
     try:
-        ending = app.run()
+        ending = app.run(mouse=mouse)
     except Exception as error:
         shutdown.restore_terminal()
-        trouble = repr(error)
+        fault = error
     finally:
         app.hub.stop()
         shutdown.unattend()
     if ending is not None:
         return ending
-    path = keep_report(app.report.getvalue() or trouble or "The console ended without a reason.")
+    path = keep_report(app.fault or fault or "The console ended without a reason.")
     said = session.window.leave("the console failed")
-    _print(("luo-tui: the console failed; the kernel's state is untouched.", f"Report: {path}"))
-    _print(said)
+    _print(("luo-tui: the console failed; the kernel's state is untouched.", _report_at(path)))
+    _print((*said, RESET))
     return Exit.FAILED
 
 
@@ -90,7 +106,7 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
             raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
         sys.stdout.flush()
 
-    _print((f"Jumping from {running} into {target} ...",))
+    _print((RESET, f"Jumping from {running} into {target} ..."))
     try:
         session.window.kexec(request.consent, request.target, hand_back)
     except ActFailed as failed:
@@ -98,12 +114,16 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
     except NotDone as refused:
         return (refused.reason,)
     except Exception as error:
-        path = keep_report(traceback.format_exc())
+        path = keep_report(error)
         return (
             f"luo-tui made an error of its own before the jump: {error!r}.",
-            f"Report: {path}" if path else "No report could be written.",
+            _report_at(path),
             "What counts is the state that the console shows now.",
         )
+
+
+def _report_at(path: str) -> str:
+    return f"Report: {path}" if path else "No report could be written."
 
 
 def _print(lines: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ import contextlib
 import io
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,17 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from rich.console import Console as Report
+from textual.actions import ActionParseResult
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.events import Event
 from textual.message import Message
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
+from luo_tui.console.alone import ignored, wants_quiet
+from luo_tui.console.crash_report import keep_report
+from luo_tui.console.keyboard import Key
 from luo_tui.console.messages import ShutDown, TargetsRead, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
 from luo_tui.console.screens.base import Drawn, Place
@@ -39,7 +46,7 @@ from luo_tui.console.screens.resources import Resources
 from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.console.session import Question, Session, View
-from luo_tui.console.shutdown import Shutdown, keep_report, terminal_is_gone
+from luo_tui.console.shutdown import Shutdown, terminal_is_gone
 from luo_tui.console.themes import theme_for, themes_beside
 from luo_tui.console.viewer import Viewer
 from luo_tui.console.widgets.line import OnLine
@@ -120,9 +127,12 @@ class Console(OnLine[KexecRequest | Left]):
         self.view = session.view(self.hub.snapshot)
         self.under_way = ""
         """The act that runs in the worker; empty while none does."""
-        self.report = io.StringIO()
-        # Textual writes tracebacks with local values here; they belong into a file.
-        self.error_console = Report(file=self.report, width=120)
+        self.fault: BaseException | None = None
+        """What ended the console, if something did that should not have."""
+        # Textual's own report has the values of local variables: nobody gets to see it.
+        self.error_console = Report(file=io.StringIO(), width=120)
+        self._key: Key | None = None
+        """The key that is handled at this moment."""
         self._notice = tuple(notice)
         self._leaving = shutdown
         self._overprint = Overprint(self, self.action_repaint)
@@ -176,6 +186,40 @@ class Console(OnLine[KexecRequest | Left]):
         self._say("")
         self.viewer.ask()
 
+    async def on_event(self, event: Event) -> None:
+        """Know which key it is that an action is run for."""
+        self._key = event if isinstance(event, Key) else None
+        try:
+            await super().on_event(event)
+        finally:
+            self._key = None
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run an action; one that a key may not do by accident waits until that came alone."""
+        key = self._key
+        if key is None or not wants_quiet(action, default_namespace, self.screen):
+            return await super().run_action(action, default_namespace, namespaces)
+        screen = self.screen
+
+        async def settled(alone: bool) -> None:
+            if alone and self.screen is screen:
+                await self.run_action(action, default_namespace, namespaces)
+            else:
+                self._say(ignored(key.key, alone=alone))
+
+        def tell(result: Future[bool]) -> None:
+            # In the thread that reads; the console's loop may have ended since.
+            with contextlib.suppress(RuntimeError):
+                self.call_later(settled, result.result())
+
+        key.alone.add_done_callback(tell)
+        return True
+
     def on_targets_read(self, message: TargetsRead) -> None:
         """Offer the images."""
         snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
@@ -208,7 +252,7 @@ class Console(OnLine[KexecRequest | Left]):
             case NotDone():
                 lines = (error.reason,)
             case _:
-                path = keep_report(repr(error))
+                path = keep_report(error or name)
                 lines = (
                     f"luo-tui made an error of its own in {name!r}: {error!r}.",
                     f"Report: {path}" if path else "No report could be written.",
@@ -434,12 +478,17 @@ class Console(OnLine[KexecRequest | Left]):
     def _end(self, lines: tuple[str, ...]) -> None:
         self.post_message(ShutDown(lines))
 
-    def panic(self, *renderables: object) -> None:
+    def input_failed(self, error: Exception) -> None:
         """Tell a lost terminal from a fault of our own."""
         if self._leaving is not None and terminal_is_gone():
             self._leaving.terminal_lost()
         else:
-            super().panic(*renderables)  # type: ignore[arg-type]
+            raise error
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Keep the first error, for the report; Textual ends the application by it."""
+        self.fault = self.fault or error
+        super()._handle_exception(error)
 
     def _own_stop_signals(self, shutdown: Shutdown) -> None:
         """Refuse to be stopped; stopped all the same, come back only to draw, not to leave.

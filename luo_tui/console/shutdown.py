@@ -14,12 +14,10 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import termios
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
@@ -33,10 +31,13 @@ Lines = tuple[str, ...]
 _PATIENCE = 3.0
 """Seconds that the console gets to end by itself after everything was done."""
 
+RESET = "If this terminal behaves strangely, type reset and Ctrl+J, blind if need be."
+"""What is printed where nobody may be left to clean the terminal up."""
+
 # Leave paste mode, mouse reporting, focus reports and the kitty keyboard; wrap
 # lines, leave the alternate screen, show the cursor, plain colours.
 _CLEAN = (
-    b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?2048l"
+    b"\x1b[?2004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?2048l"
     b"\x1b[?1004l\x1b[<u\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
 )
 
@@ -105,12 +106,15 @@ class Shutdown:
         take_terminal_away()
         self.ask(signal.SIGHUP)
 
-    def restore_terminal(self) -> None:
-        """Leave the terminal clean, without the help of whoever drew on it; never blocks."""
+    def restore_terminal(self, lines: Lines = ()) -> None:
+        """Leave the terminal clean, without the help of whoever drew on it; never blocks.
+
+        ``lines`` are what is left to say.
+        """
         fd = 2
         with contextlib.suppress(OSError):
             os.set_blocking(fd, False)
-            os.write(fd, _CLEAN)
+            os.write(fd, _CLEAN + "".join(f"{line}\r\n" for line in lines).encode(errors="replace"))
         with contextlib.suppress(OSError):
             os.set_blocking(fd, True)
         if self._attributes is not None:
@@ -137,7 +141,7 @@ class Shutdown:
         end(lines)
         # This thread dies with the process, if that ends in time.
         time.sleep(_PATIENCE)
-        self.restore_terminal()
+        self.restore_terminal((*lines, RESET))
         os._exit(self.code)
 
 
@@ -169,18 +173,3 @@ def take_terminal_away() -> None:
         os.dup2(never, 0)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-
-
-def keep_report(text: str) -> str:
-    """Write a crash report where only its owner can read it; return its path, or ''."""
-    state = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    name = time.strftime("crash-%Y%m%dT%H%M%S-")
-    for folder in (home / "luo-tui", Path(tempfile.gettempdir())):
-        with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)
-            with os.fdopen(fd, "w", errors="backslashreplace") as file:
-                file.write(text)
-            return path
-    return ""

@@ -16,7 +16,7 @@ from luo_tui.errors import Exit
 from luo_tui.model import FileIdentity, KernelImage, Resource, State
 from luo_tui.update.device_outcome import Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts, typed_word
-from luo_tui.update.rules import Refusal
+from luo_tui.update.rules import RESTS_ON, Refusal
 from luo_tui.update.wording import size_text
 
 
@@ -47,7 +47,7 @@ class Consent:
     endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Devices shown as taken from somebody, each with its users."""
     doubts: tuple[str, ...] = ()
-    """What could not be read when it was given; empty: the reading was complete."""
+    """What could not be read when it was given of what the act rests on; empty: it was whole."""
     target: AgreedTarget | None = None
     foreign_image: bool = False
     """Whether it was shown that an image which somebody else loaded is dropped or replaced."""
@@ -77,7 +77,7 @@ class Consent:
             incoming=snapshot.incoming if act is Act.FINISH else (),
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
             endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
-            doubts=snapshot.doubts(),
+            doubts=snapshot.doubts(*RESTS_ON[act]) if act in RESTS_ON else (),
             target=agreed_target(shown) if with_target else None,
             foreign_image=shown.foreign_is_loaded,
             acts_seen=shown.acts_seen,
@@ -118,6 +118,12 @@ def _elsewhere(consent: Consent, now: Facts) -> str:
     if (host.name, host.boot_id) == (consent.host, consent.boot_id):
         return ""
     return "This is another host, or another boot, than the consent was given on."
+
+
+def _not_whole(consent: Consent, now: Facts) -> str:
+    del now
+    doubt = next(iter(consent.doubts), "")
+    return f"What was agreed to had not been read whole: {doubt}." if doubt else ""
 
 
 def _state_changed(consent: Consent, now: Facts) -> str:
@@ -202,7 +208,7 @@ def _devices_changed(consent: Consent, now: Facts) -> str:
 
 
 _Ask = Callable[[Consent, Facts], str]
-_ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed)
+_ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed, _not_whole)
 _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
     Act.TAKE_OVER: (*_ALWAYS, _holder_changed),
     Act.LOAD: (*_ALWAYS, _foreign_came, _target_changed),

@@ -26,7 +26,7 @@ STATES: Mapping[Act, frozenset[State]] = {
 }
 """In which states of the kernel an act makes sense."""
 
-_RESTS_ON: Mapping[Act, tuple[str, ...]] = {
+RESTS_ON: Mapping[Act, tuple[str, ...]] = {
     Act.PREPARE: ("state", "resources", "monitor", "host"),
     Act.KEXEC: ("state", "resources", "devices", "monitor", "host"),
     Act.FINISH: ("state", "resources", "monitor", "host"),
@@ -97,7 +97,7 @@ def _state(act: Act, facts: Facts) -> Refusal | None:
 
 
 def _picture(act: Act, facts: Facts) -> Refusal | None:
-    names = _RESTS_ON.get(act, ())
+    names = RESTS_ON.get(act, ())
     doubts = facts.snapshot.doubts(*names) if names else ()
     if not doubts:
         return None

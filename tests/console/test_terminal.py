@@ -184,7 +184,10 @@ def test_a_crash_leaves_a_clean_terminal_and_a_report(tmp_path: Path) -> None:
         assert "the console failed" in t.flat()
         assert "secret" not in t.flat()
         (report,) = (tmp_path / "luo-tui").iterdir()
-        assert "drawn badly" in report.read_text()
+        text = report.read_text()
+        assert "RuntimeError: drawn badly" in text
+        assert "in broken" in text, "the traceback leads to the cause"
+        assert "secret" not in text, "local values stay where they are"
         assert report.stat().st_mode & 0o077 == 0
         assert report.name in t.text().replace("\n", "")
 

@@ -108,7 +108,9 @@ def finish(t: Terminal, *, lost: str = "") -> None:
     t.send("f")
     screen = t.wait_for("> [ Stay updated ]")
     assert (lost in screen) if lost else ("Lost Nothing." in screen)
-    t.send("tab", "enter")
+    t.send("tab")
+    t.wait_until_gone("> [ Stay updated ]")
+    t.send("enter")
     t.wait_for("Nothing is prepared.")
 
 

@@ -165,7 +165,7 @@ class Export(Dialog[str]):
         with Horizontal(id="field"):
             field = Typing(id="path", max_length=4096)
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-            field.value = str(Path.home() / f"luo-tui-events-{stamp}.txt")
+            field.value = str(_home() / f"luo-tui-events-{stamp}.txt")
             yield field
 
     def keys(self, view: View) -> Pairs:
@@ -183,12 +183,32 @@ class Export(Dialog[str]):
 
     @on(Input.Submitted)
     def _write(self, event: Input.Submitted) -> None:
-        path = Path(event.value).expanduser()
+        path = Path(event.value)
         try:
+            path = path.expanduser()
             with path.open("x", encoding="utf-8") as file:
                 file.writelines(f"{text}\n" for text in self._lines)
-        except OSError as error:
-            why = "it exists already" if isinstance(error, FileExistsError) else error.strerror
+        except (OSError, RuntimeError, ValueError) as error:
+            why = _why_not(error)
             self.say(f"{plain(str(path))}: {why}. Nothing was written over; choose another path.")
             return
         self.dismiss(f"{len(self._lines):,} events written to {plain(str(path))}.")
+
+
+def _home() -> Path:
+    """Return where the proposed file lies; an account may have no home."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path.cwd()
+
+
+def _why_not(error: OSError | RuntimeError | ValueError) -> str:
+    match error:
+        case FileExistsError():
+            return "it exists already"
+        case OSError():
+            return error.strerror or str(error)
+        case RuntimeError():
+            return "nobody of this name has a home directory here"
+    return "no file can have this name"

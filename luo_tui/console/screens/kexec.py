@@ -33,12 +33,16 @@ _BESIDE = 40
 
 
 class Proof(Field):
-    """Takes no paste: what is typed proves that its writer knows where he is."""
+    """Takes keys alone: what is typed proves that its writer knows where he is."""
 
     def on_paste(self, event: Paste) -> None:
-        """Pasting proves nothing."""
+        """Refuse what the terminal pastes."""
         event.prevent_default()
         event.stop()
+        self.action_paste()
+
+    def action_paste(self) -> None:
+        """Refuse what was copied in the console."""
         screen = self.screen
         if isinstance(screen, AskKexec):
             screen.say("Pasting proves nothing: type it.")

@@ -6,6 +6,9 @@ console until the terminal has taken one: on a slow line the picture falls
 behind by minutes, and no key is looked at meanwhile. This driver makes nobody
 wait. While too much is unwritten all drawing is held back; once everything is
 written the screen is drawn as it is then.
+
+Input is not read by Textual's parser, which takes for keys whatever it does not
+know and ends the console where it fails, but by a :class:`Keyboard`.
 """
 
 from __future__ import annotations
@@ -21,10 +24,15 @@ from typing import Any, TypeVar
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
+from luo_tui.console.keyboard import Keyboard
+
 Result = TypeVar("Result")
 
 MOST = 2048
 """Unwritten characters above which nothing more is drawn: some two seconds at 9600 baud."""
+
+MOUSE_OFF = "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
+_SIZES_OFF = "\x1b[?2048l"
 
 _OUT = 2
 """Standard error, on which Textual draws."""
@@ -43,6 +51,10 @@ class OnLine(App[Result]):
     def post_display_hook(self) -> None:
         """Count; Textual calls this also for what it leaves out."""
         self.frames += 1
+
+    def input_failed(self, error: Exception) -> None:
+        """Take note that no input comes any more: an error of ours, or a terminal that is gone."""
+        raise error
 
 
 class LineDriver(LinuxDriver):
@@ -64,6 +76,44 @@ class LineDriver(LinuxDriver):
         """Whether somebody waits for everything to be written."""
         self._ending = False
         self._pen: threading.Thread | None = None
+        self._tells_sizes = False
+
+    # -- input ------------------------------------------------------------------------
+
+    def _run_input_thread(self) -> None:
+        """Read keys, in a thread of its own, until the driver stops or the terminal is gone."""
+        keyboard = Keyboard(
+            self.fileno,
+            self.process_message,
+            mouse=self._mouse,
+            ask_for_sizes=self._ask_for_sizes,
+        )
+        try:
+            keyboard.run(self.exit_event)
+        except Exception as error:
+            # The console's loop may have ended since.
+            with contextlib.suppress(RuntimeError):
+                self._drawer.call_later(self._drawer.input_failed, error)
+
+    def _ask_for_sizes(self) -> None:
+        """Have a new size told in the input as well: a serial line has no signal for it."""
+        self._tells_sizes = True
+        self._enable_in_band_window_resize()
+
+    def _disable_in_band_window_resize(self) -> None:
+        # Textual's own note of it would make it deaf to the signal.
+        if self._tells_sizes:
+            self._tells_sizes = False
+            self.write(_SIZES_OFF)
+
+    def _enable_mouse_support(self) -> None:
+        """Ask for reports of the mouse, or have an earlier program's switched off."""
+        if self._mouse:
+            super()._enable_mouse_support()
+        else:
+            self.write(MOUSE_OFF)
+
+    # -- output -----------------------------------------------------------------------
 
     def write(self, data: str) -> None:
         """Have ``data`` written; returns at once."""
