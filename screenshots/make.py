@@ -37,7 +37,7 @@ from luo_tui.console.widgets.places import PLACES  # noqa: E402
 from luo_tui.model import Stamps  # noqa: E402
 from luo_tui.monitor.hub import Hub  # noqa: E402
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump  # noqa: E402
-from luo_tui.update.journal import Person  # noqa: E402
+from luo_tui.update.person import Person  # noqa: E402
 
 SMALL, WIDE = (80, 24), (120, 36)
 WHO = Person("root", "ttyS0", "", 812)
