@@ -58,9 +58,9 @@ class Log:
     def since(self, number: int) -> tuple[Event, ...]:
         """Return the kept events with a higher number, the oldest first."""
         with self._lock:
-            newer = self.last - number
-            skip = max(0, len(self._events) - max(0, newer))
-            return tuple(islice(self._events, skip, None))
+            # From the end: what is older than that is not looked at.
+            newer = list(islice(reversed(self._events), max(0, self.last - number)))
+        return tuple(reversed(newer))
 
     def close(self) -> None:
         """Close the file, if there is one."""
