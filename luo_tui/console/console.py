@@ -26,7 +26,7 @@ from textual.worker import Worker, WorkerState
 
 from luo_tui.console.messages import ShutDown, TargetsRead, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
-from luo_tui.console.screens.base import Drawn, Place
+from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
 from luo_tui.console.screens.events import Events
 from luo_tui.console.screens.help import Help
@@ -49,6 +49,7 @@ from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Paced
 from luo_tui.update.acts import Consent, Plan
+from luo_tui.update.images import read_image
 from luo_tui.update.walk import Act, Ask
 
 
@@ -89,8 +90,22 @@ class Console(OnLine[KexecRequest | Left]):
         Binding("ctrl+q", "quit", show=False, priority=True),
         Binding("ctrl+c", "no_quit", show=False, priority=True),
         Binding("ctrl+z", "stop", show=False, priority=True),
-        Binding("ctrl+l", "repaint", show=False, priority=True),
-        Binding("ctrl+backslash", "leave_now", show=False, priority=True),
+        Binding(
+            "ctrl+l",
+            "repaint",
+            key_display="Ctrl+L",
+            show=False,
+            priority=True,
+            tooltip="draw the screen anew",
+        ),
+        Binding(
+            "ctrl+backslash",
+            "leave_now",
+            key_display="Ctrl+\\",
+            show=False,
+            priority=True,
+            tooltip="leave at once, after the call in flight",
+        ),
     ]
 
     def __init__(
@@ -170,7 +185,12 @@ class Console(OnLine[KexecRequest | Left]):
     def on_targets_read(self, message: TargetsRead) -> None:
         """Offer the images."""
         snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
-        screen = TargetScreen(str(kexec.boot_folder), message.images, snapshot.host.release)
+        screen = TargetScreen(
+            str(kexec.boot_folder),
+            message.images,
+            snapshot.host.release,
+            lambda image, initrd: read_image(image, kexec.modules_folder, initrd=initrd),
+        )
         self.session.show_doing("choosing the target")
         self.push(screen, self._chosen)
 
@@ -255,10 +275,8 @@ class Console(OnLine[KexecRequest | Left]):
     def action_help(self) -> None:
         """Open the help that belongs here."""
         here = self.screen
-        about = list(here.about()) if isinstance(here, Drawn) else []
-        if isinstance(self.session.orchestrator, Paced):
-            about.append(Row("the demo's host: faster, slower, stand still or go on", "+ - 0"))
-        self.push(Help(about))
+        if isinstance(here, Drawn):
+            self.push(Help(here.about(), help_rows(here.bound(), self.view)))
 
     def action_palette(self) -> None:
         """Open the palette."""

@@ -71,6 +71,14 @@ def test_imports_run_downward(path: Path) -> None:
             assert target.split(".")[0] != "textual", f"{dotted(path)} imports Textual"
 
 
+def test_the_screens_ask_the_monitor_not_the_sources() -> None:
+    drawn = [p for p in MODULES if p.parent.name in ("screens", "widgets")]
+    assert len(drawn) > 20
+    for path in drawn:
+        found = {m for m in imported(path) if room(m) == "sources"}
+        assert not found, f"{dotted(path)} imports {found}"
+
+
 @pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog"])
 def test_the_core_and_the_command_line_load_nothing_slow(foreign: str) -> None:
     core = [dotted(m) for m in MODULES if room(dotted(m)) in CORE]
