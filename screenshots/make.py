@@ -41,7 +41,7 @@ from luo_tui.orchestrator.simulated import (  # noqa: E402
     SimulatedJump,
     SimulatedOrchestrator,
 )
-from luo_tui.update.journal import Person  # noqa: E402
+from luo_tui.update.person import Person  # noqa: E402
 
 SMALL, WIDE = (80, 24), (120, 36)
 WHO = Person("root", "ttyS0", "", 812)

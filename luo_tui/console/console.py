@@ -34,7 +34,7 @@ from luo_tui.console.crash_report import keep_report
 from luo_tui.console.keyboard import Key
 from luo_tui.console.messages import ShutDown, TargetsRead, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
-from luo_tui.console.screens.base import Drawn, Place
+from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
 from luo_tui.console.screens.events import Events
 from luo_tui.console.screens.help import Help
@@ -100,8 +100,22 @@ class Console(OnLine[KexecRequest | Left]):
         Binding("ctrl+q", "quit", show=False, priority=True),
         Binding("ctrl+c", "no_quit", show=False, priority=True),
         Binding("ctrl+z", "stop", show=False, priority=True),
-        Binding("ctrl+l", "repaint", show=False, priority=True),
-        Binding("ctrl+backslash", "leave_now", show=False, priority=True),
+        Binding(
+            "ctrl+l",
+            "repaint",
+            key_display="Ctrl+L",
+            show=False,
+            priority=True,
+            tooltip="draw the screen anew",
+        ),
+        Binding(
+            "ctrl+backslash",
+            "leave_now",
+            key_display="Ctrl+\\",
+            show=False,
+            priority=True,
+            tooltip="leave at once, after the call in flight",
+        ),
     ]
 
     def __init__(
@@ -223,7 +237,12 @@ class Console(OnLine[KexecRequest | Left]):
     def on_targets_read(self, message: TargetsRead) -> None:
         """Offer the images."""
         snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
-        screen = TargetScreen(str(kexec.boot_folder), message.images, snapshot.host.release)
+        screen = TargetScreen(
+            str(kexec.boot_folder),
+            message.images,
+            snapshot.host.release,
+            self.session.read_image,
+        )
         self.session.show_doing("choosing the target")
         self.push(screen, self._chosen)
 
@@ -307,10 +326,8 @@ class Console(OnLine[KexecRequest | Left]):
     def action_help(self) -> None:
         """Open the help that belongs here."""
         here = self.screen
-        about = list(here.about()) if isinstance(here, Drawn) else []
-        if isinstance(self.session.orchestrator, Paced):
-            about.append(Row("the demo's host: faster, slower, stand still or go on", "+ - 0"))
-        self.push(Help(about))
+        if isinstance(here, Drawn):
+            self.push(Help(here.about(), help_rows(here.bound(), self.view)))
 
     def action_palette(self) -> None:
         """Open the palette."""
@@ -408,8 +425,7 @@ class Console(OnLine[KexecRequest | Left]):
     def _chosen(self, image: object) -> None:
         self.session.show_doing("")
         if isinstance(image, KernelImage):
-            path = Path(image.path)
-            self._work("read the target", lambda: self._choose(path))
+            self._work("read the target", lambda: self._choose(image))
             self.action_place(WalkScreen.WORD)
 
     def _answered(self, screen: AskAct, yes: bool) -> None:
@@ -455,8 +471,9 @@ class Console(OnLine[KexecRequest | Left]):
         self.session.window.arrive()
         return self._done()
 
-    def _choose(self, path: Path) -> Done:
-        self.session.choose(path)
+    def _choose(self, image: KernelImage) -> Done:
+        initrd = Path(image.initrd) if image.initrd else None
+        self.session.choose(Path(image.path), initrd)
         return self._done()
 
     def _done(self, *lines: str) -> Done:

@@ -21,7 +21,7 @@ from luo_tui.sources.files import FilesSource
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, ours_is_loaded
-from luo_tui.update.images import scan
+from luo_tui.update.images import read_image, scan
 from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
 from luo_tui.update.rules import refusal
@@ -152,6 +152,11 @@ class Session:
         """Read the images that could be loaded; takes its time on a slow disk."""
         kexec = self.orchestrator.kexec
         return scan(kexec.boot_folder, kexec.modules_folder, running)
+
+    def read_image(self, path: Path, initrd: Path | None) -> KernelImage:
+        """Read one image that was named by hand; what speaks against it is in its faults."""
+        modules = self.orchestrator.kexec.modules_folder
+        return read_image(path, modules, initrd, look_inside=False)
 
     def choose(self, path: Path, initrd: Path | None = None) -> KernelImage:
         """Make the kernel at ``path`` the target from now on: it is read and copied. Blocks.

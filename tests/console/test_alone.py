@@ -21,7 +21,8 @@ from luo_tui.console.screens.palette import Palette
 from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
-from luo_tui.update.walk import Act
+from luo_tui.orchestrator.simulated import SimulatedOrchestrator
+from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle
 from tests.console.test_questions import KEYS, ready_for
 
@@ -72,14 +73,14 @@ async def test_load_and_unload(bench: Bench) -> None:
         await settle(pilot)
         await press(pilot, "t", "enter")
         await strike_in_burst(pilot, "l")
-        assert not bench.host.orchestrator.kexec.state().loaded
+        assert not SimulatedOrchestrator(bench.host).kexec.state().loaded
         assert "Key l was ignored: it came within a burst" in flat(app)
         await strike_alone(pilot, "l")
-        assert bench.host.orchestrator.kexec.state().loaded
+        assert SimulatedOrchestrator(bench.host).kexec.state().loaded
         await strike_in_burst(pilot, "u")
-        assert bench.host.orchestrator.kexec.state().loaded
+        assert SimulatedOrchestrator(bench.host).kexec.state().loaded
         await strike_alone(pilot, "u")
-        assert not bench.host.orchestrator.kexec.state().loaded
+        assert not SimulatedOrchestrator(bench.host).kexec.state().loaded
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q", "ctrl+backslash", "t"])

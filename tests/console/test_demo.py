@@ -79,6 +79,31 @@ def test_it_lives_and_its_speed_is_changed_by_keys(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_is_written_while_a_list_waits_for_its_choice(tmp_path: Path) -> None:
+    with demo(tmp_path, "--speed", "0") as t:
+        t.wait_for("Nothing is prepared")
+        for keys, shown in (
+            (":", "> Choose the target kernel"),
+            ("win", "> Go to: window"),
+            ("escape", "Enter window"),
+            ("t", "runs now"),
+            ("tab", "Initrd: ["),
+            ("escape", "Enter window"),
+            ("4", "[4 events]"),
+            ("/", "Enter keep the filter"),
+            ("x", "of 1"),
+        ):
+            t.send(*([keys] if len(keys) == 1 or keys in ("escape", "tab") else keys))
+            t.wait_for(shown)
+            while t.pump(0.5):
+                pass
+            assert t.pump_all(1.5) == 0, f"something was written after {keys}"
+        t.send("escape")
+        t.wait_for("q quit")
+        t.send("q")
+        assert t.wait_ended() == 0
+
+
 def test_life_goes_on_after_the_jump(tmp_path: Path) -> None:
     with demo(tmp_path, "--speed", "20") as t:
         t.wait_for("5 preserved")

@@ -12,7 +12,7 @@ from textual.color import Color
 from luo_tui.console.console import Console
 from luo_tui.console.themes import theme_for
 from luo_tui.console.widgets.banner import big
-from luo_tui.console.widgets.resources import ResourceList
+from luo_tui.console.widgets.table import Table
 from luo_tui.console.widgets.text import Row, clip, hang, plain
 from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, State
 from luo_tui.update.facts import Act
@@ -106,7 +106,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
             app._look(replace(app.view.snapshot, resources=Resources(list(resources.values())[n:])))
         await settle(pilot)
         assert time.process_time() - began < 8
-        assert app.screen.query_one(ResourceList).in_view[0] == 1
+        assert app.screen.query_one(Table).in_view[0] == 1
 
 
 async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench) -> None:
@@ -181,17 +181,26 @@ async def test_no_color_leaves_no_colour(bench: Bench, monkeypatch: pytest.Monke
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        await press(pilot, "w")
-        for strip in app.screen._compositor.render_strips():
-            filtered = strip
-            for line_filter in app._filters:
-                filtered = filtered.apply_filter(line_filter, Color(0, 0, 0))
-            for segment in filtered:
-                style = segment.style
-                if style is None:
-                    continue
-                for colour in (style.color, style.bgcolor):
-                    assert colour is None or colour.is_default, segment
+        for keys in (
+            ("w",),
+            ("colon",),
+            ("down", "down"),
+            ("escape", "t"),
+            ("tab",),
+            ("escape", "2"),
+        ):
+            await press(pilot, *keys)
+            strips = app.screen._compositor.render_strips()
+            for strip in strips:
+                filtered = strip
+                for line_filter in app._filters:
+                    filtered = filtered.apply_filter(line_filter, Color(0, 0, 0))
+                for segment in filtered:
+                    style = segment.style
+                    if style is None:
+                        continue
+                    for colour in (style.color, style.bgcolor):
+                        assert colour is None or colour.is_default, (keys, segment)
 
 
 def test_text_is_clipped_by_cells_and_marked() -> None:

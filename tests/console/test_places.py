@@ -13,10 +13,13 @@ from luo_tui.console.screens.asking import Asking
 from luo_tui.console.screens.base import Place
 from luo_tui.console.screens.help import Help
 from luo_tui.console.screens.palette import Palette, commands
+from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.themes import NAMES, theme_for, themes_beside
+from luo_tui.console.widgets.choices import Choice, Choices
 from luo_tui.console.widgets.places import PLACES
+from luo_tui.console.widgets.presenter import KEY, WORD
 from luo_tui.console.widgets.text import Charset, has_only_ascii, plain
-from luo_tui.model import Resource, Resources, ResourceState
+from luo_tui.model import LuoState, Resource, Resources, ResourceState, State
 from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
@@ -103,6 +106,137 @@ async def test_a_command_in_the_palette_asks_as_its_key_does(bench: Bench) -> No
         assert isinstance(app.screen, Asking)
         assert "> [ Stay normal ]" in text(app)
         assert bench.host.state == "normal"
+
+
+async def test_the_palette_says_why_not_now_and_that_nothing_matches(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "colon")
+        assert "> Choose the target kernel  key t" in text(app)
+        assert "key p not now: Load the target kernel first." in flat(app)
+        await press(pilot, *"xyzzy")
+        assert "Nothing matches" in flat(app)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Palette)
+        assert "nothing was done" in flat(app)
+        await press(pilot, *["backspace"] * 5)
+        assert "> Choose the target kernel" in text(app)
+        assert "Nothing matches" not in flat(app)
+        row = next(y for y, line in enumerate(text(app).splitlines()) if "Go to: devices" in line)
+        await pilot.click(offset=(10, row))
+        await settle(pilot)
+        assert "[3 devices]" in text(app)
+
+
+async def test_the_mark_stays_on_its_command_when_others_come_and_go(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "colon", "down", "down", "down")
+        assert "> Go to: devices" in text(app)
+        await press(pilot, "up")
+        assert "> Go to: resources" in text(app)
+        bench.walk_to(Act.LOAD).window._rest()
+        app._look(app.hub.read_now())
+        await settle(pilot)
+        assert "> Go to: resources" in text(app)
+        await press(pilot, "up", "up")
+        assert "> Choose the target kernel" in text(app)
+        # In state updated there is no target to choose: what is marked goes.
+        app._look(replace(app.view.snapshot, luo=LuoState(State.UPDATED)))
+        await settle(pilot)
+        assert "Choose the target kernel" not in text(app)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Palette)
+        assert "What was marked is gone." in flat(app)
+
+
+async def test_a_hostile_entry_is_text_and_nothing_else(bench: Bench) -> None:
+    evil = "a\x1b[2J[bold red]b[/]\u202e$(x)"
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "colon")
+        choices = app.screen.query_one(Choices)
+        choices.show([Choice("x", evil), Choice("y", "long " * 40)])
+        choices.mark_first()
+        await settle(pilot)
+        assert "> a?[2J[bold red]b[/]?$(x)" in text(app)
+        assert all(c.isprintable() for c in text(app).replace("\n", ""))
+        await press(pilot, "down")
+        marked = [line[1] for line in text(app).splitlines() if "long" in line]
+        assert marked == [">", " ", " "], "the sign stands at the first line of an entry"
+
+
+async def test_what_is_told_below_is_what_the_keys_do_now(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        acts = {str(a): (WORD[a], KEY[a]) for a in Act}
+        for walked in (None, Act.LOAD, Act.PREPARE):
+            if walked is not None:
+                bench.walk_to(walked).window._rest()
+                app._look(app.hub.read_now())
+            for place in PLACES.values():
+                await press(pilot, place)
+                told = dict(app.screen.keys(app.view))
+                for name, (word, key) in acts.items():
+                    action = app.view.walk.action(Act(name))
+                    possible = action is not None and action.possible
+                    assert (told.get(key) == word) is possible, (place, name)
+                # What is told is bound, by the library's own account.
+                bound = {a.binding.description for a in app.screen.active_bindings.values()}
+                assert set(told.values()) <= bound
+
+
+async def test_a_key_that_does_nothing_now_says_why(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        for place in PLACES.values():
+            await press(pilot, place, "p")
+            assert "Load the target kernel first." in flat(app), place
+
+
+async def test_the_help_tells_the_keys_of_where_one_is(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 50)) as pilot:
+        await settle(pilot)
+        for keys, told, untold in (
+            (("4",), "write all that the filter shows to a file", "choose an answer"),
+            (("3",), "sort by the next column", "write all that the filter shows"),
+            (("5",), "read on", "sort by the next column"),
+            (("1", "t"), "name an image or an initrd by its path", "prepare"),
+        ):
+            await press(pilot, *keys)
+            if keys[-1] == "t":
+                app.action_help()
+                await settle(pilot)
+            else:
+                await press(pilot, "?")
+            assert isinstance(app.screen, Help)
+            assert told in flat(app), keys
+            assert untold not in flat(app).partition("An update is walked")[0], keys
+            await press(pilot, "escape")
+        assert isinstance(app.screen, TargetScreen)
+        await press(pilot, "escape", "2", "?")
+        assert "p prepare (not now)" in flat(app)
+        assert "1 2 3 4 5 overview, resources" in flat(app)
+
+
+async def test_while_one_types_the_keys_below_are_those_of_typing(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2")
+        assert "quit" in text(app).splitlines()[-1]
+        await press(pilot, "slash")
+        assert text(app).splitlines()[-1].split() == (
+            ["Enter", "keep", "the", "filter", "Esc", "take", "it", "away"]
+        )
+        await press(pilot, "enter")
+        assert "quit" in text(app).splitlines()[-1]
 
 
 async def test_the_palette_lists_for_a_watcher_what_he_may_not(bench: Bench) -> None:

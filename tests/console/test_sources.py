@@ -31,8 +31,9 @@ from luo_tui.sources.changes import (
 from luo_tui.sources.files import FilesSource, read_images
 from luo_tui.sources.inotify import OPENED, Watcher
 from luo_tui.sources.kmsg import KmsgSource, console_level, is_kernel_console, shown
+from luo_tui.update.facts import Facts
 from luo_tui.update.lock import Lock
-from luo_tui.update.walk import Facts, walk
+from luo_tui.update.walk import walk
 
 CONSOLES = """\
 tty0                 -WU (EC p  )    4:1

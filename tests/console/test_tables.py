@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 
 from luo_tui.console.console import Console
-from luo_tui.console.screens.events import Events, Export
+from luo_tui.console.filter import parse
+from luo_tui.console.screens import devices as devices_module
+from luo_tui.console.screens import events as events_module
+from luo_tui.console.screens.events import Events, Export, write_new
 from luo_tui.console.screens.listing import ListingPlace, Whole
-from luo_tui.console.widgets import table as table_module
-from luo_tui.console.widgets.table import Table
-from luo_tui.model import Participant, Resource, Resources, ResourceState
-from luo_tui.monitor.event_text import events_of
+from luo_tui.console.screens.resources import Resources as ResourcesPlace
+from luo_tui.console.widgets import pick_table
+from luo_tui.console.widgets.pick_table import PickTable
+from luo_tui.console.widgets.table import Head
+from luo_tui.errors import NotDone
+from luo_tui.model import Event, Participant, Resource, Resources, ResourceState
+from luo_tui.monitor.event_text import EventDraft, events_of
 from luo_tui.sources.changes import KernelSaid
 from tests.console.stage import Bench, flat, many, press, settle, text
 
@@ -29,12 +36,12 @@ def put(app: Console, *resources: Resource) -> None:
     app._look(replace(old, resources=old.resources.changed({r.token: r for r in resources})))
 
 
-async def resources_of(app: Console, pilot: Pilot[Any], *some: Resource) -> Table[Resource]:
+async def resources_of(app: Console, pilot: Pilot[Any], *some: Resource) -> PickTable[Resource]:
     """Go to the resources, with these alone."""
     await settle(pilot)
     app._look(replace(app.view.snapshot, resources=Resources(some)))
     await press(pilot, "2")
-    return app.screen.query_one(Table)
+    return app.screen.query_one(PickTable)
 
 
 def line_of(app: Console, word: str) -> str:
@@ -141,7 +148,7 @@ async def test_a_letter_in_the_filter_is_no_act(bench: Bench) -> None:
 async def test_what_changed_is_marked_for_a_while(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_module, "MARKED", 0.3)
+    monkeypatch.setattr(pick_table, "MARKED", 0.3)
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         table = await resources_of(app, pilot, *many(5))
@@ -208,7 +215,7 @@ async def test_devices_stand_in_groups_and_headings_are_passed_over(bench: Bench
         shown = text(app)
         assert shown.index("bound to vfio: a guest") < shown.index("will be reset, IN USE: ")
         assert "loses it" in flat(app)
-        table = app.screen.query_one(Table)
+        table = app.screen.query_one(PickTable)
         seen = [table.cursor]
         while True:
             await press(pilot, "down")
@@ -253,10 +260,10 @@ async def test_events_follow_the_end_unless_one_looks_back(bench: Bench) -> None
         await settle(pilot)
         assert line_of(app, "luo: line 99").startswith(" >")
         await press(pilot, "pageup")
-        there = app.screen.query_one(Table).cursor
+        there = app.screen.query_one(PickTable).cursor
         happen(app, "luo: BAD end")
         await settle(pilot)
-        assert app.screen.query_one(Table).cursor == there
+        assert app.screen.query_one(PickTable).cursor == there
         assert "; 1 grave" in flat(app)
         await press(pilot, "end")
         assert re.match(r" >\+ ! \d\d:\d\d:\d\d\.\d{3} kernel", line_of(app, "BAD end"))
@@ -288,6 +295,235 @@ async def test_events_are_copied_and_written(bench: Bench, tmp_path: Path) -> No
         assert "exists already" in flat(app)
         assert path.read_text().splitlines() == copied
         await press(pilot, "escape")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("~nosuchuser/x", "no such user"),
+        ("events.txt", "type the whole path, from / on"),
+        ("", "No path is typed."),
+        ("/", "Nothing was written"),
+        ("/nonexistent/x", "No such file or directory. Nothing was written"),
+        ("/dev/null", "exists already"),
+        ("/proc/x", "Nothing was written"),
+    ],
+)
+async def test_a_path_that_cannot_be_written_is_said(bench: Bench, typed: str, said: str) -> None:
+    app = bench.console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4", "e")
+        app.screen.query_one("#path").value = typed  # type: ignore[attr-defined]
+        await press(pilot, "enter")
+        assert isinstance(app.screen, Export)
+        assert said in flat(app)
+        await press(pilot, "escape")
+        assert isinstance(app.screen, Events)
+
+
+def test_a_file_that_is_not_whole_is_said_to_be_so() -> None:
+    said = "No space left on device. The file is not whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", _full)
+        with pytest.raises(NotDone, match=said):
+            write_new("/tmp/never", [Event(1, 0.0, "kernel", "x" * 100_000)])
+
+
+def _full(*_: object, **__: object) -> Any:
+    return open("/dev/full", "w")  # noqa: PTH123
+
+
+async def test_more_than_a_clipboard_takes_is_not_copied(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4")
+        happen(app, *(f"luo: line {n}" for n in range(5000)))
+        await settle(pilot)
+        await press(pilot, "Y")
+        assert "Nothing was copied" in flat(app)
+        assert app.clipboard == ""
+
+
+def drop_after(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Have so few events kept."""
+    monkeypatch.setattr(events_module, "MOST", most)
+
+
+async def test_the_oldest_events_go_and_the_cursor_stays_on_its_row(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_after(monkeypatch, 40)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4")
+        happen(app, *(f"luo: line {n:03}" for n in range(100)))
+        await settle(pilot)
+        table = app.screen.query_one(PickTable)
+        assert len(table.listing.order) == 40
+        await press(pilot, "pageup", "pageup")
+        there = table.cursor
+        at = next(n for n, line in enumerate(text(app).splitlines()) if line.startswith(" >"))
+        for n in range(100, 110):
+            happen(app, f"luo: line {n:03}")
+            await settle(pilot)
+            assert table.cursor == there
+            assert text(app).splitlines()[at].startswith(" >"), "what is read does not move"
+            assert table._lines == table._with_heads()
+        assert "the oldest" in flat(app)
+        # Its own row goes in the end, and the cursor to what is the oldest then.
+        happen(app, *(f"luo: line {n:03}" for n in range(110, 160)))
+        await settle(pilot)
+        assert table.cursor == min(table.listing.rows)
+        assert line_of(app, f"line {160 - 40:03}").startswith(" >")
+
+
+async def test_each_day_has_its_heading_whatever_goes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_after(monkeypatch, 30)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "4", "slash", *"-7", "enter")
+        table = app.screen.query_one(PickTable)
+        for n in range(120):
+            app.hub.log.add([EventDraft("kernel", f"luo: {n}", at=1.8e9 + n * 9_000)])
+            app._look(replace(app.view.snapshot, events=app.hub.log.last))
+            assert table._lines == table._with_heads()
+        await settle(pilot)
+        assert sum(isinstance(line, Head) for line in table._lines) >= 3
+
+
+async def test_an_event_costs_no_look_at_those_before_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        happen(app, *(f"luo: line {n}" for n in range(20_500)))
+        await press(pilot, "4")
+        table = app.screen.query_one(PickTable)
+        looked: list[int] = []
+
+        def head(event: Event) -> str:
+            looked.append(event.number)
+            return events_module.day(event)
+
+        table._head = head
+        for typed in ("", "line"):
+            if typed:
+                await press(pilot, "slash", *typed, "enter")
+                await arranged(pilot, table)
+            looked.clear()
+            happen(app, f"luo: line more{typed}")
+            await settle(pilot)
+            assert line_of(app, f"line more{typed}").startswith(" >+")
+            assert len(looked) < 10
+
+
+async def arranged(pilot: Pilot[Any], table: PickTable[Any]) -> None:
+    """Wait until the table shows what was asked for."""
+    while table.listing.arranging:
+        await pilot.pause(0.01)
+    await settle(pilot)
+
+
+async def test_no_long_list_is_formatted_by_the_thread_that_draws(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = threading.get_ident()
+    formatted = {True: 0, False: 0}
+
+    def counted(resource: Resource) -> str:
+        formatted[threading.get_ident() == here] += 1
+        return resource.name
+
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = await resources_of(app, pilot, *many(10_000))
+        table._columns = tuple(
+            replace(c, text=counted) if c.title == "name" else c for c in table._columns
+        )
+        await press(pilot, "slash", *"guest-99")
+        await arranged(pilot, table)
+        assert "111 of 10,000" in flat(app)
+        await press(pilot, "enter", *["s"] * 6)
+        assert "namev" in flat(app)
+        await arranged(pilot, table)
+        assert table.listing.order[:2] == [99, 990]
+        put(app, replace(many(100)[99], name="another"))
+        await settle(pilot)
+        assert "110 of 10,000" in flat(app)
+        await press(pilot, "escape")
+        await arranged(pilot, table)
+        assert len(table.listing.order) == 10_000
+        # Twenty keys, each of which may draw what is in view; never all of them.
+        assert formatted[True] < 1000
+        assert formatted[False] >= 10_000
+
+
+async def test_a_row_that_comes_while_a_filter_is_worked_out_is_there(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        table = await resources_of(app, pilot, *many(5000))
+        table.narrow(parse("guest-1", ResourcesPlace.FIELDS))
+        table.show({**table.listing.rows, 9999: many(1)[0]})
+        table.show({**table.listing.rows, 9998: replace(many(1)[0], name="guest-1-late")})
+        await arranged(pilot, table)
+        assert 9998 in table.listing.order
+        assert 9999 not in table.listing.order
+        assert len(table.listing.order) == 1111 + 1
+
+
+async def test_udev_is_not_asked_by_the_thread_that_draws(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    answer = threading.Event()
+    here = threading.get_ident()
+
+    def details(id_: str) -> Sequence[tuple[str, str]]:
+        asked.append(threading.get_ident() == here)
+        answer.wait(10)
+        if len(asked) > 1:
+            raise OSError(5, "Input/output error")
+        return [("ID_MODEL", f"a model of {id_}")]
+
+    monkeypatch.setattr(devices_module, "device_details", details)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app.view = replace(app.view, demo=False)
+        app._draw()
+        await press(pilot, "3", "enter")
+        assert isinstance(app.screen, Whole)
+        assert "Being read ..." in flat(app)
+        answer.set()
+        await pilot.pause(0.2)
+        await press(pilot, "end")
+        assert "a model of 0000:" in flat(app)
+        await press(pilot, "escape", "enter")
+        await pilot.pause(0.2)
+        assert "More could not be read" in flat(app)
+    assert asked == [False, False]
+
+
+async def test_details_that_were_not_to_be_seen_are_those_of_now(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(170, 50)) as pilot:
+        await resources_of(app, pilot, *many(30))
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        put(app, replace(many(1)[0], name="a name that takes " + "many lines " * 12))
+        await press(pilot, "down", "up")
+        await pilot.resize_terminal(170, 50)
+        await settle(pilot)
+        assert "many lines many lines" in flat(app)
+        assert "pages" in flat(app).partition("a name that takes")[2]
+        assert "which preserved it" in flat(app)
 
 
 async def test_one_changed_row_is_all_that_is_drawn(bench: Bench) -> None:

@@ -13,9 +13,10 @@ from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedJump
 from luo_tui.update import journal as journal_module
+from luo_tui.update.facts import Act, Facts
 from luo_tui.update.journal import encode_record, open_journal
 from luo_tui.update.resource_list import promised
-from luo_tui.update.walk import Act, Facts, walk
+from luo_tui.update.walk import walk
 from luo_tui.update.window_state import FORMAT, Record
 from tests.unit.test_acts import ANN, BOB, Console, host
 

@@ -85,6 +85,14 @@ def test_no_module_needs_one_that_needs_it() -> None:
         pytest.fail(" -> ".join(found.args[1]))
 
 
+def test_the_screens_ask_the_monitor_not_the_sources() -> None:
+    drawn = [p for p in MODULES if p.parent.name in ("screens", "widgets")]
+    assert len(drawn) > 20
+    for path in drawn:
+        found = {m for m in imported(path) if room(m) == "sources"}
+        assert not found, f"{dotted(path)} imports {found}"
+
+
 @pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog", "zstandard"])
 def test_the_core_and_the_command_line_load_nothing_slow(foreign: str) -> None:
     core = [dotted(m) for m in MODULES if room(dotted(m)) in CORE]

@@ -103,3 +103,27 @@ def test_it_is_read_while_it_is_written() -> None:
     log.add(EventDraft("kernel", "x") for _ in range(20_000))
     reader.join()
     assert wrong == []
+
+
+def test_what_is_new_is_read_without_a_look_at_the_rest() -> None:
+    log = Log()
+    log.add(EventDraft("kernel", "x") for _ in range(20_000))
+
+    class Counted(deque[Event]):
+        """Counts how many events were looked at."""
+
+        looked = 0
+
+        def __iter__(self) -> Iterator[Event]:
+            for event in super().__iter__():
+                self.looked += 1
+                yield event
+
+        def __reversed__(self) -> Iterator[Event]:
+            for event in super().__reversed__():
+                self.looked += 1
+                yield event
+
+    log._events = Counted(log._events, maxlen=20_000)
+    assert [e.number for e in log.since(19_998)] == [19_999, 20_000]
+    assert log._events.looked <= 3

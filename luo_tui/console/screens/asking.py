@@ -14,6 +14,7 @@ from textual.widget import Widget
 from luo_tui.console.screens.base import Dialog, Pairs
 from luo_tui.console.session import Question, View
 from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.widgets.navigation import navigation
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import action_rows
 from luo_tui.console.widgets.text import Row
@@ -30,11 +31,10 @@ class Asking(Dialog[bool]):
 
     AUTO_FOCUS = "#keep"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "no", show=False),
-        Binding("up", "page('up')", show=False),
-        Binding("down", "page('down')", show=False),
-        Binding("pageup", "page('page_up')", show=False),
-        Binding("pagedown", "page('page_down')", show=False),
+        Binding("tab", "app.focus_next", "choose", key_display="Tab", tooltip="choose an answer"),
+        *navigation("read on", up="page('up')", down="page('down')", pageup="page('page_up')"),
+        Binding("pagedown", "page('page_down')", "read on", key_display="PgDn", tooltip="read on"),
+        Binding("escape", "no", "back", key_display="Esc", tooltip="change nothing"),
     ]
 
     def __init__(self, heading: str, rows: Sequence[Row], keep: str, go: str) -> None:
@@ -62,9 +62,8 @@ class Asking(Dialog[bool]):
         )
 
     def keys(self, view: View) -> Pairs:
-        """Return the keys of every question."""
-        del view
-        return [("Tab", "choose"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
+        """Return the keys, that of no with what is so then."""
+        return [(key, self._keep if key == "Esc" else word) for key, word in super().keys(view)]
 
     def about(self) -> Iterable[Row]:
         """Say how a question is answered."""
@@ -72,9 +71,6 @@ class Asking(Dialog[bool]):
             "A question. Nothing is done before it is answered, and the answer that changes "
             "nothing has the focus. If the host changes meanwhile, the question is withdrawn."
         )
-        yield Row("choose an answer", "Tab")
-        yield Row("give the answer that has the focus", "Enter")
-        yield Row("change nothing", "Esc")
 
     def action_no(self) -> None:
         """Answer no."""

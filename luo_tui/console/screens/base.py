@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.app import App, ComposeResult
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
@@ -24,28 +24,121 @@ from luo_tui.update.facts import Act
 Result = TypeVar("Result")
 
 ACT_BINDINGS: list[BindingType] = [
-    *(Binding(key, f"app.act('{act}')", WORD[act], show=False) for act, key in KEY.items()),
-    Binding("t", "app.target", "target", show=False),
-    Binding("q", "app.quit", "quit", show=False),
-    Binding("question_mark", "app.help", "help", show=False),
-    Binding("ctrl+p,colon", "app.palette", "palette", show=False),
-    *(Binding(key, f"app.place({name!r})", name, show=False) for name, key in PLACES.items()),
-    Binding("plus", "app.pace('faster')", show=False),
-    Binding("minus", "app.pace('slower')", show=False),
-    Binding("0", "app.pace('still')", show=False),
+    *(
+        Binding(key, f"app.act('{act}')", WORD[act], key_display=key, tooltip=WORD[act])
+        for act, key in KEY.items()
+    ),
+    Binding(
+        "t",
+        "app.target",
+        "target",
+        key_display="t",
+        tooltip="choose the target kernel; the checks run at once",
+    ),
+    *(
+        Binding(
+            key,
+            f"app.place({name!r})",
+            key_display=key,
+            show=False,
+            tooltip=", ".join(PLACES),
+        )
+        for name, key in PLACES.items()
+    ),
+    *(
+        Binding(
+            key,
+            "app.palette",
+            key_display=shown,
+            show=False,
+            tooltip="everything that can be done, by name",
+        )
+        for key, shown in (("colon", ":"), ("ctrl+p", "Ctrl+P"))
+    ),
+    *(
+        Binding(
+            key,
+            f"app.pace({how!r})",
+            key_display=shown,
+            show=False,
+            tooltip="the demo's host: faster, slower, stand still or go on",
+        )
+        for key, how, shown in (
+            ("plus", "faster", "+"),
+            ("minus", "slower", "-"),
+            ("0", "still", "0"),
+        )
+    ),
+    Binding("question_mark", "app.help", "help", key_display="?", tooltip="this help"),
+    Binding(
+        "q",
+        "app.quit",
+        "quit",
+        key_display="q",
+        tooltip="leave; the host stays as it is, and the image is unloaded",
+    ),
 ]
+"""What can be done from every place: each key, its word below and its sentence in the help."""
+
+KEY_OF = {
+    b.action: b.key_display or b.key for b in reversed(list(Binding.make_bindings(ACT_BINDINGS)))
+}
+"""The key of each action that every place has."""
+
+_ACTS = {f"app.act('{act}')": act for act in KEY}
+_LAST = ("app.help", "app.quit")
 
 Pairs = list[tuple[str, str]]
 
 
-def act_keys(view: View) -> Pairs:
-    """Return the keys of the acts that are possible now."""
-    return [(KEY[a.act], WORD[a.act]) for a in view.walk.actions if a.possible]
+def possible(action: str, view: View) -> bool:
+    """Whether what a key is bound to does anything now, except to say why it does not."""
+    if action in _ACTS:
+        act = view.walk.action(_ACTS[action])
+        return act is not None and act.possible
+    if action == "app.target":
+        return may_choose(view)
+    return view.demo or not action.startswith("app.pace(")
 
 
 def may_choose(view: View) -> bool:
     """Whether choosing a target leads anywhere now."""
     return not view.watching and view.walk.action(Act.LOAD) is not None
+
+
+def footer(bindings: Iterable[ActiveBinding], view: View) -> Pairs:
+    """Return keys and words of what can be done now; help and leaving come last."""
+    found: dict[str, list[Binding]] = {}
+    for binding in _in_order(bindings):
+        if binding.show and possible(binding.action, view):
+            found.setdefault(binding.description, []).append(binding)
+    return [(_keys(those), word) for word, those in found.items()]
+
+
+def help_rows(bindings: Iterable[ActiveBinding], view: View) -> Iterator[Row]:
+    """Yield what each key does, and whether it can be done now."""
+    found: dict[str, list[Binding]] = {}
+    for binding in _in_order(bindings):
+        if binding.tooltip and (view.demo or "app.pace" not in binding.action):
+            found.setdefault(binding.tooltip, []).append(binding)
+    for sentence, those in found.items():
+        later = "" if any(possible(b.action, view) for b in those) else " (not now)"
+        yield Row(f"{sentence}{later}", _keys(those))
+
+
+def _in_order(bindings: Iterable[ActiveBinding]) -> list[Binding]:
+    """Put what belongs to the screen alone before what every place has."""
+
+    def rank(active: ActiveBinding) -> int:
+        if active.binding.action in _LAST:
+            return 2
+        return int(active.binding.action in KEY_OF or isinstance(active.node, App))
+
+    return [active.binding for active in sorted(bindings, key=rank)]
+
+
+def _keys(bindings: Iterable[Binding]) -> str:
+    return " ".join(b.key_display or b.key for b in bindings)
 
 
 class Drawn(Screen[Result]):
@@ -72,6 +165,8 @@ class Drawn(Screen[Result]):
         self._furnished = False
         self._late = False
         """Whether the view has not been drawn yet."""
+        self._keys_now: Sequence[ActiveBinding] = ()
+        """Those that are active, by where the focus is."""
 
     def compose(self) -> ComposeResult:
         """Title, the screen's own widgets, what is said, the keys."""
@@ -96,8 +191,7 @@ class Drawn(Screen[Result]):
 
     def keys(self, view: View) -> Pairs:
         """Return the keys that do something now."""
-        del view
-        return []
+        return footer(self._keys_now, view)
 
     def draw(self, view: View) -> None:
         """Bring the screen's own widgets up to date."""
@@ -122,8 +216,28 @@ class Drawn(Screen[Result]):
     def on_mount(self) -> None:
         """Draw what there is to draw."""
         self._furnished = True
+        self.bindings_updated_signal.subscribe(self, self._focus_moved)
+        self._focus_moved(self)
         if self.view is not None:
             self.show(self.view)
+
+    def bound(self) -> Sequence[ActiveBinding]:
+        """Return what the keys are bound to, less those that are typed into a field."""
+        focused = self.focused
+        return [
+            active
+            for active in self.active_bindings.values()
+            # Textual does not know of each name of a key which character it is.
+            if focused is None
+            or len(shown := active.binding.key_display or "") != 1
+            or not focused.check_consume_key(active.binding.key, shown)
+        ]
+
+    def _focus_moved(self, _: Screen[Result]) -> None:
+        """Take note of what the keys do, now that the focus is elsewhere."""
+        self._keys_now = self.bound()
+        if self.view is not None and self.display:
+            self.query_one(Keys).show(self.keys(self.view))
 
     def on_screen_resume(self) -> None:
         """Draw what happened while something else was in front."""
@@ -149,7 +263,14 @@ class Place(Drawn[None]):
     """Its name in :data:`~luo_tui.console.widgets.places.PLACES`."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *ACT_BINDINGS,
-        Binding("escape", "app.place('overview')", show=False),
+        Binding(
+            "escape",
+            "app.place('overview')",
+            "back",
+            key_display="Esc",
+            show=False,
+            tooltip="back to the overview",
+        ),
     ]
 
     def footer(self) -> Iterable[Widget]:
@@ -162,5 +283,5 @@ class Dialog(Drawn[Result], ModalScreen[Result]):
     """A screen that wants an answer before anything else happens."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "app.help", show=False),
+        Binding("question_mark", "app.help", key_display="?", show=False, tooltip="this help"),
     ]

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 from luo_tui.console.filter import Field
-from luo_tui.console.screens.listing import ListingPlace
+from luo_tui.console.screens.listing import ListingPlace, MoreDetail
 from luo_tui.console.session import View
-from luo_tui.console.widgets.table import Column, Table
+from luo_tui.console.widgets.pick_table import PickTable
+from luo_tui.console.widgets.table import Column
 from luo_tui.console.widgets.text import Row
-from luo_tui.sources.devices import details
+from luo_tui.monitor.lookup import device_details
 from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes, summary
 
 _EMPTY = "No device is known: the sources of devices are not live, or this host has none."
@@ -68,18 +70,29 @@ class Devices(ListingPlace[DeviceOutcome]):
         "group": lambda f: f.device.iommu_group,
     }
 
-    def table(self) -> Table[DeviceOutcome]:
+    def __init__(self) -> None:
+        """Start out without devices."""
+        super().__init__()
+        self._of: object = None
+        """The devices and participants that the outcomes were found for."""
+        self._found: Mapping[str, DeviceOutcome] = {}
+
+    def table(self) -> PickTable[DeviceOutcome]:
         """Return the table, with a heading for each group."""
-        return Table(COLUMNS, grave=lambda f: f.dangerous, head=_head, empty=_EMPTY)
+        return PickTable(COLUMNS, grave=lambda f: f.dangerous, head=_head, empty=_EMPTY)
 
     def items(self, view: View) -> Mapping[str, DeviceOutcome]:
         """Return the devices by id, the dangerous ones first."""
-        return {f.device.id: f for f in device_outcomes(view.snapshot)}
+        snapshot = view.snapshot
+        of = (snapshot.devices, snapshot.participants)
+        if of != self._of:
+            self._of = of
+            self._found = {f.device.id: f for f in device_outcomes(snapshot)}
+        return self._found
 
     def sums(self, view: View) -> Iterable[Row]:
         """Yield how many there are of what."""
-        found = device_outcomes(view.snapshot)
-        yield Row(", ".join(summary(found)) or "none", "devices")
+        yield Row(", ".join(summary(self.items(view).values())) or "none", "devices")
 
     def detail(self, item: DeviceOutcome) -> Iterable[Row]:
         """Yield what is known without asking further."""
@@ -95,11 +108,11 @@ class Devices(ListingPlace[DeviceOutcome]):
         if device.iommu_group:
             yield Row(device.iommu_group, "IOMMU group")
 
-    def more_detail(self, item: DeviceOutcome) -> Iterable[Row]:
-        """Yield what udev says of it; a simulated device has no such thing."""
-        if self.view is not None and not self.view.demo:
-            for key, value in details(item.device.id):
-                yield Row(value, key)
+    def more_detail(self, item: DeviceOutcome) -> MoreDetail | None:
+        """Return how to ask udev; a simulated device has no such thing."""
+        if self.view is None or self.view.demo:
+            return None
+        return partial(_more, item.device.id)
 
     def about(self) -> Iterable[Row]:
         """Say what the signs mean."""
@@ -113,3 +126,8 @@ class Devices(ListingPlace[DeviceOutcome]):
         yield Row("nothing is known", "?")
         yield Row("takes part: kept running", "ok")
         yield from super().about()
+
+
+def _more(id_: str) -> Sequence[Row]:
+    """Ask udev and sysfs of a device."""
+    return [Row(value, key) for key, value in device_details(id_)]

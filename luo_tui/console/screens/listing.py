@@ -3,34 +3,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
+from textual.worker import Worker, WorkerState
 
 from luo_tui.console.filter import Field, parse
-from luo_tui.console.screens.base import Dialog, Pairs, Place
+from luo_tui.console.screens.base import Dialog, Place
 from luo_tui.console.session import View
 from luo_tui.console.widgets.filterline import FilterLine
+from luo_tui.console.widgets.page import Page
 from luo_tui.console.widgets.paragraphs import Paragraphs
-from luo_tui.console.widgets.table import Table
+from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.text import Row, plain
 
 Item = TypeVar("Item")
+MoreDetail = Callable[[], Sequence[Row]]
+"""Finds out more of one row; called in a thread, and may take long."""
 
 
 class ListingPlace(Place, Generic[Item]):
     """A table with a sum above, a filter below, and the row under the cursor told whole."""
 
-    AUTO_FOCUS = "Table"
+    AUTO_FOCUS = "PickTable"
     FIELDS: ClassVar[Mapping[str, Field[Any]]]
     """What a filter can ask for by name."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", show=False),
-        Binding("escape", "back", show=False),
+        Binding(
+            "slash",
+            "filter",
+            "filter",
+            key_display="/",
+            tooltip="narrow the list; Enter keeps the filter, Esc takes it away",
+        ),
+        Binding(
+            "escape",
+            "back",
+            key_display="Esc",
+            show=False,
+            tooltip="take the filter away; without one, back to the overview",
+        ),
     ]
 
     def furniture(self) -> Iterable[Widget]:
@@ -44,13 +60,17 @@ class ListingPlace(Place, Generic[Item]):
             yield Paragraphs(id="detail-below")
         yield FilterLine()
 
-    def table(self) -> Table[Item]:
+    def table(self) -> PickTable[Item]:
         """Return the table, with its columns."""
         raise NotImplementedError
 
     def items(self, view: View) -> Mapping[Any, Item]:
         """Return the rows by key."""
         raise NotImplementedError
+
+    def fill(self, view: View) -> None:
+        """Bring the rows of the table up to date."""
+        self.listed.show(self.items(view))
 
     def sums(self, view: View) -> Iterable[Row]:
         """Yield what stands above the table."""
@@ -61,39 +81,19 @@ class ListingPlace(Place, Generic[Item]):
         raise NotImplementedError
 
     @property
-    def listed(self) -> Table[Item]:
+    def listed(self) -> PickTable[Item]:
         """The table."""
-        return self.query_one(Table)
+        return self.query_one(PickTable)
 
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
+        self.fill(view)
         self.query_one("#sum", Paragraphs).show(self.sums(view))
-        self.listed.show(self.items(view))
         self._tell_filter()
         self._tell_detail()
 
-    def keys(self, view: View) -> Pairs:
-        """Return the keys of the table."""
-        del view
-        return [
-            ("/", "filter"),
-            ("s S", "sort"),
-            ("Enter", "details"),
-            *self.more_keys(),
-            ("?", "help"),
-            ("q", "quit"),
-        ]
-
-    def more_keys(self) -> Pairs:
-        """Return the keys that only this place has."""
-        return []
-
     def about(self) -> Iterable[Row]:
         """Say what the keys of a table do."""
-        yield Row("go through the rows", "Up Down PgUp PgDn Home End")
-        yield Row("sort by the next column; turn the order around", "s S")
-        yield Row("the row under the cursor, told whole", "Enter")
-        yield Row("narrow the list; Enter keeps the filter, Esc takes it away", "/")
         named = ", ".join(sorted(self.FIELDS))
         yield Row(
             "In a filter all words must occur, -word must not. By field: kind:memfd, size>1G. "
@@ -121,7 +121,6 @@ class ListingPlace(Place, Generic[Item]):
     def _typed(self, event: FilterLine.Typed) -> None:
         self.listed.narrow(parse(event.text, self.FIELDS) if event.text.strip() else None)
         self._tell_filter()
-        self._tell_detail()
 
     @on(FilterLine.Left)
     def _left(self) -> None:
@@ -129,6 +128,9 @@ class ListingPlace(Place, Generic[Item]):
 
     def _tell_filter(self) -> None:
         listing = self.listed.listing
+        if listing.arranging:
+            self.query_one(FilterLine).say("...")
+            return
         if listing.filter is None:
             self.query_one(FilterLine).say("")
             return
@@ -138,7 +140,12 @@ class ListingPlace(Place, Generic[Item]):
 
     # -- details ----------------------------------------------------------------------
 
-    @on(Table.Picked)
+    @on(PickTable.Arranged)
+    def _arranged(self) -> None:
+        self._tell_filter()
+        self._tell_detail()
+
+    @on(PickTable.Picked)
     def _picked(self) -> None:
         self._tell_detail()
 
@@ -148,40 +155,58 @@ class ListingPlace(Place, Generic[Item]):
         self.query_one("#detail-beside", Paragraphs).show(rows)
         self.query_one("#detail-below", Paragraphs).show(rows)
 
-    @on(Table.Opened)
+    @on(PickTable.Opened)
     def _opened(self) -> None:
         item = self.listed.row
         if item is not None and self.view is not None:
-            whole = Whole((*self.detail(item), *self.more_detail(item)))
+            whole = Whole(self.detail(item), self.more_detail(item))
             whole.show(self.view)
             self.app.push_screen(whole)
 
-    def more_detail(self, item: Item) -> Iterable[Row]:
-        """Yield what is told only of a row that was opened."""
+    def more_detail(self, item: Item) -> MoreDetail | None:
+        """Return how to find out what is told only of a row that was opened."""
         del item
-        return ()
+        return None
 
 
 class Whole(Dialog[None]):
     """One row, told whole."""
 
     AUTO_FOCUS = "#page"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "back", key_display="Esc", tooltip="back"),
+        Binding("enter,q", "close", show=False),
+    ]
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        """Show ``rows``, as they were when it was opened."""
+    def __init__(self, rows: Iterable[Row], more: MoreDetail | None = None) -> None:
+        """Show ``rows``, as they were when it was opened, and what ``more`` finds out."""
         super().__init__()
-        self._rows = tuple(rows)
+        self._rows, self._more = tuple(rows), more
 
     def furniture(self) -> Iterable[Widget]:
         """Yield the page."""
-        with VerticalScroll(id="page"):
+        with Page(id="page"):
             yield Paragraphs(self._rows, id="whole")
+            yield Paragraphs(id="more")
 
-    def keys(self, view: View) -> Pairs:
-        """Return the keys of a page."""
-        del view
-        return [("Up Down", "read on"), ("Esc", "back")]
+    def on_mount(self) -> None:
+        """Ask further, while what is known can be read."""
+        super().on_mount()
+        if self._more is not None:
+            self.query_one("#more", Paragraphs).show([Row(""), Row("Being read ...")])
+            self.run_worker(
+                self._more, name="read more", group="read", thread=True, exit_on_error=False
+            )
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Show what was found out, or why it was not."""
+        if event.state is WorkerState.SUCCESS:
+            rows = tuple(event.worker.result or ()) or (Row("Nothing more is known of it."),)
+        elif event.state is WorkerState.ERROR:
+            rows = (Row(f"More could not be read: {event.worker.error}", style="$text-error"),)
+        else:
+            return
+        self.query_one("#more", Paragraphs).show([Row(""), *rows])
 
     def about(self) -> Iterable[Row]:
         """Say what is shown."""

@@ -25,7 +25,9 @@ class Notice(Dialog[None]):
     AUTO_FOCUS = "#read"
     GRACE: ClassVar[float] = 0.4
     """Seconds in which no key closes it."""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "read", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "read", key_display="Esc", show=False, tooltip="close it")
+    ]
 
     def __init__(self, heading: str, lines: Sequence[str], said: str = "I have read this") -> None:
         """``lines`` are whole sentences."""
@@ -49,8 +51,7 @@ class Notice(Dialog[None]):
 
     def keys(self, view: View) -> Pairs:
         """Return the one key."""
-        del view
-        return [("Enter", self._said)]
+        return [(key, self._said) for key, _ in super().keys(view)]
 
     @on(ChoiceButton.Pressed)
     def action_read(self) -> None:

@@ -11,26 +11,29 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 
-from luo_tui.console.screens.base import Pairs, Place, act_keys, may_choose
+from luo_tui.console.screens.base import Place
+from luo_tui.console.screens.resources import COLUMNS, lost
 from luo_tui.console.session import View
 from luo_tui.console.widgets.banner import Banner
 from luo_tui.console.widgets.machine import Machine
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import headline, machine, next_rows, tally, vitals
-from luo_tui.console.widgets.resources import ResourceList
 from luo_tui.console.widgets.steps import Steps
+from luo_tui.console.widgets.table import Table
 from luo_tui.console.widgets.text import Row
 
 _FEW = 8
+_WINDOW = "the window: the update, step by step"
 
 
 class Overview(Place):
     """The base screen."""
 
     WORD = "overview"
-    AUTO_FOCUS = "ResourceList"
+    AUTO_FOCUS = "Table"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,w", "app.place('window')", "window", show=False),
+        Binding("enter", "window", "window", key_display="Enter", tooltip=_WINDOW),
+        Binding("w", "window", key_display="w", show=False, tooltip=_WINDOW),
     ]
 
     def furniture(self) -> Iterable[Widget]:
@@ -44,8 +47,7 @@ class Overview(Place):
                 with Vertical(id="where-there-is-room"):
                     yield Paragraphs(id="vitals")
                 yield Paragraphs(id="tally")
-                yield Paragraphs(id="heads")
-                yield ResourceList()
+                yield Table(COLUMNS, grave=lost)
             with VerticalScroll(id="right", can_focus=False):
                 yield Steps()
                 yield Paragraphs(id="next")
@@ -62,36 +64,29 @@ class Overview(Place):
         self.query_one("#headline", Paragraphs).show(headline(view))
         self.query_one("#machine", Paragraphs).show(machine(view))
         self.query_one("#vitals", Paragraphs).show(vitals(view.snapshot))
-        self.query_one(ResourceList).show(tuple(snapshot.resources.values()))
+        self.query_one(Table).show(snapshot.resources.by_token)
         self._count()
-
-    def keys(self, view: View) -> Pairs:
-        """Return the keys that do something now."""
-        target = [("t", "target")] if may_choose(view) else []
-        return [("Enter", "window"), *act_keys(view), *target, ("?", "help"), ("q", "quit")]
 
     def about(self) -> Iterable[Row]:
         """Say what is on the overview."""
         yield Row("The state, what it means, and all that is preserved.")
-        yield Row("go through the list", "Up Down PgUp PgDn")
-        yield Row("the window: the update, step by step", "Enter or w")
 
-    def on_resource_list_moved(self) -> None:
+    async def action_window(self) -> None:
+        """Go to the window."""
+        await self.run_action("app.place('window')")
+
+    def on_table_moved(self) -> None:
         """Say which part of the list is in view."""
         self._count()
 
     def _count(self) -> None:
         if self.view is None:
             return
-        resources = self.query_one(ResourceList)
-        first, last = resources.in_view
+        first, last = self.query_one(Table).in_view
         total = len(self.view.snapshot.resources)
         part = f"; {first:,}-{last:,} of {total:,} in view" if last - first + 1 < total else ""
         text = f"{tally(self.view.snapshot)}{part}"
         self.query_one("#tally", Paragraphs).show([Row(text, "resources")])
-        self.query_one("#heads", Paragraphs).show(
-            [Row(resources.heads, style="$text-quiet")] if total else []
-        )
 
 
 def _news(view: View) -> Iterator[Row]:

@@ -9,16 +9,16 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from luo_tui.console.screens.base import Dialog, Pairs, may_choose
+from luo_tui.console.screens.base import KEY_OF, Dialog, Pairs, may_choose
 from luo_tui.console.session import View
-from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.widgets.choices import Choice, Choices
 from luo_tui.console.widgets.field import Field
 from luo_tui.console.widgets.places import PLACES
-from luo_tui.console.widgets.presenter import KEY
+from luo_tui.console.widgets.text import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,6 @@ class Command:
     """Something that can be chosen."""
 
     name: str
-    key: str
     action: str
     """The application's action, as a binding names it."""
     blocked: str = ""
@@ -35,6 +34,12 @@ class Command:
     def matches(self, words: str) -> bool:
         """Whether every word that was typed is in the name."""
         return all(word in self.name.lower() for word in words.lower().split())
+
+    def choice(self, key: str) -> Choice:
+        """Return the entry for it: name, key, and why not now."""
+        with_key = f"  key {key}" if key else ""
+        later = f"  not now: {self.blocked}" if self.blocked else ""
+        return Choice(self.action, f"{self.name}{with_key}{later}", quiet=bool(self.blocked))
 
 
 def commands(view: View, themes: Iterable[str] = ()) -> Iterator[Command]:
@@ -46,16 +51,16 @@ def commands(view: View, themes: Iterable[str] = ()) -> Iterator[Command]:
 
 def _offered(view: View, themes: Iterable[str]) -> Iterator[Command]:
     for action in view.walk.actions:
-        yield Command(action.label, KEY[action.act], f"app.act('{action.act}')", action.blocked)
+        yield Command(action.label, f"app.act('{action.act}')", action.blocked)
     if may_choose(view):
-        yield Command("Choose the target kernel", "t", "app.target")
-    for place, key in PLACES.items():
-        yield Command(f"Go to: {place}", key, f"app.place('{place}')")
-    yield Command("Help", "?", "app.help")
-    yield Command("Draw the screen anew", "Ctrl+L", "app.repaint")
+        yield Command("Choose the target kernel", "app.target")
+    for place in PLACES:
+        yield Command(f"Go to: {place}", f"app.place('{place}')")
+    yield Command("Help", "app.help")
+    yield Command("Draw the screen anew", "app.repaint")
     for theme in themes:
-        yield Command(f"Theme: {theme}", "", f"app.theme('{theme}')")
-    yield Command("Leave the console", "q", "app.quit")
+        yield Command(f"Theme: {theme}", f"app.theme('{theme}')")
+    yield Command("Leave the console", "app.quit")
 
 
 class Palette(Dialog[str]):
@@ -63,79 +68,103 @@ class Palette(Dialog[str]):
 
     AUTO_FOCUS = "Field"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "no", show=False),
-        Binding("up", "move(-1)", show=False, priority=True),
-        Binding("down", "move(1)", show=False, priority=True),
+        # Before the line to type into, which has the focus all the time.
+        *(
+            Binding(
+                key,
+                f"go({how!r})",
+                "choose",
+                key_display=shown,
+                show=shows,
+                priority=True,
+                tooltip="go through the list",
+            )
+            for key, how, shown, shows in (
+                ("up", "cursor_up", "Up", True),
+                ("down", "cursor_down", "Down", True),
+                ("pageup", "page_up", "PgUp", False),
+                ("pagedown", "page_down", "PgDn", False),
+            )
+        ),
+        Binding(
+            "enter",
+            "choose",
+            "do it",
+            key_display="Enter",
+            priority=True,
+            tooltip="do what is marked; what cannot be done now says why",
+        ),
+        Binding("escape", "no", "back", key_display="Esc", tooltip="back"),
     ]
 
     def __init__(self, themes: Iterable[str] = ()) -> None:
         """``themes`` can be chosen between."""
         super().__init__()
         self._themes = tuple(themes)
-        self._shown: tuple[Command, ...] = ()
+        self._commands: dict[str, Command] = {}
 
     def furniture(self) -> Iterable[Widget]:
         """Yield the line to type into, below it what matches."""
         with Horizontal(id="field"):
             yield Static("Do: ")
             yield Field(id="words")
-        yield VerticalScroll(id="page", can_focus=False)
+        yield Static("Nothing matches. Backspace takes letters back.", id="none")
+        yield Choices()
 
     def keys(self, view: View) -> Pairs:
         """Return the keys of the palette."""
-        del view
-        return [("type", "to narrow"), ("Up Down", "choose"), ("Enter", "do it"), ("Esc", "back")]
+        return [("type", "to narrow"), *super().keys(view)]
+
+    def about(self) -> Iterable[Row]:
+        """Say what the list is."""
+        yield Row("Everything that can be done, by name. A key does the same without the list.")
 
     def draw(self, view: View) -> None:
         """List what matches, as it stands now."""
         words = self.query_one(Field).value
-        shown = tuple(c for c in commands(view, self._themes) if c.matches(words))
-        if shown == self._shown:
-            return
-        self._shown = shown
-        page = self.query_one("#page")
-        page.remove_children()
-        page.mount(*(Entry(c) for c in shown))
+        shown = [c for c in commands(view, self._themes) if c.matches(words)]
+        self._commands = {c.action: c for c in shown}
+        self.query_one("#none").display = not shown
+        self.query_one(Choices).show(c.choice(self._key(c.action)) for c in shown)
+
+    def _key(self, action: str) -> str:
+        """Return the key that does the same from a place."""
+        own = [b for b in self.app.BINDINGS if isinstance(b, Binding)]
+        keys = {f"app.{b.action}": b.key_display or "" for b in own}
+        return KEY_OF.get(action) or keys.get(action, "")
 
     @on(Input.Changed)
     def _narrowed(self) -> None:
         if self.view is not None:
             self.draw(self.view)
+            self.query_one(Choices).mark_first()
+            self.say("")
 
-    @on(Input.Submitted)
-    def _first(self) -> None:
-        for entry in self.query(Entry):
-            self._choose(entry)
+    @on(Choices.OptionSelected)
+    def _selected(self, event: Choices.OptionSelected) -> None:
+        command = self._commands.get(event.option_id or "")
+        if command is None:
             return
-
-    @on(ChoiceButton.Pressed)
-    def _pressed(self, event: ChoiceButton.Pressed) -> None:
-        if isinstance(event.button, Entry):
-            self._choose(event.button)
-
-    def _choose(self, entry: Entry) -> None:
-        if entry.command.blocked:
-            self.say(entry.command.blocked)
+        if command.blocked:
+            self.say(command.blocked)
         else:
-            self.dismiss(entry.command.action)
+            self.dismiss(command.action)
 
-    def action_move(self, by: int) -> None:
-        """Go through the entries; above the first one is the line to type into."""
-        chain: list[Widget] = [self.query_one(Field), *self.query(Entry)]
-        at = chain.index(self.focused) if self.focused in chain else 0
-        chain[max(0, min(len(chain) - 1, at + by))].focus()
+    def action_choose(self) -> None:
+        """Take the marked one."""
+        choices = self.query_one(Choices)
+        if choices.chosen is not None:
+            choices.action_select()
+        elif self._commands:
+            self.say("What was marked is gone. Up and Down mark another one.")
+        else:
+            self.say("Nothing matches: nothing was done.")
+
+    def action_go(self, how: str) -> None:
+        """Move the mark."""
+        self.say("")
+        getattr(self.query_one(Choices), f"action_{how}")()
 
     def action_no(self) -> None:
         """Choose nothing."""
         self.dismiss("")
-
-
-class Entry(ChoiceButton):
-    """One command in the list."""
-
-    def __init__(self, command: Command) -> None:
-        """Show name and key; what cannot be done now is in parentheses."""
-        key = f"  key {command.key}" if command.key else ""
-        later = "  not now" if command.blocked else ""
-        super().__init__(f"{command.name}{key}{later}")
-        self.command = command

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from luo_tui.console.filter import Field
 from luo_tui.console.screens.listing import ListingPlace
 from luo_tui.console.session import View
+from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.presenter import tally
-from luo_tui.console.widgets.table import Column, Table
+from luo_tui.console.widgets.table import Column
 from luo_tui.console.widgets.text import Row
 from luo_tui.model import Resource, ResourceState
 from luo_tui.update.device_outcome import outlook
@@ -36,8 +37,20 @@ def becomes(resource: Resource) -> str:
     return "REFUSED" if resource.result else _SIGN[resource.state]
 
 
+def lost(resource: Resource) -> bool:
+    """Whether the next step loses it, as things stand."""
+    return bool(resource.result) or resource.state in _GRAVE
+
+
+def _highest_token(resources: Mapping[Any, Resource]) -> int:
+    """Return the figures of the highest token, which is that of the last resource."""
+    return len(str(next(reversed(resources), 0)))
+
+
 COLUMNS: tuple[Column[Resource], ...] = (
-    Column("token", lambda r: str(r.token), 6, right=True, key=lambda r: r.token),
+    Column(
+        "token", lambda r: str(r.token), 6, right=True, key=lambda r: r.token, need=_highest_token
+    ),
     Column("kind", lambda r: r.kind, 6),
     Column("state", lambda r: r.state, 9),
     Column("size", lambda r: size_text(r.bytes), 8, right=True, key=lambda r: r.bytes),
@@ -64,11 +77,11 @@ class Resources(ListingPlace[Resource]):
         "name": lambda r: r.name,
     }
 
-    def table(self) -> Table[Resource]:
+    def table(self) -> PickTable[Resource]:
         """Return the table; what would be lost is set off."""
-        return Table(
+        return PickTable(
             COLUMNS,
-            grave=lambda r: bool(r.result) or r.state in _GRAVE,
+            grave=lost,
             empty=_EMPTY,
         )
 

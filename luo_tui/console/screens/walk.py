@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
-from textual.containers import Horizontal, VerticalScroll
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 from textual.widget import Widget
 
-from luo_tui.console.screens.base import Pairs, Place, act_keys, may_choose
+from luo_tui.console.screens.base import Place, may_choose
 from luo_tui.console.session import View
+from luo_tui.console.widgets.page import Page
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import (
     checked,
@@ -35,13 +38,22 @@ class WalkScreen(Place):
 
     WORD = "window"
     AUTO_FOCUS = "#page"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "escape",
+            "app.place('overview')",
+            "back",
+            key_display="Esc",
+            tooltip="back to the overview",
+        )
+    ]
 
     def furniture(self) -> Iterable[Widget]:
         """Yield the steps, beside them the target, below them the next act."""
         with Horizontal(id="top"):
             yield Steps()
             yield Paragraphs(id="target")
-        with VerticalScroll(id="page"):
+        with Page(id="page"):
             yield Paragraphs(id="notes")
             yield Paragraphs(id="doubts")
             yield Paragraphs(id="acts")
@@ -64,12 +76,6 @@ class WalkScreen(Place):
             "One update of this host, step by step: where it stands, what is next, what that "
             "would do and cost. Nothing is done without its key."
         )
-        yield Row("read on", "Up Down PgUp PgDn")
-
-    def keys(self, view: View) -> Pairs:
-        """Return the keys that do something now."""
-        target = [("t", "target")] if may_choose(view) else []
-        return [*act_keys(view), *target, ("Esc", "back"), ("?", "help"), ("q", "quit")]
 
 
 def _target(view: View) -> Iterator[Row]:

@@ -18,7 +18,15 @@ from luo_tui.console.widgets.text import plain
 class ChoiceButton(Widget, can_focus=True):
     """``> [ Stay prepared ]``; Enter or a click presses it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "press", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "enter",
+            "press",
+            "press",
+            key_display="Enter",
+            tooltip="give the answer that has the focus",
+        )
+    ]
 
     @dataclass
     class Pressed(Message):

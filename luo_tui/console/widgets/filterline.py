@@ -20,7 +20,17 @@ class FilterLine(Horizontal):
     """``Filter: qemu size>1G   12 of 10,000``. Not there while it is empty and nobody types."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear", show=False),
+        Binding(
+            "enter",
+            "keep",
+            "keep the filter",
+            key_display="Enter",
+            priority=True,
+            tooltip="keep the filter, and go back to the rows",
+        ),
+        Binding(
+            "escape", "clear", "take it away", key_display="Esc", tooltip="take the filter away"
+        ),
     ]
 
     @dataclass
@@ -57,7 +67,8 @@ class FilterLine(Horizontal):
         """Tell what passes, to the right of what was typed."""
         said = self.query_one("#filter-said", Static)
         if said.content != text:
-            said.update(text, layout=True)
+            # A count of as many figures moves nothing.
+            said.update(text, layout=len(text) != said.size.width)
 
     def action_clear(self) -> None:
         """Show everything again."""
@@ -69,9 +80,8 @@ class FilterLine(Horizontal):
         event.stop()
         self.post_message(self.Typed(event.value))
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.stop()
+    def action_keep(self) -> None:
+        """Go back to the rows that pass."""
         self._leave()
 
     def _leave(self) -> None:

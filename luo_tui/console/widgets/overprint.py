@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from textual.app import App
 from textual.timer import Timer
 
-from luo_tui.sources.kmsg import is_kernel_console
+from luo_tui.monitor.lookup import prints_on_our_terminal
 
 _QUIET = 0.2
 """Seconds without a kernel line after which a burst is over."""
@@ -27,7 +25,7 @@ class Overprint:
         """``repaint`` draws every cell anew."""
         self._app = app
         self._repaint = repaint
-        self._ours = on_kernel_console()
+        self._ours = prints_on_our_terminal()
         self._timer: Timer | None = None
         self._since = 0.0
         self._seen = 0
@@ -51,12 +49,3 @@ class Overprint:
     def _late(self) -> None:
         self._timer = None
         self._repaint()
-
-
-def on_kernel_console() -> bool:
-    """Whether standard input is a terminal that the kernel prints on."""
-    try:
-        tty = os.ttyname(0).removeprefix("/dev/")
-        return is_kernel_console(tty, Path("/proc/consoles").read_text())
-    except OSError:
-        return False

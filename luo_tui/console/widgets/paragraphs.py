@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A sheet of paragraphs with labels, as high as its text is."""
+"""Paragraphs with labels, as high as their text is."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ class Paragraphs(Widget):
         """``rows`` can be replaced later with :meth:`show`."""
         super().__init__(id=id)
         self._rows = tuple(rows)
+        self._laid_out = self._rows
+        """What the height was found for."""
+        self._kept: tuple[tuple[Row, ...], int, list[Content]] = ((), 0, [])
+        """Rows as they were laid out for a width."""
         self.display = bool(self._rows)
 
     @property
@@ -29,16 +33,36 @@ class Paragraphs(Widget):
     def show(self, rows: Iterable[Row]) -> None:
         """Show these rows from now on."""
         new = tuple(rows)
-        if new != self._rows:
-            self._rows = new
-            self.display = bool(new)
+        if new == self._rows:
+            return
+        self._rows = new
+        self.display = bool(new)
+        if not new or not self.is_on_screen:
+            return
+        if len(self._lines(self.size.width)) == self.size.height:
+            # What is below stays where it is.
+            self._laid_out = new
+            self.refresh()
+        else:
+            self.refresh(layout=True)
+
+    def on_show(self) -> None:
+        """Take as many lines as are needed for what came while this was not to be seen."""
+        if self._laid_out is not self._rows:
             self.refresh(layout=True)
 
     def render(self) -> Content:
         """Lay the rows out for the width that there is."""
-        return Content("\n").join(hang(self._rows, self.size.width))
+        return Content("\n").join(self._lines(self.size.width))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Return the number of lines at ``width``."""
         del container, viewport
-        return len(hang(self._rows, width))
+        self._laid_out = self._rows
+        return len(self._lines(width))
+
+    def _lines(self, width: int) -> list[Content]:
+        """Lay the rows out; what was laid out last is kept."""
+        if self._kept[:2] != (self._rows, width):
+            self._kept = (self._rows, width, hang(self._rows, width))
+        return self._kept[2]

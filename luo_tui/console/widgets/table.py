@@ -3,31 +3,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.binding import Binding, BindingType
-from textual.events import Click
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.timer import Timer
 
-from luo_tui.console.filter import Filter
 from luo_tui.console.listing import Listing
+from luo_tui.console.widgets.navigation import navigation
 from luo_tui.console.widgets.text import clip, fit_right
 
 Row = TypeVar("Row")
-
-MARKED = 10.0
-"""Seconds for which what changed is marked."""
-_SIGNS = 3
-"""Cells before the first column: the cursor's sign, the mark, a blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,240 +35,187 @@ class Column(Generic[Row]):
     """What the rows are sorted by; without it, by the text."""
     above: int = 0
     """Only in windows that are wider than this many cells."""
+    need: Callable[[Mapping[Any, Row]], int] | None = None
+    """Cells that these rows need, where that may be more than ``width``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The heading of a group, as a line."""
+
+    text: str
 
 
 class Table(ScrollView, Generic[Row], can_focus=True):
-    """Scrolls over rows by key, with a cursor, marks, sorting and a filter."""
+    """Scrolls over rows by key, below a line of headings."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("home", "end(0)", show=False),
-        Binding("end", "end(1)", show=False),
-        Binding("s", "sort", show=False),
-        Binding("S", "reverse", show=False),
-        Binding("enter", "open", show=False),
+        *navigation(
+            "go through the list",
+            up="scroll_up",
+            down="scroll_down",
+            pageup="page_up",
+            pagedown="page_down",
+            home="scroll_home",
+            end="scroll_end",
+        )
     ]
+    SIGNS: ClassVar[int] = 0
+    """Cells before the first column."""
 
     @dataclass
-    class Picked(Message):
-        """The cursor stands on another row, or on the same with other contents."""
-
-        table: Table[Any]
-
-    @dataclass
-    class Opened(Message):
-        """The row under the cursor is to be shown whole."""
-
-        table: Table[Any]
+    class Moved(Message):
+        """Another part of the table is in view."""
 
     def __init__(
         self,
         columns: Sequence[Column[Row]],
         *,
         grave: Callable[[Row], bool] | None = None,
-        head: Callable[[Row], str] | None = None,
-        empty: str = "There is none.",
-        follow: bool = False,
+        empty: str = "",
         id: str | None = None,  # noqa: A002
     ) -> None:
-        """``grave`` rows are set off; ``head`` names the group of a row, told before its first.
-
-        ``follow`` keeps the cursor on the last row for as long as it stands there.
-        """
+        """``grave`` rows are set off; ``empty`` is what is shown where there is no row."""
         super().__init__(id=id)
         self._columns = tuple(columns)
-        self._grave, self._head, self._empty, self._follow = grave, head, empty, follow
+        self._grave, self._empty = grave, empty
         self.listing: Listing[Any, Row] = Listing(
             lambda row: " ".join(c.text(row) for c in self._columns)
         )
-        self._sorted_by: int | None = None
-        self._reverse = False
         self._lines: list[Any] = []
         """What each line shows: a key, or the heading of a group."""
-        self._place = 0
-        self.cursor: Any = None
-        """Key of the row under the cursor; None while there is none."""
-        self._marks: dict[Any, tuple[str, float]] = {}
-        self._timer: Timer | None = None
-        self._first = True
+        self._needs: tuple[int, ...] = tuple(c.width for c in self._columns)
+        """Cells of each column for the rows that there are."""
+        self._drawing = (0, Style(), self._widths(0))
+        """Width, style and columns of what is being drawn."""
 
     # -- what is shown ----------------------------------------------------------------
 
     @property
-    def row(self) -> Row | None:
-        """The row under the cursor."""
-        return self.listing.rows.get(self.cursor) if self.cursor is not None else None
-
-    @property
-    def shown(self) -> list[Row]:
-        """The rows that pass the filter, in their order."""
-        return [self.listing.rows[key] for key in self.listing.order]
-
-    @property
-    def newer(self) -> int:
-        """How many lines there are below the cursor."""
-        return max(0, len(self._lines) - 1 - self._place)
+    def in_view(self) -> tuple[int, int]:
+        """First and last line that can be seen, counted from 1; (0, 0) when there is none."""
+        if not self._lines:
+            return 0, 0
+        return self._top + 1, min(len(self._lines), self._top + self._room)
 
     def show(self, rows: Mapping[Any, Row]) -> None:
-        """Show these rows from now on; the cursor stays on its row, and that where it is."""
-        following = self._follow and self._place >= len(self._lines) - 1
+        """Show these rows from now on; the place in the list stays."""
         before = self._in_view()
-        old = self.listing.rows
         difference = self.listing.replace(rows)
-        if not difference and not self._first:
-            return
-        if not self._first:
-            self._mark(difference.added, "+")
-            self._mark(difference.changed, "*")
-        self._first = False
-        for key in difference.removed:
-            self._marks.pop(key, None)
-        self._lay_out(before, difference.changed, following=following)
-        if self.cursor in difference.changed or old.get(self.cursor) is None:
-            self.post_message(self.Picked(self))
+        if difference:
+            self._lines = self.listing.order
+            self._drawn_anew(before, difference.changed, self._top)
 
-    def narrow(self, by: Filter[Row] | None) -> None:
-        """Show only the rows that pass."""
-        before = self._in_view()
-        self.listing.narrow(by)
-        self._lay_out(before, set(), following=False)
-        self.post_message(self.Picked(self))
+    @property
+    def _top(self) -> int:
+        """The first line that is in view."""
+        return round(self.scroll_y)
 
-    def _lay_out(self, before: list[Any], changed: set[Any], *, following: bool) -> None:
-        """Bring lines, cursor and view together; draw only the lines that differ."""
-        above = self._place - round(self.scroll_y)
-        self._lines = self._with_heads()
-        self._place = self._find_cursor(last=following)
-        if len(self._lines) != self.virtual_size.height - 1:
-            self.virtual_size = Size(self.size.width, len(self._lines) + 1)
-            self.refresh(Region(0, 0, self.size.width, 1))
-        room = max(1, self.size.height - 1)
-        top = max(0, min(self._place - above, len(self._lines) - room))
-        if following:
-            top = max(0, len(self._lines) - room)
-        if top != round(self.scroll_y):
-            # What is at the top stays at the top: there is no row to hold on to.
-            stay = self._place < room and round(self.scroll_y) == 0 and not following
-            if not stay:
-                self.scroll_to(y=top, animate=False, force=True)
-        now = self._in_view()
-        for at in range(max(len(before), len(now))):
-            line = now[at] if at < len(now) else None
-            if line != (before[at] if at < len(before) else None) or line in changed:
-                self.refresh(Region(0, at + 1, self.size.width, 1))
-        if not self._lines or not before:
-            self.refresh()
-
-    def _with_heads(self) -> list[Any]:
-        order = self.listing.order
-        if self._head is None or self._sorted_by is not None:
-            return order
-        lines: list[Any] = []
-        last = None
-        for key in order:
-            head = self._head(self.listing.rows[key])
-            if head != last:
-                lines.append(_Head(head))
-                last = head
-            lines.append(key)
-        return lines
-
-    def _find_cursor(self, *, last: bool) -> int:
-        """Return the line of the cursor; give it another row if its own is not shown."""
-        if not self._lines:
-            self.cursor = None
-            return 0
-        if self.cursor is not None and not last:
-            at = self.listing.index(self.cursor)
-            if at is not None:
-                return at if self._lines is self.listing.order else self._lines.index(self.cursor)
-        at = len(self._lines) - 1 if last else min(self._place, len(self._lines) - 1)
-        return self._settle(at, 1)
-
-    def _settle(self, at: int, step: int) -> int:
-        """Put the cursor on a row at or beyond line ``at``; headings are passed over."""
-        at = max(0, min(len(self._lines) - 1, at))
-        while isinstance(self._lines[at], _Head):
-            at += step if 0 <= at + step < len(self._lines) else -step
-        self.cursor = self._lines[at]
-        return at
+    @property
+    def _room(self) -> int:
+        """How many lines there are below the headings."""
+        return max(1, self.size.height - 1)
 
     def _in_view(self) -> list[Any]:
-        top = round(self.scroll_y)
-        return self._lines[top : top + max(0, self.size.height - 1)]
+        return self._lines[self._top : self._top + max(0, self.size.height - 1)]
 
-    # -- marks ------------------------------------------------------------------------
+    def _drawn_anew(self, before: list[Any], changed: set[Any], top: int) -> None:
+        """Have the lines that differ from those ``before`` drawn, from line ``top`` on."""
+        needs = tuple(
+            max(c.width, c.need(self.listing.rows)) if c.need else c.width for c in self._columns
+        )
+        whole = needs != self._needs or not before or not self._lines
+        self._needs = needs
+        self._set_length(len(self._lines) + 1)
+        old = self._top
+        self.scroll_to(y=max(0, min(top, len(self._lines) - self._room)), animate=False, force=True)
+        if whole:
+            self.refresh()
+        elif self._top == old:
+            now = self._in_view()
+            if len(before) != len(now):
+                self.refresh()
+                return
+            differ = [at for at, line in enumerate(now) if line != before[at] or line in changed]
+            if len(differ) > len(now) // 2:
+                self.refresh(Region(0, 1, self.size.width, len(now)))
+            else:
+                for at in differ:
+                    self._draw_line(at)
 
-    def _mark(self, keys: set[Any], sign: str) -> None:
-        if not keys:
+    def _draw_line(self, at: int) -> None:
+        """Have one line drawn, counted from the first one in view."""
+        self.refresh(Region(0, at + 1, self.size.width, 1))
+
+    def _set_length(self, height: int) -> None:
+        """Scroll over so many lines from now on."""
+        size = Size(self.size.width, height)
+        if size == self.virtual_size:
             return
-        until = time.monotonic() + MARKED
-        for key in keys:
-            known = self._marks.get(key)
-            self._marks[key] = ("+" if known and known[0] == "+" else sign, until)
-        if self._timer is None:
-            self._timer = self.set_timer(MARKED, self._forget)
-
-    def _forget(self) -> None:
-        """Take away the marks whose time is over; without marks there is no timer."""
-        now = time.monotonic() + 0.05
-        gone = {key for key, (_, until) in self._marks.items() if until <= now}
-        for key in gone:
-            del self._marks[key]
-        for at, line in enumerate(self._in_view()):
-            if line in gone:
-                self.refresh(Region(0, at + 1, self.size.width, 1))
-        left = min((until for _, until in self._marks.values()), default=None)
-        self._timer = None if left is None else self.set_timer(left - now + 0.1, self._forget)
+        if self.show_vertical_scrollbar == (height > self.size.height):
+            # The bar stays or stays away: no other widget has to move.
+            self.set_reactive(Table.virtual_size, size)
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = height
+        else:
+            self.virtual_size = size
 
     # -- what is drawn ----------------------------------------------------------------
 
-    def _widths(self) -> list[tuple[int, int]]:
-        """Return the columns that are shown, each with its width."""
-        width = self.size.width
+    def _widths(self, width: int) -> list[tuple[int, int]]:
+        """Return the columns that are shown in so many cells, each with its width."""
         shown = [at for at, c in enumerate(self._columns) if width > c.above]
-        fixed = sum(self._columns[at].width for at in shown) + len(shown) - 1 + _SIGNS
+        fixed = sum(self._needs[at] for at in shown) + len(shown) - 1 + self.SIGNS
         open_ended = [at for at in shown if not self._columns[at].width]
         room = max(0, width - fixed)
         share = {at: room // len(open_ended) for at in open_ended}
         if open_ended:
             share[open_ended[-1]] += room % len(open_ended)
-        return [(at, max(4, share[at]) if at in share else self._columns[at].width) for at in shown]
+        return [(at, max(4, share[at]) if at in share else self._needs[at]) for at in shown]
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw some lines; what they have in common is found out once."""
+        width = self.size.width
+        self._drawing = (width, self.rich_style, self._widths(width))
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """Draw one line; the first one has the headings."""
-        width, base = self.size.width, self.rich_style
+        width, base, _ = self._drawing
         if y == 0:
             return self._strip(self._heads(), base + Style(bold=True))
-        at = round(self.scroll_y) + y - 1
+        at = self._top + y - 1
         if at >= len(self._lines):
-            text = f"   {self._nothing()}" if not self._lines and y == 1 else ""
+            text = self._nothing() if not self._lines and y == 1 else ""
             return self._strip(text, base) if text else Strip.blank(width, base)
         line = self._lines[at]
-        if isinstance(line, _Head):
+        if isinstance(line, Head):
             return self._strip(line.text, base + Style(bold=True))
         row = self.listing.rows[line]
-        here = line == self.cursor
         grave = self._grave is not None and self._grave(row)
         style = base + Style(bold=True) if grave else base
-        if here and self.has_focus:
-            style += Style(reverse=True)
-        sign = ">" if here else " "
-        mark = self._marks[line][0] if line in self._marks else " "
-        return self._strip(f"{sign}{mark} {self._cells(row)}", style)
+        return self._strip(f"{self._signs(line)}{self._cells(row)}", style + self._emphasis(line))
+
+    def _signs(self, key: Any) -> str:
+        """Return what stands before the first column."""
+        del key
+        return ""
+
+    def _emphasis(self, key: Any) -> Style:
+        """Return how a row is set off besides."""
+        del key
+        return Style()
 
     def _nothing(self) -> str:
-        return "Nothing passes the filter." if self.listing.filter else self._empty
+        return self._empty
 
     def _strip(self, text: str, style: Style) -> Strip:
-        return Strip([Segment(clip(text, self.size.width), style)], self.size.width)
+        width = self._drawing[0]
+        return Strip([Segment(clip(text, width), style)], width)
 
     def _cells(self, row: Row) -> str:
         parts = []
-        for at, width in self._widths():
+        for at, width in self._drawing[2]:
             column = self._columns[at]
             text = column.text(row)
             parts.append(fit_right(text, width) if column.right else clip(text, width))
@@ -284,114 +223,24 @@ class Table(ScrollView, Generic[Row], can_focus=True):
 
     def _heads(self) -> str:
         parts = []
-        for at, width in self._widths():
-            column = self._columns[at]
-            sign = ("^" if self._reverse else "v") if at == self._sorted_by else ""
-            title = f"{column.title}{sign}"
-            parts.append(fit_right(title, width) if column.right else clip(title, width))
-        return " " * _SIGNS + " ".join(parts)
+        for at, width in self._drawing[2]:
+            title = self._title(at)
+            right = self._columns[at].right
+            parts.append(fit_right(title, width) if right else clip(title, width))
+        return " " * self.SIGNS + " ".join(parts)
 
-    # -- what the keys and the mouse do -----------------------------------------------
+    def _title(self, column: int) -> str:
+        return self._columns[column].title
 
-    def action_move(self, by: int) -> None:
-        """Move the cursor."""
-        if not self._lines:
-            return
-        old = self._place
-        self._place = self._settle(old + by, 1 if by > 0 else -1)
-        self._moved(old)
+    # -- where it is ------------------------------------------------------------------
 
-    def action_open(self) -> None:
-        """Ask for the row under the cursor to be shown whole."""
-        if self.cursor is not None:
-            self.post_message(self.Opened(self))
-
-    def action_page(self, by: int) -> None:
-        """Move the cursor by what fits into the window."""
-        self.action_move(by * max(1, self.size.height - 2))
-
-    def action_end(self, which: int) -> None:
-        """Go to the first or to the last row."""
-        self.action_move(which * len(self._lines) or -len(self._lines))
-
-    def _moved(self, old: int) -> None:
-        room = max(1, self.size.height - 1)
-        top = round(self.scroll_y)
-        # With a group's first row its heading comes into view.
-        first = self._place - (self._place > 0 and isinstance(self._lines[self._place - 1], _Head))
-        if first < top:
-            self.scroll_to(y=first, animate=False, force=True)
-        elif self._place >= top + room:
-            self.scroll_to(y=self._place - room + 1, animate=False, force=True)
-        for place in {old, self._place}:
-            at = place - round(self.scroll_y)
-            if 0 <= at < room:
-                self.refresh(Region(0, at + 1, self.size.width, 1))
-        self.post_message(self.Picked(self))
-
-    def action_sort(self) -> None:
-        """Sort by the next column; after the last one, as it came."""
-        shown = [at for at, _ in self._widths()]
-        at = shown.index(self._sorted_by) + 1 if self._sorted_by in shown else 0
-        self.sort_by(shown[at] if at < len(shown) else None)
-
-    def action_reverse(self) -> None:
-        """Turn the order around."""
-        if self._sorted_by is not None:
-            self.sort_by(self._sorted_by, reverse=not self._reverse)
-
-    def sort_by(self, column: int | None, *, reverse: bool = False) -> None:
-        """Sort by a column; None leaves the rows as they came."""
-        self._sorted_by, self._reverse = column, reverse
-        before = self._in_view()
-        if column is None:
-            self.listing.sort(None)
-        else:
-            chosen = self._columns[column]
-            self.listing.sort(chosen.key or chosen.text, reverse=reverse)
-        self._lay_out(before, set(), following=False)
-        self.refresh(Region(0, 0, self.size.width, 1))
-        self.post_message(self.Picked(self))
-
-    def on_click(self, event: Click) -> None:
-        """Go to a row; sort by a heading."""
-        event.stop()
-        if event.y == 0:
-            self._sort_at(event.x)
-            return
-        at = round(self.scroll_y) + event.y - 1
-        if at < len(self._lines):
-            self.action_move(at - self._place)
-
-    def _sort_at(self, x: int) -> None:
-        end = _SIGNS
-        for at, width in self._widths():
-            end += width + 1
-            if x < end:
-                self.sort_by(at, reverse=at == self._sorted_by and not self._reverse)
-                return
-
-    def on_focus(self) -> None:
-        """Draw the cursor as the one that moves."""
-        self._draw_cursor()
-
-    def on_blur(self) -> None:
-        """Draw the cursor as one that waits."""
-        self._draw_cursor()
-
-    def _draw_cursor(self) -> None:
-        at = self._place - round(self.scroll_y)
-        self.refresh(Region(0, at + 1, self.size.width, 1))
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Tell that another part is in view."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.post_message(self.Moved())
 
     def on_resize(self) -> None:
-        """Keep the width of the content that of the window, and the cursor in it."""
+        """Keep the width of the content that of the window."""
         self.virtual_size = Size(self.size.width, len(self._lines) + 1)
-        if self._lines:
-            self._moved(self._place)
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """The heading of a group, as a line."""
-
-    text: str
+        self.post_message(self.Moved())
