@@ -27,7 +27,7 @@ ifndef TESTS_BEGAN
 export TESTS_BEGAN := $(shell date +%s)
 endif
 
-.PHONY: help demo test test-all run-test run-test-all check lint types lab lab-guest soak bench screenshots packages clean
+.PHONY: help demo test test-all run-test run-test-all check lint types lab lab-guest soak bench screenshots packages venv clean
 
 help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
@@ -100,6 +100,10 @@ $(VENV)/ready-dev: $(VENV)/ready
 	@$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"]))' >$(VENV)/dev.txt
 	@$(PY) -m pip -q --disable-pip-version-check install -r $(VENV)/dev.txt 2>$(VENV)/pip.log || { tail -n 3 $(VENV)/pip.log >&2; echo "pip could not fetch what is needed: check the network, then repeat" >&2; exit 1; }
 	@touch $@
+
+# For whoever wants to run one test: $(make -s venv) -m pytest tests/unit
+venv: $(VENV)/ready-dev
+	@echo $(PY)
 
 clean:
 	rm -rf dist .mypy_cache .ruff_cache .pytest_cache

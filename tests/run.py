@@ -50,7 +50,7 @@ class Run:
     limited: bool = False
 
 
-_LANDING = ("unit", "console", "contract", "lab", "abuse")
+_LANDING = ("unit", "console", "contract", "lab", "abuse", "fresh")
 RUNS = {
     "check": Run(("unit", "console", "contract"), "not lab and not extra"),
     "test": Run(_LANDING, "not extra", (), limited=True),
