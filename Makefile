@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 #
 #   make demo    the console on a simulated host; no root, no kernel (ARGS=--list)
-#   make test    everything, as root on a Debian machine: installs, builds the lab, tests
 #   make check   the part of the tests that takes minutes and needs no root
+#   make test    what every change has to pass; as root on a Debian machine: installs, builds the lab, tests
+#   make test-all    the same and the rest: other versions, other releases, the debug kernel, figures
 #   make lab     the console inside the lab, on a real kernel
 #   make lab-guest  the same beside a virtual machine that outlives the kernel
 #   make soak    hours of abuse of the kernel module, each time with another seed
@@ -21,8 +22,12 @@ VENV := $(CACHE)/venv-$(KEY)
 PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
+# The limits on `make test` count from here, whatever has to be installed first.
+ifndef TESTS_BEGAN
+export TESTS_BEGAN := $(shell date +%s)
+endif
 
-.PHONY: help demo test check lint types lab lab-guest soak bench screenshots packages clean
+.PHONY: help demo test test-all run-test run-test-all check lint types lab lab-guest soak bench screenshots packages venv clean
 
 help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
@@ -31,7 +36,7 @@ demo: $(VENV)/ready
 	@$(PY) -m luo_tui demo $(ARGS)
 
 check: $(VENV)/ready-dev lint types
-	$(PY) tests/run.py unit console contract
+	$(PY) tests/run.py check
 
 lint: $(VENV)/ready-dev
 	$(PY) -m ruff check .
@@ -41,10 +46,12 @@ types: $(VENV)/ready-dev
 	$(PY) -m mypy --strict luo_tui
 	$(PY) -m mypy --strict kernel/lab/*.py
 
-test: packages
-	@$(MAKE) -s --no-print-directory lint types
-	$(PY) kernel/lab build --all
-	$(PY) tests/run.py --lab unit console contract lab abuse bench
+# A make of its own, since the packages may have brought the Python that the rest is named by.
+test test-all: packages
+	@$(MAKE) -s --no-print-directory run-$@
+
+run-test run-test-all: $(VENV)/ready-dev lint types
+	$(PY) tests/run.py $(@:run-%=%) --began $(TESTS_BEGAN)
 
 lab: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
@@ -57,7 +64,7 @@ lab-guest: packages
 soak: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
 	$(PY) kernel/lab build --debug
-	$(PY) -m pytest -q -s -p no:cacheprovider --soak tests/abuse
+	$(PY) -m pytest -q -s -p no:cacheprovider --soak -m extra tests/abuse
 
 bench: packages
 	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
@@ -93,6 +100,10 @@ $(VENV)/ready-dev: $(VENV)/ready
 	@$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"]))' >$(VENV)/dev.txt
 	@$(PY) -m pip -q --disable-pip-version-check install -r $(VENV)/dev.txt 2>$(VENV)/pip.log || { tail -n 3 $(VENV)/pip.log >&2; echo "pip could not fetch what is needed: check the network, then repeat" >&2; exit 1; }
 	@touch $@
+
+# For whoever wants to run one test: $(make -s venv) -m pytest tests/unit
+venv: $(VENV)/ready-dev
+	@echo $(PY)
 
 clean:
 	rm -rf dist .mypy_cache .ruff_cache .pytest_cache

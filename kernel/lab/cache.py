@@ -21,7 +21,7 @@ KERNEL = LAB.parent
 CHECKOUT = KERNEL.parent
 _STAMP = ".complete"
 _KEEP = 6
-_KEEP_SMALL = {"module": 24}
+_KEEP_OF = {"module": 24, "bare": 3, "full": 3}
 _PR_SET_PDEATHSIG = 1
 _locks: list[int] = []
 _libc = ctypes.CDLL(None)
@@ -81,7 +81,7 @@ def _forget(kind: str) -> None:
     """Throw away what has not been asked for longest; a few stay, for other checkouts."""
     stamps = list(root().glob(f"{kind}-*/{_STAMP}"))
     for stamp in sorted(stamps, key=lambda s: s.stat().st_mtime, reverse=True)[
-        _KEEP_SMALL.get(kind, _KEEP) :
+        _KEEP_OF.get(kind, _KEEP) :
     ]:
         stamp.unlink()
         shutil.rmtree(stamp.parent)

@@ -33,6 +33,7 @@ struct options {
 	int patience; /* seconds for one round */
 	long carry; /* a number for the next round */
 	long free_first, free_now; /* KiB when a round began, the first one and this */
+	int detectors; /* whether the kernel is one with lockdep and kmemleak */
 };
 extern struct options opt;
 

@@ -30,15 +30,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """What all machines are started with; those that still run are ended."""
-    guest = Guest(tmp_path_factory.mktemp("abuse"))
+def guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Guest]]:
+    """What the machines of a kernel are started with; those that still run are ended."""
+    made: dict[str, Guest] = {}
+
+    def guest(kernel: str) -> Guest:
+        if kernel not in made:
+            made[kernel] = Guest(tmp_path_factory.mktemp(f"abuse-{kernel}"), kernel)
+        return made[kernel]
+
     yield guest
-    guest.end_all()
+    for guest_ in made.values():
+        guest_.end_all()
 
 
 @pytest.fixture(scope="session")
-def results(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Callable[[Scenario], Run]]:
+def results(
+    request: pytest.FixtureRequest, guests: Callable[[str], Guest]
+) -> Iterator[Callable[[Scenario], Run]]:
     """Runs what was chosen, in the order of the tests, and gives each test its own."""
     soak = bool(request.config.getoption("--soak", default=False))
     seed = request.config.getoption("--seed", default=None)
@@ -46,12 +55,14 @@ def results(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Callable[[
         # A test says the same today and tomorrow; a soak looks for what is new.
         seed = int(time.time()) if soak else 1
     items = [i for i in request.session.items if isinstance(i, pytest.Function)]
-    chosen = [i.callspec.params["scenario"] for i in items if hasattr(i, "callspec")]
+    params = [i.callspec.params["scenario"] for i in items if hasattr(i, "callspec")]
+    chosen = [s for s in params if isinstance(s, Scenario)]
     with ThreadPoolExecutor(2) as pool:
-        runs: dict[str, Future[Run]] = {
-            s.name: pool.submit(guest.run, s, seed, soak) for s in chosen if isinstance(s, Scenario)
+        runs: dict[Scenario, Future[Run]] = {
+            s: pool.submit(guests(s.kernel).run, s, seed, soak) for s in chosen
         }
-        yield lambda scenario: runs[scenario.name].result()
+        yield lambda scenario: runs[scenario].result()
         for run in runs.values():
             run.cancel()
-        guest.end_all()
+        for kernel in {s.kernel for s in chosen}:
+            guests(kernel).end_all()

@@ -47,6 +47,8 @@ class Scenario:
     checks: int = 100
     """Fewer in the last round mean that it did not do its work."""
     cpus: int = 1
+    kernel: str = "debug"
+    """Which kernel; one other than ``debug`` has no lockdep, KASAN and kmemleak to look for."""
     harmless: str = "$^"
     """What the kernel around luo.ko says of itself, up to the end of its stack dump."""
 
@@ -94,12 +96,12 @@ def _end_of_dump(lines: list[str], start: int) -> int:
 
 
 class Guest:
-    """Builds what the machines are made of, and runs them."""
+    """Builds what the machines of one kernel are made of, and runs them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kernel: str = "debug") -> None:
         self.folder = folder
-        built = kernels.debug()
-        self.kernel = built["debug"]
+        built = kernels.debug() if kernel == "debug" else kernels.kernels()
+        self.kernel = built[kernel]
         self._machines: list[machine.Machine] = []
         self._ended = False
         self._lock = threading.Lock()
@@ -110,7 +112,7 @@ class Guest:
              f"-I{cache.KERNEL}", "-o", tree / "init", *sorted(HERE.glob("*.c"))],
             check=True,
         )  # fmt: skip
-        modules = kernels.modules(built)["debug"]
+        modules = kernels.modules({kernel: self.kernel})[kernel]
         for module in ("luo.ko", "luo_test.ko"):
             shutil.copy2(next(modules.rglob(module)), tree)
         self.initrd = folder / "initrd"
@@ -128,7 +130,8 @@ class Guest:
         qemu = ["-cpu", CPU, "-smp", str(scenario.cpus)]
         for disk in self.disks:
             qemu += ["-drive", f"file={disk},format=raw,if=virtio,readonly=on,file.locking=off"]
-        m = machine.Machine(f"abuse-{os.getpid()}-{scenario.name}", qemu=qemu)
+        name = f"{scenario.name}-{scenario.kernel}"
+        m = machine.Machine(f"abuse-{os.getpid()}-{name}", qemu=qemu)
         with self._lock:
             if self._ended:
                 raise cache.LabError("the tests have ended")
@@ -137,11 +140,11 @@ class Guest:
             self.kernel,
             self.initrd,
             append=f"{COMMAND_LINE} abuse={scenario.name} count={count} seed={seed}"
-            f" patience={patience} round=1",
+            f" patience={patience} detectors={int(scenario.kernel == 'debug')} round=1",
             wait=scenario.rounds * (patience + 60),
         )
         m.remove()
-        where = self.folder / f"{scenario.name}.log"
+        where = self.folder / f"{name}.log"
         where.write_text(log)
         return Run(seed, log, where)
 

@@ -7,6 +7,9 @@ about, from its first line to its last.
 
     pytest tests/abuse --seed 7 -k fuzz     the same as a run that printed this seed
     make soak                               hours of it, each time with another seed
+
+A short one of some runs on the kernel that the lab updates, without those checks: it
+is what every change has to pass, and finds what a state, a token or a byte tells.
 """
 
 from __future__ import annotations
@@ -27,9 +30,26 @@ SCENARIOS = (
     Scenario("threads", rounds=2, count=25, soak=3600, checks=100, cpus=2),
 )
 
+SHORT = (
+    Scenario("fuzz", rounds=2, count=50_000, checks=50_000, kernel="old"),
+    Scenario("rounds", rounds=6, checks=50, kernel="old"),
+    Scenario("security", rounds=2, checks=100, kernel="old"),
+    Scenario("threads", rounds=2, count=10, checks=100, cpus=2, kernel="old"),
+)
 
+
+@pytest.mark.extra
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 def test_abuse(scenario: Scenario, results: Callable[[Scenario], Run]) -> None:
+    judge(scenario, results)
+
+
+@pytest.mark.parametrize("scenario", SHORT, ids=lambda s: s.name)
+def test_a_short_abuse(scenario: Scenario, results: Callable[[Scenario], Run]) -> None:
+    judge(scenario, results)
+
+
+def judge(scenario: Scenario, results: Callable[[Scenario], Run]) -> None:
     run = results(scenario)
     print(run.words())
     complaints = run.complaints(scenario)

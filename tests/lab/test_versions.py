@@ -11,6 +11,8 @@ import pytest
 
 from tests.contract.machines import LabMachine
 
+pytestmark = pytest.mark.extra
+
 HUGE = 2 << 20
 
 
