@@ -9,6 +9,7 @@ from textual.screen import Screen
 
 from luo_tui.console.screens.events import Export
 from luo_tui.console.screens.palette import Palette
+from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.widgets.choice_button import ChoiceButton
 
 _ALWAYS = {"act", "target", "quit", "leave_now"}
@@ -29,9 +30,9 @@ def wants_quiet(
     match name:
         case "press":
             return isinstance(of, ChoiceButton) and of.id not in _HARMLESS
-        case "submit":
-            # The palette does what it names; the other one writes a file.
-            return isinstance(screen, Palette | Export)
+        case "choose" | "write":
+            # One does what it names, one chooses the target, one writes a file.
+            return isinstance(screen, Palette | TargetScreen | Export)
     return name in _ALWAYS
 
 

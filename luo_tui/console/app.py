@@ -110,16 +110,22 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
     try:
         session.window.kexec(request.consent, request.target, hand_back)
     except ActFailed as failed:
-        return failed.lines()
+        if isinstance(failed.__cause__, OSError | MemoryError):
+            return failed.lines()
+        return (*failed.lines(), *_own_error(failed.__cause__ or failed))
     except NotDone as refused:
         return (refused.reason,)
     except Exception as error:
-        path = keep_report(error)
-        return (
-            f"luo-tui made an error of its own before the jump: {error!r}.",
-            _report_at(path),
-            "What counts is the state that the console shows now.",
-        )
+        return _own_error(error)
+
+
+def _own_error(error: BaseException) -> tuple[str, ...]:
+    path = keep_report(error)
+    return (
+        f"luo-tui made an error of its own before the jump: {error!r}.",
+        _report_at(path),
+        "What counts is the state that the console shows now.",
+    )
 
 
 def _report_at(path: str) -> str:

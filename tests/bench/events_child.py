@@ -29,7 +29,7 @@ from textual.strip import Strip
 from luo_tui.console.console import Console
 from luo_tui.console.screens.events import Events
 from luo_tui.monitor.event_text import EventDraft
-from tests.console.stage import Bench, press, settle
+from tests.console.stage import Bench, press, see, settle
 
 EVENTS = 200
 SIZE = (120, 36)
@@ -56,7 +56,7 @@ async def console(lines: int, typed: str) -> Times:
         async with app.run_test(size=SIZE) as pilot:
             await settle(pilot)
             happen(app, lines - app.hub.log.last)
-            app._look(replace(app.view.snapshot, events=app.hub.log.last))
+            see(app, replace(app.view.snapshot, events=app.hub.log.last))
             await press(pilot, "4")
             if typed:
                 await press(pilot, "slash", *typed, "enter")

@@ -29,7 +29,7 @@ from luo_tui.console.screens.resources import COLUMNS
 from luo_tui.model import Resource
 from luo_tui.monitor.fold import fold
 from luo_tui.sources.changes import ResourcePut, ResourcesRead
-from tests.console.stage import Bench, many, press, settle
+from tests.console.stage import Bench, many, press, see, settle
 
 LONGEST = 2.0
 """Seconds of changes after which the rate is known well enough."""
@@ -74,10 +74,10 @@ async def console(rows: Sequence[Resource]) -> dict[str, float]:
             await press(pilot, "2")
 
             def load(found: Sequence[Resource]) -> None:
-                app._look(fold(app.view.snapshot, [ResourcesRead(tuple(found))]))
+                see(app, fold(app.view.snapshot, [ResourcesRead(tuple(found))]))
 
             def change(found: Sequence[Resource]) -> None:
-                app._look(fold(app.view.snapshot, [ResourcePut(r) for r in found]))
+                see(app, fold(app.view.snapshot, [ResourcePut(r) for r in found]))
 
             return await measure(pilot, rows, load, change)
 

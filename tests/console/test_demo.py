@@ -306,10 +306,10 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_next_boot_runs_nobody_elses_code(trap: Path, tmp_path: Path) -> None:
     code = (
-        "import pathlib\n"
+        "import os, pathlib\n"
         "from luo_tui.orchestrator.simulated import SimulatedHost\n"
         f"host = SimulatedHost.create(pathlib.Path({str(tmp_path / 'host')!r}))\n"
-        "host.load(str(host.boot_folder / 'vmlinuz-7.3.4-hv'), '')\n"
+        "host.load(os.open(host.boot_folder / 'vmlinuz-7.3.4-hv', os.O_RDONLY), -1)\n"
         "host.reboot()\n"
     )
     done = subprocess.run(

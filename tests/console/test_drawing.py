@@ -16,7 +16,7 @@ from luo_tui.console.widgets.table import Table
 from luo_tui.console.widgets.text import Row, clip, hang, plain
 from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, State
 from luo_tui.update.facts import Act
-from tests.console.stage import Bench, flat, many, press, settle, text
+from tests.console.stage import Bench, flat, many, press, see, settle, text
 
 SIZES = [(1, 1), (2, 30), (59, 24), (80, 17), (60, 18), (80, 24), (120, 36), (200, 60)]
 HOSTILE = "a\x1b[2J\x1b]0;x\x07[bold red]b[/]\u202ec\x9b\x00d\nе"
@@ -74,7 +74,7 @@ async def test_each_state_stands_in_large_letters(bench: Bench, state: State) ->
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        app._look(replace(app.view.snapshot, luo=LuoState(state, "some reason")))
+        see(app, replace(app.view.snapshot, luo=LuoState(state, "some reason")))
         await settle(pilot)
         screen = text(app)
         for row in big(state):
@@ -91,7 +91,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
         await settle(pilot)
         resources = Resources(many(10_000))
         began = time.process_time()
-        app._look(replace(app.view.snapshot, resources=resources))
+        see(app, replace(app.view.snapshot, resources=resources))
         await settle(pilot)
         assert "10,000 preserved" in flat(app)
         assert "1-" in flat(app)
@@ -103,7 +103,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
         await pilot.pause(0.1)
         assert "guest-0" in text(app)
         for n in range(20):
-            app._look(replace(app.view.snapshot, resources=Resources(list(resources.values())[n:])))
+            see(app, replace(app.view.snapshot, resources=Resources(list(resources.values())[n:])))
         await settle(pilot)
         assert time.process_time() - began < 8
         assert app.screen.query_one(Table).in_view[0] == 1
@@ -114,7 +114,7 @@ async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        app._look(replace(app.view.snapshot, resources=Resources(many(10_000))))
+        see(app, replace(app.view.snapshot, resources=Resources(many(10_000))))
         began = time.process_time()
         await press(pilot, "k")
         assert time.process_time() - began < 3
@@ -131,8 +131,8 @@ async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
         old = app.view.snapshot
         evil = Resource(2**63, HOSTILE, ResourceState.PRESERVED, HOSTILE, 1, 1, HOSTILE)
         host = Host(HOSTILE, HOSTILE, old.host.boot_id)
-        app._look(
-            replace(old, host=host, resources=Resources((evil,)), luo=LuoState(State.PREPARED))
+        see(
+            app, replace(old, host=host, resources=Resources((evil,)), luo=LuoState(State.PREPARED))
         )
         await settle(pilot)
         for keys in ((), ("w",), ("k",), ("escape", "c"), ("escape", "?")):
@@ -142,7 +142,7 @@ async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
             assert "\x9b" not in screen
             assert "\u202e" not in screen
             assert all(c.isprintable() for c in screen.replace("\n", ""))
-        app._look(replace(app.view.snapshot, luo=LuoState(State.UNKNOWN, HOSTILE)))
+        see(app, replace(app.view.snapshot, luo=LuoState(State.UNKNOWN, HOSTILE)))
         await press(pilot, "escape", "escape")
         assert "[bold red]b[/]" in flat(app), "markup is shown, not obeyed"
 
@@ -157,7 +157,7 @@ async def test_nothing_is_drawn_when_nothing_changed(
         monkeypatch.setattr(Console, "_draw", lambda self: drawn.append(self))
         for _ in range(5):
             app.hub.refresh()
-            app._look(app.hub.snapshot)
+            see(app, app.hub.snapshot)
             await settle(pilot)
         assert drawn == []
 

@@ -21,7 +21,7 @@ from luo_tui.console.widgets.presenter import KEY, WORD
 from luo_tui.console.widgets.text import Charset, has_only_ascii, plain
 from luo_tui.model import LuoState, Resource, Resources, ResourceState, State
 from luo_tui.update.facts import Act
-from tests.console.stage import Bench, flat, press, settle, text
+from tests.console.stage import Bench, flat, press, see, settle, text
 
 
 async def test_each_place_has_a_key_from_each_other(bench: Bench) -> None:
@@ -49,7 +49,7 @@ async def test_a_place_is_as_it_was_left_and_shows_what_is_now(bench: Bench) -> 
         await press(pilot, "1")
         old = app.view.snapshot
         more = Resource(99, "memfd", ResourceState.PRESERVED, "late")
-        app._look(replace(old, resources=Resources((*old.resources.values(), more))))
+        see(app, replace(old, resources=Resources((*old.resources.values(), more))))
         await press(pilot, "5")
         assert app.screen is window
         assert f"{len(old.resources) + 1} preserved" in flat(app)
@@ -138,13 +138,13 @@ async def test_the_mark_stays_on_its_command_when_others_come_and_go(bench: Benc
         await press(pilot, "up")
         assert "> Go to: resources" in text(app)
         bench.walk_to(Act.LOAD).window._rest()
-        app._look(app.hub.read_now())
+        see(app, app.hub.read_now())
         await settle(pilot)
         assert "> Go to: resources" in text(app)
         await press(pilot, "up", "up")
         assert "> Choose the target kernel" in text(app)
         # In state updated there is no target to choose: what is marked goes.
-        app._look(replace(app.view.snapshot, luo=LuoState(State.UPDATED)))
+        see(app, replace(app.view.snapshot, luo=LuoState(State.UPDATED)))
         await settle(pilot)
         assert "Choose the target kernel" not in text(app)
         await press(pilot, "enter")
@@ -177,7 +177,7 @@ async def test_what_is_told_below_is_what_the_keys_do_now(bench: Bench) -> None:
         for walked in (None, Act.LOAD, Act.PREPARE):
             if walked is not None:
                 bench.walk_to(walked).window._rest()
-                app._look(app.hub.read_now())
+                see(app, app.hub.read_now())
             for place in PLACES.values():
                 await press(pilot, place)
                 told = dict(app.screen.keys(app.view))

@@ -18,7 +18,7 @@ from luo_tui.console.widgets.field import Field
 from luo_tui.model import Resource, ResourceState, State
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.update.facts import Act
-from tests.console.stage import Bench, flat, press, settle, text
+from tests.console.stage import Bench, flat, press, see, settle, text
 
 NAME = tuple("demo-hv")
 LEFT = Resource(7, "memfd", ResourceState.INCOMING, "guest-left", 1 << 20, 9, "vmm")
@@ -172,7 +172,7 @@ async def test_a_question_goes_stale_when_more_is_lost(bench: Bench, act: Act) -
         first = next(iter(old.resources))
         news = {LEFT.token: LEFT} if act is Act.FINISH else {first: None}
         shown = replace(old, resources=old.resources.changed(news))
-        app._look(app.session.view(shown))
+        see(app, shown)
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert app.screen.stale
@@ -188,7 +188,7 @@ async def test_a_question_bears_what_only_survives_besides(bench: Bench, act: Ac
         old = app.view.snapshot
         more = replace(LEFT, state=ResourceState.PRESERVED)
         shown = replace(old, resources=old.resources.changed({more.token: more}))
-        app._look(app.session.view(shown))
+        see(app, shown)
         assert isinstance(app.screen, AskAct)
         assert not app.screen.stale
 
@@ -202,7 +202,7 @@ async def test_a_cancel_does_not_mind_another_resource(bench: Bench) -> None:
         old = app.view.snapshot
         more = replace(LEFT, state=ResourceState.PRESERVED)
         shown = replace(old, resources=old.resources.changed({more.token: more}))
-        app._look(app.session.view(shown))
+        see(app, shown)
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
         assert not app.screen.stale

@@ -28,18 +28,18 @@ from luo_tui.errors import NotDone
 from luo_tui.model import Event, Participant, Resource, Resources, ResourceState
 from luo_tui.monitor.event_text import EventDraft, events_of
 from luo_tui.sources.changes import KernelSaid
-from tests.console.stage import Bench, flat, many, press, settle, text
+from tests.console.stage import Bench, flat, many, press, see, settle, text
 
 
 def put(app: Console, *resources: Resource) -> None:
     old = app.view.snapshot
-    app._look(replace(old, resources=old.resources.changed({r.token: r for r in resources})))
+    see(app, replace(old, resources=old.resources.changed({r.token: r for r in resources})))
 
 
 async def resources_of(app: Console, pilot: Pilot[Any], *some: Resource) -> PickTable[Resource]:
     """Go to the resources, with these alone."""
     await settle(pilot)
-    app._look(replace(app.view.snapshot, resources=Resources(some)))
+    see(app, replace(app.view.snapshot, resources=Resources(some)))
     await press(pilot, "2")
     return app.screen.query_one(PickTable)
 
@@ -82,14 +82,14 @@ async def test_the_cursor_stays_on_its_row(bench: Bench) -> None:
         await press(pilot, "down", "down", "down")
         assert table.cursor == 13
         at = next(n for n, line in enumerate(text(app).splitlines()) if "guest-13" in line)
-        app._look(replace(app.view.snapshot, resources=Resources(many(50)[5:])))
+        see(app, replace(app.view.snapshot, resources=Resources(many(50)[5:])))
         await settle(pilot)
         assert table.cursor == 13
         assert text(app).splitlines()[at + 5 - round(table.scroll_y)].startswith(" >")
         await press(pilot, "s", "S")
         assert table.cursor == 13
         assert line_of(app, "guest-13").startswith(" >")
-        app._look(replace(app.view.snapshot, resources=Resources(many(13))))
+        see(app, replace(app.view.snapshot, resources=Resources(many(13))))
         await settle(pilot)
         assert table.cursor in range(13)
 
@@ -239,7 +239,7 @@ async def test_a_device_that_comes_to_take_part_moves_to_its_group(bench: Bench)
         nvme = next(d for d in old.devices.values() if d.driver == "nvme" and d.users)
         part = Participant(f"pci-{nvme.id}", "pci", nvme.id, "registered", driver="nvme")
         before = text(app).index(nvme.id)
-        app._look(replace(old, participants={**old.participants, part.id: part}))
+        see(app, replace(old, participants={**old.participants, part.id: part}))
         await settle(pilot)
         await press(pilot, "end")
         assert nvme.id in text(app)
@@ -248,7 +248,7 @@ async def test_a_device_that_comes_to_take_part_moves_to_its_group(bench: Bench)
 
 def happen(app: Console, *words: str) -> None:
     app.hub.log.add(events_of(app.view.snapshot, [KernelSaid(w, grave="BAD" in w) for w in words]))
-    app._look(replace(app.view.snapshot, events=app.hub.log.last))
+    see(app, replace(app.view.snapshot, events=app.hub.log.last))
 
 
 async def test_events_follow_the_end_unless_one_looks_back(bench: Bench) -> None:
@@ -391,7 +391,7 @@ async def test_each_day_has_its_heading_whatever_goes(
         table = app.screen.query_one(PickTable)
         for n in range(120):
             app.hub.log.add([EventDraft("kernel", f"luo: {n}", at=1.8e9 + n * 9_000)])
-            app._look(replace(app.view.snapshot, events=app.hub.log.last))
+            see(app, replace(app.view.snapshot, events=app.hub.log.last))
             assert table._lines == table._with_heads()
         await settle(pilot)
         assert sum(isinstance(line, Head) for line in table._lines) >= 3
@@ -543,7 +543,7 @@ async def test_one_changed_row_is_all_that_is_drawn(bench: Bench) -> None:
         assert set(drawn) == {4}
         drawn.clear()
         put(app, replace(many(900)[899], bytes=1))
-        app._look(replace(app.view.snapshot, seq=10_000))
+        see(app, replace(app.view.snapshot, seq=10_000))
         await settle(pilot)
         assert drawn == []
 

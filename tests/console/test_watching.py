@@ -16,7 +16,7 @@ from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
 from luo_tui.update.facts import Act
-from tests.console.stage import Bench, flat, press, settle, text
+from tests.console.stage import Bench, flat, press, see, settle, text
 
 
 async def until(pilot: Pilot[Any], what: Callable[[], bool], seconds: float = 5) -> None:
@@ -191,7 +191,7 @@ async def test_a_dead_source_keeps_its_last_data_and_says_since_when(bench: Benc
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         ill = SourceHealth("resources", "No such device", 1.0)
-        app._look(replace(app.view.snapshot, health={"resources": ill}))
+        see(app, replace(app.view.snapshot, health={"resources": ill}))
         await settle(pilot)
         assert "resources: not live since" in flat(app)
         assert "No such device" in flat(app)
