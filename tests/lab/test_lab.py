@@ -98,9 +98,7 @@ def test_a_kexec_leads_into_the_other_kernel(built: Built, machine: Machine) -> 
     assert "FAULT" not in machine.log()
 
 
-def test_machines_that_are_put_back_are_as_booted_and_apart(
-    built: Built, machine: Machine, cold: Machine
-) -> None:
+def test_machines_that_are_put_back_are_as_booted_and_apart(built: Built, machine: Machine) -> None:
     other = Machine(f"{machine.name}-other", built)
     other.start()
     try:
