@@ -13,8 +13,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -24,12 +22,14 @@ from pathlib import Path
 import cache
 import images as guest
 import kernels
+from qemu import PORT, Qemu
 
-COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
+# acpi=noirq: QEMU's table of interrupts is a method, whose interpreter takes a second of a boot.
+COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1 acpi=noirq"
 HOST_NAME = "lab-hv"
 _DISK = 64 << 20
+_MEMORY = 1024
 _ASK = 10.0
-_PORT = "@PORT@"
 _READY = re.compile(r"lab: ready: \S+ boot ([0-9a-f-]{36})")
 
 
@@ -51,12 +51,12 @@ def build(*, prior: bool = False) -> Built:
 
 
 @dataclass
-class Machine:
+class Machine(Qemu):
     """A machine by name. Every method raises LabError with words for the user."""
 
     name: str = "lab"
     built: Built | None = None
-    memory: int = 1024
+    memory: int = _MEMORY
     """MiB."""
     qemu: Sequence[str] = ()
     """More of QEMU's arguments, which outrank those before them: ``-device edu``, ``-smp 2``."""
@@ -65,39 +65,10 @@ class Machine:
     def __post_init__(self) -> None:
         self.folder = cache.root() / "machines" / self.name
 
-    # Files of the state folder.
-
     @property
-    def serial(self) -> tuple[Path, Path]:
-        """Sockets of ttyS0, the kernel's own console, and of ttyS1."""
-        return self.folder / "ttyS0", self.folder / "ttyS1"
-
-    @property
-    def monitor(self) -> Path:
-        """Socket of QEMU's human monitor."""
-        return self.folder / "monitor"
-
-    @property
-    def port(self) -> int:
-        """Port on 127.0.0.1 that leads to the guest's ssh."""
-        return int((self.folder / "port").read_text())
-
-    def log(self) -> str:
-        """Return everything that the kernel's console has printed."""
-        try:
-            return (self.folder / "ttyS0.log").read_text(errors="replace")
-        except OSError:
-            return ""
-
-    def running(self) -> int:
-        """Return QEMU's process id; 0 if this machine does not run."""
-        try:
-            pid = int((self.folder / "pid").read_text())
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (OSError, ValueError):
-            return 0
-        # The number may belong to somebody else by now.
-        return pid if os.fsencode(self.folder / "monitor") in line else 0
+    def disk(self) -> Path:
+        """Image of the disk at /var/lib/luo-tui."""
+        return self.folder / "disk"
 
     def boot(
         self, *, kernel: str = "old", extra: str = "", fresh: bool = True, wait: float = 60
@@ -108,36 +79,105 @@ class Machine:
         stands before it. ``fresh`` makes a new disk. Where /dev/liveupdate should
         be and is not, that is an error.
         """
-        if self.running():
-            raise cache.LabError(f"the machine {self.name} runs already")
-        built = self.built = self.built or build()
+        self._may_start()
         if fresh:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        disk = self.folder / "disk"
-        if not disk.exists():
-            with disk.open("wb") as file:
+        if not self.disk.exists():
+            with self.disk.open("wb") as file:
                 file.truncate(_DISK)
             cache.run(
-                ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0", disk],
+                ["mkfs.ext4", "-q", "-F", "-E", "nodiscard,lazy_itable_init=0", self.disk],
                 "making the machine's disk",
                 env={**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
             )
-        self._launch(
-            "-kernel", built.kernels[kernel].image, "-initrd", built.images.initrd,
-            "-append", f"{COMMAND_LINE} {extra}".strip(),
-            "-drive", f"file={built.images.base},format=raw,if=virtio,readonly=on,file.locking=off",
-            "-drive", f"file={built.images.top},format=raw,if=virtio,readonly=on,file.locking=off",
-            "-drive", f"file={disk},format=raw,if=virtio",
-            "-device", "virtio-rng-pci",
-            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{_PORT}-:22",
-            "-device", "virtio-net-pci,netdev=net",
-            "-no-shutdown",
-        )  # fmt: skip
+        self.launch(*self._arguments(kernel, extra))
         self.wait_ready("", wait)
         faults = [line for line in self.log().splitlines() if line.startswith("lab: FAULT")]
         if faults:
             raise cache.LabError(f"{faults[0]}\n(the machine {self.name} goes on, to look into)")
+
+    def start(self) -> None:
+        """Start it and be where ``boot()`` leads, in a second: one that was booted is put back.
+
+        The boot id is that of all who were put back from the same snapshot, until the
+        next boot. Whoever differs in its memory or its QEMU arguments is booted.
+        """
+        if self.qemu or self.memory != _MEMORY:
+            self.boot()
+            return
+        self._may_start()
+        snapshot = self._snapshot()
+        try:
+            self._put_back(snapshot)
+        except cache.LabError as error:
+            cache.say(f"{error}\nlab: {self.name} is booted, since it could not be put back")
+            self.remove()
+            self.boot()
+
+    def _snapshot(self) -> Path:
+        """Return the folder of a machine that was booted; made if it is not there."""
+        built = self.built = self.built or build()
+        images = built.images
+        # How fast this processor's counter runs was measured in the boot.
+        here = Path("/proc/sys/kernel/random/boot_id").read_text()
+        name = cache.key(
+            cache.run(["qemu-system-x86_64", "--version"], "asking for QEMU's version"),
+            *(str(path) for path in (images.base, images.top, built.kernels["old"].image)),
+            cache.recipe(Machine._arguments, Machine._take, Qemu._start),
+            COMMAND_LINE,
+            here,
+        )
+        return cache.make("booted", name, lambda work: Machine(f"booted-{name}", built)._take(work))
+
+    def _take(self, work: Path) -> None:
+        """Boot it, and leave its memory, its disk and its log in ``work``."""
+        cache.say("taking a snapshot of a freshly booted machine")
+        try:
+            self.boot()
+            # As if somebody had looked before: what the console reads is in memory.
+            self.must("python3 -c 'import luo_tui.console.app' && luo-tui status && sync")
+            self.tell("migrate_set_parameter max-bandwidth 10G")
+            self.tell(f'migrate "exec:cat >{shlex.quote(str(work / "state"))}"')
+            self.until("info migrate", "Migration status: completed")
+            cache.run(["cp", "--sparse=always", self.disk, work / "disk"], "copying a disk")
+            shutil.copy(self.folder / "ttyS0.log", work)
+        finally:
+            self.remove()
+
+    def _put_back(self, snapshot: Path) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        cache.run(["cp", "--sparse=always", snapshot / "disk", self.disk], "copying a disk")
+        state = shlex.quote(str(snapshot / "state"))
+        self.launch(
+            *self._arguments(), "-incoming", f"exec:cat {state}", log=snapshot / "ttyS0.log"
+        )
+        # A connection that was made before it runs would be forgotten.
+        self.until("info status", "VM status: running")
+        # Its clock and its random numbers are those of the snapshot.
+        clock = f"date -s @{time.time():.0f} >/dev/null"
+        self.must(f"{clock} && cat >/dev/urandom", stdin=os.urandom(64))
+
+    def _may_start(self) -> None:
+        if self.running():
+            raise cache.LabError(f"the machine {self.name} runs already")
+
+    def _arguments(self, kernel: str = "old", extra: str = "") -> list[str | Path]:
+        """Return QEMU's arguments for a machine with the lab's images."""
+        built = self.built = self.built or build()
+        images = built.images
+        return [
+            "-kernel", built.kernels[kernel].image, "-initrd", images.initrd,
+            "-append", f"{COMMAND_LINE} {extra}".strip(),
+            "-drive", f"file={images.base},format=raw,if=virtio,readonly=on,file.locking=off",
+            "-drive", f"file={images.top},format=raw,if=virtio,readonly=on,file.locking=off",
+            "-drive", f"file={self.disk},format=raw,if=virtio",
+            "-device", "virtio-rng-pci",
+            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{PORT}-:22",
+            "-device", "virtio-net-pci,netdev=net",
+            "-no-shutdown",
+        ]  # fmt: skip
 
     def run_static(
         self, kernel: kernels.Kernel, initrd: Path, *, append: str = "", wait: float = 600
@@ -147,11 +187,10 @@ class Machine:
         There is no disk, no network and no ssh, only /init in ``initrd`` (see
         ``images.pack``). It ends by switching off; after ``wait`` seconds it is ended.
         """
-        if self.running():
-            raise cache.LabError(f"the machine {self.name} runs already")
+        self._may_start()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self._launch(
+        self.launch(
             "-kernel", kernel.image, "-initrd", initrd,
             "-append", f"{COMMAND_LINE} {append}".strip(), "-no-reboot",
         )  # fmt: skip
@@ -161,49 +200,13 @@ class Machine:
         self.stop()
         return self.log()
 
-    def _launch(self, *what: str | Path) -> None:
-        """Start QEMU in the background with ``what``, in which @PORT@ is a free one."""
-        for path in (*self.serial, self.monitor, self.folder / "pid", self.folder / "ttyS0.log"):
-            path.unlink(missing_ok=True)
-        for _ in range(5):
-            port = str(_free_port())
-            (self.folder / "port").write_text(port)
-            if self._start([str(w).replace(_PORT, port) for w in what]):
-                return
-        raise cache.LabError("QEMU could not be started:\n" + self._qemu_said())
-
-    def _start(self, what: Sequence[str]) -> bool:
-        s0, s1 = self.serial
-        command = [
-            "qemu-system-x86_64", "-name", f"luo-lab-{self.name}",
-            "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1",
-            "-m", f"{self.memory}M", *what,
-            "-chardev", f"socket,id=s0,path={s0},server=on,wait=off,"
-                        f"logfile={self.folder / 'ttyS0.log'}",
-            "-serial", "chardev:s0",
-            "-chardev", f"socket,id=s1,path={s1},server=on,wait=off", "-serial", "chardev:s1",
-            "-monitor", f"unix:{self.monitor},server=on,wait=off",
-            "-pidfile", str(self.folder / "pid"), "-daemonize", *self.qemu,
-        ]  # fmt: skip
-        with (self.folder / "qemu.log").open("wb") as log:
-            try:
-                done = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
-                )
-            except FileNotFoundError as error:
-                raise cache.LabError(
-                    "QEMU is missing. As root: apt-get install qemu-system-x86"
-                ) from error
-        return done.returncode == 0
-
     def wait_ready(self, not_boot: str, wait: float = 60) -> str:
         """Wait until a boot other than ``not_boot`` answers on ssh; return its boot id."""
         end = time.monotonic() + wait
         ask = time.monotonic() + _ASK
         while time.monotonic() < end:
             if not self.running():
-                raise cache.LabError("QEMU has ended:\n" + self._qemu_said())
+                raise cache.LabError("QEMU has ended:\n" + self.said())
             # Asking before the guest listens would wait for a connection's time-out;
             # but a kernel line in the middle of this one may have made it unreadable.
             ready = _READY.findall(self.log())
@@ -276,35 +279,10 @@ class Machine:
             raise cache.LabError(f"{path}: {done.stderr.decode(errors='replace')}")
         return done.stdout
 
-    def stop(self) -> None:
-        """End exactly the QEMU that was started, by its process id."""
-        pid = self.running()
-        if not pid:
-            return
-        # QEMU removes its pid file before it has ended, and lets go of the disk last.
-        began = _began(pid)
-        for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 60.0)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            end = time.monotonic() + patience
-            while began and _began(pid) == began:
-                if time.monotonic() > end:
-                    break
-                time.sleep(0.02)
-            else:
-                break
-        (self.folder / "pid").unlink(missing_ok=True)
-
     def remove(self) -> None:
         """End it, and take its disk and its log away."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _qemu_said(self) -> str:
-        try:
-            return (self.folder / "qemu.log").read_text(errors="replace")[-2000:]
-        except OSError:
-            return "(nothing)"
 
 
 def all_running() -> Sequence[Machine]:
@@ -312,18 +290,3 @@ def all_running() -> Sequence[Machine]:
     folder = cache.root() / "machines"
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     return [m for m in map(Machine, names) if m.running()]
-
-
-def _began(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; nothing if it has ended."""
-    try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if words[0] in "ZX" else words[19]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

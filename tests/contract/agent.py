@@ -446,7 +446,8 @@ class Agent:
         return os.pread(fd, size, at).decode("latin-1")
 
     def digest(self, fd: int) -> str:
-        digest = hashlib.sha256()
+        # The fastest one there is where every instruction is interpreted.
+        digest = hashlib.md5(usedforsecurity=False)
         at = 0
         while chunk := os.pread(fd, 1 << 20, at):
             digest.update(chunk)

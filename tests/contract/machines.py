@@ -100,7 +100,7 @@ class LabMachine:
 
     def boot(self) -> None:
         self.stop()
-        self._machine.boot()
+        self._machine.start()
         self._start()
 
     def call(self, operation: str, **arguments: object) -> Any:

@@ -39,5 +39,5 @@ def cold(built: lab.Built, request: pytest.FixtureRequest) -> Iterator[lab.Machi
 @pytest.fixture
 def machine(cold: lab.Machine) -> lab.Machine:
     """A machine freshly booted into the old kernel."""
-    cold.boot()
+    cold.start()
     return cold

@@ -17,6 +17,9 @@ import stock
 from kernels import Kernel
 from machine import Built, Machine
 
+# In ``make test`` they run in a root that has the packages and nothing else: tests/fresh.
+pytestmark = pytest.mark.extra
+
 KERNEL = Path(__file__).parents[2] / "kernel"
 # Those of the release that runs here: its compiler is the one they were built with.
 DEBIAN = platform.freedesktop_os_release()["VERSION_CODENAME"]

@@ -138,7 +138,7 @@ def _stood_at(machine: Machine) -> int:
 def shared(built: Built) -> Iterator[Machine]:
     """One machine for the tests that leave it as they found it."""
     machine = Machine(f"test-{os.getpid()}-guest", built)
-    machine.boot()
+    machine.start()
     yield machine
     machine.remove()
 

@@ -98,6 +98,51 @@ def test_a_kexec_leads_into_the_other_kernel(built: Built, machine: Machine) -> 
     assert "FAULT" not in machine.log()
 
 
+def test_machines_that_are_put_back_are_as_booted_and_apart(built: Built, machine: Machine) -> None:
+    other = Machine(f"{machine.name}-other", built)
+    other.start()
+    try:
+        # All that a boot leads to, and the time of now.
+        for one in (machine, other):
+            assert one.log().count("lab: ready") == 1
+            assert one.must("cat /sys/kernel/liveupdate/state") == "normal\n"
+            assert one.must("pidof systemd-udevd")
+            assert abs(int(one.must("date +%s")) - time.time()) < 5
+            assert one.must("ls -A /var/lib/luo-tui").split() == ["lost+found"]
+        before = machine.boot_id()
+        assert other.boot_id() == before
+        # Each has its own disk, memory and chance.
+        for path in ("/var/lib/luo-tui/mine", "/root/mine"):
+            machine.put(b"mine", path)
+            assert other.ssh(f"test -e {path}").returncode == 1
+        chance = "head -c 16 /dev/urandom | od -x"
+        assert machine.must(chance) != other.must(chance)
+        # And the next kernel is a boot of its own.
+        machine.put(_KEXEC.encode(), "/root/kexec.py")
+        with contextlib.suppress(LabError):
+            machine.ssh(f"python3 /root/kexec.py {built.kernels['new'].release}", timeout=20)
+        assert machine.wait_ready(before, 90) != before
+        assert machine.get("/var/lib/luo-tui/mine") == b"mine"
+        assert other.boot_id() == before
+        assert abs(int(machine.must("date +%s")) - time.time()) < 5
+    finally:
+        other.remove()
+
+
+def test_a_machine_that_cannot_be_put_back_is_booted(
+    cold: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("state", "disk", "ttyS0.log"):
+        (tmp_path / name).write_bytes(b"not a machine")
+    monkeypatch.setattr(Machine, "_snapshot", lambda self: tmp_path)
+    cold.start()
+    assert cold.must("cat /sys/kernel/liveupdate/state") == "normal\n"
+    assert "is booted, since it could not be put back" in capsys.readouterr().err
+
+
 def test_without_handover_the_lab_starts_and_luo_ko_says_why(cold: Machine) -> None:
     cold.boot(extra="kho=off")
     assert cold.ssh("test -e /dev/liveupdate").returncode != 0

@@ -71,7 +71,7 @@ def gone(machine: Machine) -> bool:
 def shared(built: Built):  # type: ignore[no-untyped-def]
     """One machine for the tests that leave it as they found it."""
     machine = Machine(f"test-{os.getpid()}-wrong-ways", built)
-    machine.boot()
+    machine.start()
     yield machine
     machine.remove()
 
