@@ -133,7 +133,7 @@ async def draw(out: Path) -> None:
         await press(pilot, "tab", "enter")
     request: Any = app.return_value
     with contextlib.suppress(SimulatedJump):
-        app.session.window.kexec(request.consent, request.plan, lambda: None)
+        app.session.window.kexec(request.consent, request.target, lambda: None)
     app.session.window._rest()  # what the jump does to the process that made it
     host.boot_id, host.stamps = "boot-2", STAMPS
 

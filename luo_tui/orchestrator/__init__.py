@@ -156,6 +156,6 @@ class Orchestrator(Protocol):
     def surroundings(self) -> Sequence[Source]:
         """Return fresh, unopened sources that tell of the machine: devices, memory, kernel lines.
 
-        They are shown; no act is decided on what they tell.
+        The kexec rests on the devices; the rest is shown, and no act is decided on it.
         """
         ...

@@ -77,31 +77,23 @@ class Window:
     def window_state(self) -> WindowState | None:
         """Return the state of the newest window; None where there never was one.
 
-        None as well where :meth:`journal_fault` says why it could not be read.
+        None as well where :meth:`journal_reading` says why it could not be read.
         """
         return self.journal_reading().window_state
 
-    def journal_fault(self) -> str:
-        """Return why the journal could not be read; empty when it could."""
-        return self.journal_reading().fault
-
     def journal_reading(self) -> JournalReading:
-        """Return both, as of one moment."""
+        """Return the newest window's state, and why it could not be read where that is so."""
         return read_latest(self._folder)
 
     def holder(self) -> Person | None:
         """Return who has the window open in another console; None when nobody has.
 
-        None as well where :meth:`lock_fault` says why it could not be read.
+        None as well where :meth:`lock_reading` says why it could not be read.
         """
         return self.lock_reading().person
 
-    def lock_fault(self) -> str:
-        """Return why it could not be read who has the window; empty when it could."""
-        return self.lock_reading().fault
-
     def lock_reading(self) -> LockReading:
-        """Return both, as of one moment."""
+        """Return who has the window, and why that could not be read where that is so."""
         return self._lock.reading()
 
     def show_doing(self, doing: str) -> None:

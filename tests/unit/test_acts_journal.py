@@ -81,12 +81,14 @@ def test_a_journal_that_cannot_be_read_stops_the_act_and_says_so(tmp_path: Path)
     (tmp_path / "windows").write_text("a file")
     console = Console(machine)
     assert console.window.window_state() is None
-    assert "Not a directory" in console.window.journal_fault()
+    assert "Not a directory" in console.window.journal_reading().fault
     with pytest.raises(ActFailed, match="journal"):
         console.load()
     assert not console.look().kexec.loaded
     assert Console(machine).window.holder() is None
-    facts = Facts(console.look(), may_act=True, journal_fault=console.window.journal_fault())
+    facts = Facts(
+        console.look(), may_act=True, journal_fault=console.window.journal_reading().fault
+    )
     assert any("journal cannot be read" in note for note in walk(facts).notes)
 
 
@@ -96,11 +98,11 @@ def test_a_lock_that_is_led_elsewhere_stops_the_act_and_says_so(tmp_path: Path) 
     machine.lock_folder.symlink_to(tmp_path / "elsewhere")
     console = Console(machine)
     assert console.window.holder() is None
-    assert "is a symbolic link" in console.window.lock_fault()
+    assert "is a symbolic link" in console.window.lock_reading().fault
     with pytest.raises(NotDone, match=r"is a symbolic link.*Nothing was done"):
         console.load()
     assert not console.look().kexec.loaded
-    facts = Facts(console.look(), may_act=True, lock_fault=console.window.lock_fault())
+    facts = Facts(console.look(), may_act=True, lock_fault=console.window.lock_reading().fault)
     assert any("is a symbolic link" in note for note in walk(facts).notes)
 
 

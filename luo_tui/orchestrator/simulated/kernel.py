@@ -37,7 +37,7 @@ from luo_tui.sources.clean import clean
 LUO, LINES = "resources", "kernel lines"
 """What there is news of; the names of the sources too."""
 REFUSES = "subsystem-vfio-v1"
-"""Person refuses in the scenarios where somebody does."""
+"""Who refuses in the scenarios where somebody does."""
 _MOVES: Mapping[tuple[State, Move], State] = MappingProxyType(
     {
         (State.NORMAL, Move.PREPARE): State.PREPARED,
