@@ -219,7 +219,9 @@ def test_a_folder_that_is_made_again_is_watched_again(tmp_path: Path, how: str) 
     boot.mkdir(parents=True)
     (boot / "vmlinuz-1").write_bytes(b"1")
     (state / "windows").mkdir(parents=True)
-    source = FilesSource(boot, state, tmp_path / "run")
+    locks = tmp_path / "run"
+    locks.mkdir()
+    source = FilesSource(boot, state, locks)
     try:
         source.reopen()
         assert names(source.enumerate()) == ["vmlinuz-1"]
