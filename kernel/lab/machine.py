@@ -24,8 +24,7 @@ import images as guest
 import kernels
 from qemu import PORT, Qemu
 
-# acpi=noirq: QEMU's table of interrupts is a method, whose interpreter takes a second of a boot.
-COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1 acpi=noirq"
+COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
 HOST_NAME = "lab-hv"
 _DISK = 64 << 20
 _MEMORY = 1024
