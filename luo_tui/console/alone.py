@@ -30,7 +30,7 @@ def wants_quiet(
     match name:
         case "press":
             return isinstance(of, ChoiceButton) and of.id not in _HARMLESS
-        case "choose" | "write":
+        case "choose" | "select" | "write":
             # One does what it names, one chooses the target, one writes a file.
             return isinstance(screen, Palette | TargetScreen | Export)
     return name in _ALWAYS

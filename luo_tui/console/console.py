@@ -80,10 +80,9 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How an act ended well: what to say, and the machine as it was read back."""
+    """How an act ended well: what to say. The machine has been read back for the viewer."""
 
-    lines: tuple[str, ...]
-    view: View
+    lines: tuple[str, ...] = ()
 
 
 class Console(OnLine[KexecRequest | Left]):
@@ -141,6 +140,8 @@ class Console(OnLine[KexecRequest | Left]):
         self.view = session.view(self.hub.snapshot)
         self.under_way = ""
         """The act that runs in the worker; empty while none does."""
+        self._refused = False
+        """Whether something else was asked for meanwhile."""
         self.fault: BaseException | None = None
         """What ended the console, if something did that should not have."""
         # Textual's own report has the values of local variables: nobody gets to see it.
@@ -190,6 +191,9 @@ class Console(OnLine[KexecRequest | Left]):
         """Draw the newest picture."""
         if self.viewer.fault is not None:
             self._say(f"This is an older picture: {self.viewer.fault}")
+        self._look_again()
+
+    def _look_again(self) -> None:
         view = self.viewer.latest
         if view is not None:
             self._overprint.printed(view.snapshot.printed)
@@ -255,14 +259,15 @@ class Console(OnLine[KexecRequest | Left]):
         if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
             return
         name, self.under_way = self.under_way, ""
+        refused, self._refused = self._refused, False
+        self._look_again()
         if event.state is WorkerState.ERROR:
             self._failed(name, event.worker.error)
-        elif isinstance(result := event.worker.result, Done):
-            self._look(result.view)
+        elif isinstance(result := event.worker.result, Done) and result.lines:
             self._say(" ".join(result.lines))
         else:
-            self._say("")
-        self.hub.refresh()
+            again = f"Done: {name}. What was pressed meanwhile did nothing: press it again."
+            self._say(again if refused else "")
 
     def _failed(self, name: str, error: BaseException | None) -> None:
         match error:
@@ -276,7 +281,6 @@ class Console(OnLine[KexecRequest | Left]):
                     f"luo-tui made an error of its own in {name!r}: {error!r}.",
                     f"Report: {path}" if path else "No report could be written.",
                 )
-        self.viewer.ask()
         self.push(Notice(f"Not done: {name}", lines))
 
     # -- what is drawn ----------------------------------------------------------------
@@ -420,6 +424,7 @@ class Console(OnLine[KexecRequest | Left]):
     def _may_begin(self) -> bool:
         if self.under_way:
             self._say(f"Under way: {self.under_way}. One thing at a time.")
+            self._refused = True
         return not self.under_way
 
     def _chosen(self, image: object) -> None:
@@ -463,7 +468,11 @@ class Console(OnLine[KexecRequest | Left]):
             with self.session.busy:
                 if self._leaving is not None and self._leaving.asked:
                     raise NotDone("The console is leaving: nothing was begun.")
-                return work()
+                try:
+                    return work()
+                except Exception:
+                    self._read_back()
+                    raise
 
         self.run_worker(alone, name=name, group="act", exit_on_error=False, thread=True)
 
@@ -477,8 +486,14 @@ class Console(OnLine[KexecRequest | Left]):
         return self._done()
 
     def _done(self, *lines: str) -> Done:
-        """In the worker: the machine as it is read back after an act."""
-        return Done(lines, self.session.view(self.hub.read_now()))
+        """In the worker: say how an act ended, once the machine has been read back."""
+        self._read_back()
+        return Done(lines)
+
+    def _read_back(self) -> None:
+        """In the worker: all that is drawn comes from one picture, which only goes forward."""
+        self.hub.wait_refreshed()
+        self.viewer.wait_built()
 
     def _read_targets(self) -> None:
         images = self.session.targets(self.view.snapshot.host.release)

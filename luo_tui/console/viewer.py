@@ -35,6 +35,10 @@ class Viewer:
         return self._latest
 
     @property
+    def _running(self) -> bool:
+        return self._thread is not None and not self._stopping
+
+    @property
     def idle(self) -> bool:
         """Whether everything that was asked for is built."""
         with self._changed:
@@ -52,13 +56,24 @@ class Viewer:
         """Ask for a view of now. From any thread; returns at once."""
         with self._changed:
             self._asked += 1
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def wait_built(self) -> None:
+        """Have a view of now built, and wait until that is the latest, or failed.
+
+        From any thread but the viewer's. Returns at once where the viewer is stopped.
+        """
+        with self._changed:
+            self._asked += 1
+            wanted = self._asked
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._built >= wanted or not self._running)
 
     def stop(self) -> None:
         """End the thread, after the view that is being built; harmless twice."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -74,6 +89,7 @@ class Viewer:
             self._turn()
             with self._changed:
                 self._built = asked
+                self._changed.notify_all()
 
     def _turn(self) -> None:
         try:

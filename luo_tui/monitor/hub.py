@@ -115,6 +115,9 @@ class Hub:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._bell = -1
+        self._answers = threading.Condition()
+        self._asked = self._answered = 0
+        """How often :meth:`refresh` was called, and how many of those calls are served."""
         self.log = Log()
         """What happened since :meth:`start`."""
 
@@ -188,16 +191,30 @@ class Hub:
         self._stopping = True
         os.eventfd_write(self._bell, 1)
         thread.join()
-        self._thread = None
+        with self._answers:
+            self._thread = None
+            os.close(self._bell)
+            self._bell = -1
+            self._answers.notify_all()
         self._poller.close()
         self.log.close()
-        os.close(self._bell)
-        self._bell = -1
 
     def refresh(self) -> None:
         """Ask for everything to be read anew. From any thread; returns at once."""
-        if self._thread is not None:
-            os.eventfd_write(self._bell, 1)
+        with self._answers:
+            self._asked += 1
+            if self._thread is not None:
+                os.eventfd_write(self._bell, 1)
+
+    def wait_refreshed(self) -> None:
+        """Have everything read anew, and wait until that is in the picture, or failed.
+
+        From any thread but the hub's. Returns at once where the hub is stopped.
+        """
+        self.refresh()
+        with self._answers:
+            wanted = self._asked
+            self._answers.wait_for(lambda: self._answered >= wanted or self._thread is None)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -212,15 +229,24 @@ class Hub:
         if self._stopping:
             return
         if self._bell in ready:
-            self._silence()
+            asked = self._silence()
             self._publish(self._poller.resync())
+            self._answer(asked)
         else:
             self._publish(self._poller.news(ready))
         time.sleep(_BREATH)
 
-    def _silence(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
+    def _silence(self) -> int:
+        """Stop the bell; return how many calls what is read from now on will serve."""
+        with self._answers:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._bell)
+            return self._asked
+
+    def _answer(self, asked: int) -> None:
+        with self._answers:
+            self._answered = asked
+            self._answers.notify_all()
 
     def _recover(self, error: Exception) -> None:
         """Show an error of our own, and read everything anew until that succeeds.
@@ -231,10 +257,12 @@ class Hub:
             self._pause = _FIRST_PAUSE
         while not self._stopping:
             self._show_fault(error)
+            # Whoever waits is not kept waiting: the picture says that it is old.
+            self._answer(self._silence())
             poll = select.poll()
             poll.register(self._bell, select.POLLIN)
-            if poll.poll(self._pause * 1000):
-                self._silence()
+            poll.poll(self._pause * 1000)
+            asked = self._silence()
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             if self._stopping:
                 return
@@ -244,6 +272,7 @@ class Hub:
                 error = again
             else:
                 self._recovered = time.monotonic()
+                self._answer(asked)
                 return
 
     def _show_fault(self, error: Exception) -> None:

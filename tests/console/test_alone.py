@@ -14,6 +14,7 @@ from luo_tui.console.console import KexecRequest
 from luo_tui.console.keyboard import Key
 from luo_tui.console.screens.asking import AskAct
 from luo_tui.console.screens.events import Export
+from luo_tui.console.screens.help import Help
 from luo_tui.console.screens.kexec import AskKexec
 from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
@@ -169,6 +170,38 @@ async def test_what_the_palette_does_and_the_target_list_chooses(bench: Bench) -
         assert isinstance(app.screen, TargetScreen)
         await strike_alone(pilot, "enter")
         assert isinstance(app.screen, WalkScreen)
+
+
+async def test_the_palettes_list_with_the_focus_wants_the_key_alone(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "t", "enter", "colon")
+        await strike_in_burst(pilot, "tab", "enter")
+        assert isinstance(app.screen, Palette)
+        assert not SimulatedOrchestrator(bench.host).kexec.state().loaded
+        await strike_alone(pilot, "enter")
+        assert SimulatedOrchestrator(bench.host).kexec.state().loaded
+
+
+async def test_a_dialog_ends_once_and_takes_no_other_screen_along(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "w", "colon")
+        palette = app.screen
+        assert isinstance(palette, Palette)
+        await press(pilot, "tab", "question_mark")
+        assert isinstance(app.screen, Help)
+        palette.dismiss("")
+        await settle(pilot)
+        assert isinstance(app.screen, Help), "what is in front has been ended"
+        app.screen.dismiss(None)
+        app.screen.dismiss(None)
+        palette.dismiss("app.quit")
+        await settle(pilot)
+        assert isinstance(app.screen, WalkScreen)
+        assert app.is_running
 
 
 async def test_a_file_is_written_by_a_key_alone(

@@ -56,7 +56,7 @@ class Agent:
         self._window: Window | None = None
         self._target: Target | None = None
         self._consent: Consent | None = None
-        self._window: Lock | None = None
+        self._held_window: Lock | None = None
 
     def end(self) -> None:
         """Let go of everything, as the end of a process does."""
@@ -291,13 +291,13 @@ class Agent:
 
     def take_window(self, user: str) -> None:
         """Hold the window's lock from now on, as ``user``'s console does."""
-        self._window = Lock(self._orchestrator.lock_folder)
-        self._window.take(Person(user))
+        self._held_window = Lock(self._orchestrator.lock_folder)
+        self._held_window.take(Person(user))
 
     def leave_window(self) -> None:
-        if self._window is not None:
-            self._window.release()
-            self._window = None
+        if self._held_window is not None:
+            self._held_window.release()
+            self._held_window = None
 
     def window_holder(self) -> list[str]:
         """Return who has the window, as another process sees it; and why that is not known."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
 from textual.app import App, ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen, Screen
@@ -165,6 +166,9 @@ class Drawn(Screen[Result]):
         self._furnished = False
         self._late = False
         """Whether the view has not been drawn yet."""
+        self._ended = False
+        self._answer: tuple[Result | None] | None = None
+        """What this screen ends with as soon as it is in front; None while nothing is decided."""
         self._keys_now: Sequence[ActiveBinding] = ()
         """Those that are active, by where the focus is."""
 
@@ -239,8 +243,22 @@ class Drawn(Screen[Result]):
         if self.view is not None and self.display:
             self.query_one(Keys).show(self.keys(self.view))
 
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """End, once, and not before this screen is in front: Textual ends whichever is."""
+        if self._ended:
+            return AwaitComplete()
+        self._answer = self._answer or (result,)
+        # Not ``is_current``: that is true of what a dialog covers, too.
+        if self.app.screen is not self:
+            return AwaitComplete()
+        self._ended = True
+        return super().dismiss(*self._answer)
+
     def on_screen_resume(self) -> None:
-        """Draw what happened while something else was in front."""
+        """Draw what happened while something else was in front; end if that was decided."""
+        if self._answer is not None:
+            self.dismiss(*self._answer)
+            return
         if self._late and self.view is not None:
             self.show(self.view)
 
