@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs the tests, two processes side by side, and prints the minutes that each took.
+"""Runs the tests, some processes side by side, and prints the minutes that each took.
 
     python tests/run.py check | test | test-all
 
@@ -28,13 +28,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "kernel/lab"))
 import cache
 
 TESTS = Path(__file__).parent
-AT_ONCE = 2
+AT_ONCE = 3
+"""Processes of tests: more than processors, since half of their time they wait."""
 WARM, COLD = 30, 60
 """Minutes that ``test`` may take with the kernels in the cache, and without."""
 KERNELS = ("kernels", "prior", "debug")
-LONGEST_FIRST = ("abuse", "fresh", "lab", "contract", "console", "unit")
-SINGLY = ("lab", "contract")
-"""Each file of these is a process of its own, so that both processors have work to the end."""
+LONGEST_FIRST = ("fresh", "lab", "contract", "console", "abuse", "unit")
+SINGLY = ("lab", "contract", "console")
+"""Each file of these is a process of its own, so that all have work to the end."""
 ALONE = ("bench",)
 """Prints figures, when nothing else runs."""
 

@@ -218,6 +218,7 @@ STEPS = int(os.environ.get("LUO_TUI_STORM", "15000"))
 """Rounds of nine changes; an ordinary week has fewer."""
 
 
+@pytest.mark.extra
 async def test_a_week_of_news_keeps_memory_flat(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

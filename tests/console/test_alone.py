@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from luo_tui.console.alone import ignored
+from luo_tui.console.alone import ignored, wants_quiet
 from luo_tui.console.console import KexecRequest
 from luo_tui.console.keyboard import Key
 from luo_tui.console.screens.asking import AskAct
@@ -21,6 +21,7 @@ from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.palette import Palette
 from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.screens.walk import WalkScreen
+from luo_tui.console.widgets.choices import Choices
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.update.facts import Act
@@ -180,6 +181,8 @@ async def test_the_palettes_list_with_the_focus_wants_the_key_alone(bench: Bench
         await strike_in_burst(pilot, "tab", "enter")
         assert isinstance(app.screen, Palette)
         assert not SimulatedOrchestrator(bench.host).kexec.state().loaded
+        # Struck while the palette is being opened, the list's own Enter is what is run.
+        assert wants_quiet("select", app.screen.query_one(Choices), app.screen)
         await strike_alone(pilot, "enter")
         assert SimulatedOrchestrator(bench.host).kexec.state().loaded
 

@@ -118,7 +118,14 @@ def test_finish_discards_what_nobody_restored(machine: Machine) -> None:
     assert machine.call("read", fd=back, at=0, size=1) != ""
 
 
-@pytest.mark.parametrize("move", ["prepare", "freeze", "cancel"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        pytest.param("prepare", marks=pytest.mark.extra),
+        "freeze",
+        pytest.param("cancel", marks=pytest.mark.extra),
+    ],
+)
 def test_in_updated_there_is_no_move_but_finish(machine: Machine, move: str) -> None:
     kept = machine.call("preserve", fd=machine.call("memfd", name="kept", size=4096))
     update(machine)
@@ -173,6 +180,7 @@ def test_new_tokens_are_above_the_incoming_ones(machine: Machine) -> None:
     assert [r["token"] for r in machine.call("picture")["resources"]] == [new]
 
 
+@pytest.mark.extra
 def test_the_same_bytes_through_three_updates(machine: Machine) -> None:
     fd = machine.call("memfd", name="traveller", size=2 << 20)
     digest = machine.call("fill", fd=fd, at=0, size=2 << 20, seed="t")

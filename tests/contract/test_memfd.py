@@ -204,6 +204,7 @@ def test_what_cannot_be_carried_is_refused(machine: Machine) -> None:
     assert refused(machine, "preserve", fd=fd) == errno.EEXIST
 
 
+@pytest.mark.extra
 def test_five_updates_of_the_same_file(machine: Machine) -> None:
     fd = machine.call("memfd", name="traveller", size=3 << 20)
     free = []

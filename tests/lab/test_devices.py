@@ -182,7 +182,9 @@ def boot(cold: Machine) -> Iterator[Boot]:
         assert "BUG:" not in log, log
 
 
-@pytest.mark.parametrize("extra", ["", "pci=nomsi"], ids=["messages", "line"])
+@pytest.mark.parametrize(
+    "extra", ["", pytest.param("pci=nomsi", marks=pytest.mark.extra)], ids=["messages", "line"]
+)
 def test_a_device_works_on_through_two_updates(boot: Boot, extra: str) -> None:
     """Its registers stay, and a copy begun in one kernel lands in the next."""
     edu = boot(extra=extra)
@@ -290,7 +292,14 @@ def test_a_device_that_takes_no_part_is_reset_as_ever(boot: Boot) -> None:
     assert edu.buffer == bytes(BUFFER)
 
 
-@pytest.mark.parametrize("way", ["unbound", "removed", "pulled out"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "unbound",
+        pytest.param("removed", marks=pytest.mark.extra),
+        pytest.param("pulled out", marks=pytest.mark.extra),
+    ],
+)
 def test_an_update_ends_with_the_device_it_counts_on(boot: Boot, way: str) -> None:
     edu = boot()
     machine = edu.machine
@@ -430,6 +439,7 @@ def test_one_that_refuses_stops_all_of_it(boot: Boot) -> None:
         assert each.buffer == content
 
 
+@pytest.mark.extra
 def test_another_device_in_its_place_is_not_taken_for_it(boot: Boot) -> None:
     edu = boot()
     machine = edu.machine
@@ -470,7 +480,7 @@ IOMMU = ("-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu", *EDU)
 @pytest.mark.parametrize(
     ("qemu", "extra", "slot", "reason"),
     [
-        (BEHIND, "", "0000:01:01.0", "it is behind a bridge"),
+        pytest.param(BEHIND, "", "0000:01:01.0", "it is behind a bridge", marks=pytest.mark.extra),
         (IOMMU, "intel_iommu=on", SLOT, "an IOMMU translates its addresses"),
     ],
     ids=["bridge", "iommu"],
@@ -502,6 +512,7 @@ def test_a_device_that_cannot_is_refused_by_name(
     assert edu.listed() == ""
 
 
+@pytest.mark.extra
 def test_an_iommu_that_passes_through_is_no_obstacle(boot: Boot) -> None:
     edu = boot(IOMMU, "intel_iommu=on iommu=pt")
     machine = edu.machine

@@ -86,7 +86,7 @@ def test_a_guest_goes_on_where_it_stopped(built: Built, machine: Machine) -> Non
     assert machine.ssh("dmesg | grep -E 'WARNING|BUG:|Oops'").stdout == ""
 
 
-@pytest.mark.parametrize("cpus", ["1", "2"])
+@pytest.mark.parametrize("cpus", ["1", pytest.param("2", marks=pytest.mark.extra)])
 def test_a_guest_in_sight_runs_until_the_freeze(built: Built, cold: Machine, cpus: str) -> None:
     """An operator at the console needs no other key, and sees the guest go on."""
     machine, target = cold, built.kernels["new"].release
@@ -178,6 +178,7 @@ def test_a_cancelled_update_and_the_guest_goes_on(host: Machine) -> None:
     guest.ask("resume")
 
 
+@pytest.mark.extra
 def test_a_guest_that_follows_goes_on_after_a_cancel(host: Machine) -> None:
     guest = Guest(host)
     guest.start("run --follow")
@@ -221,6 +222,7 @@ def test_a_save_that_is_refused_leaves_the_guest_running(host: Machine) -> None:
     guest.save()
 
 
+@pytest.mark.extra
 def test_what_is_no_state_of_a_guest_is_refused(host: Machine) -> None:
     first = Guest(host)
     first.start("run")

@@ -96,7 +96,7 @@ def tokens(machine: Machine) -> set[int]:
     return {int(name[5:]) for name in said if name.startswith("token")}
 
 
-@pytest.mark.parametrize("where", ["ssh", "ttyS1"])
+@pytest.mark.parametrize("where", ["ssh", pytest.param("ttyS1", marks=pytest.mark.extra)])
 def test_what_others_do_is_seen(machine: Machine, hands: Hands, where: str) -> None:
     with look_on(machine, where) as t:
         token = hands.preserve("pins", 64 << 20)

@@ -141,6 +141,7 @@ def test_news_come_whatever_becomes_of_udevd(machine: Machine, hands: Hands) -> 
         leave(t)
 
 
+@pytest.mark.extra
 def test_hostile_names_are_only_text(machine: Machine, hands: Hands) -> None:
     def written(names: tuple[bytes, ...]) -> tuple[set[str], str]:
         tokens: list[Any] = []

@@ -127,6 +127,7 @@ def test_a_wrong_host_name_does_nothing(built: Built, host: Machine) -> None:
     assert state(host) == "normal"
 
 
+@pytest.mark.extra
 def test_cancel_from_prepared_unloads_the_image(built: Built, host: Machine) -> None:
     with driver.over_ssh(host) as t:
         driver.load(t, built.kernels["new"].release)
@@ -169,6 +170,7 @@ def test_a_host_found_frozen_is_taken_back(host: Machine) -> None:
         assert state(host) == "normal"
 
 
+@pytest.mark.extra
 def test_a_second_console_watches(built: Built, host: Machine) -> None:
     with driver.over_ssh(host) as first, driver.over_ssh(host) as second:
         driver.load(first, built.kernels["new"].release)
@@ -208,14 +210,14 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
 @pytest.mark.parametrize(
     ("moment", "end"),
     [
-        ("overview", "HUP"),
-        ("overview", "ctrl+backslash"),
-        ("loaded", "HUP"),
+        pytest.param("overview", "HUP", marks=pytest.mark.extra),
+        pytest.param("overview", "ctrl+backslash", marks=pytest.mark.extra),
+        pytest.param("loaded", "HUP", marks=pytest.mark.extra),
         ("loaded", "TERM"),
-        ("asked to prepare", "HUP"),
-        ("asked to prepare", "ctrl+backslash"),
+        pytest.param("asked to prepare", "HUP", marks=pytest.mark.extra),
+        pytest.param("asked to prepare", "ctrl+backslash", marks=pytest.mark.extra),
         ("asked to kexec", "HUP"),
-        ("asked to kexec", "TERM"),
+        pytest.param("asked to kexec", "TERM", marks=pytest.mark.extra),
     ],
 )
 def test_signals_at_each_moment(built: Built, host: Machine, moment: str, end: str) -> None:
@@ -249,7 +251,15 @@ def test_signals_at_each_moment(built: Built, host: Machine, moment: str, end: s
         assert not loaded(host)
 
 
-@pytest.mark.parametrize("moment", ["overview", "loaded", "prepared", "asked to kexec"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("overview", marks=pytest.mark.extra),
+        pytest.param("loaded", marks=pytest.mark.extra),
+        pytest.param("prepared", marks=pytest.mark.extra),
+        "asked to kexec",
+    ],
+)
 def test_a_cut_line_at_each_step(built: Built, host: Machine, moment: str) -> None:
     """ssh dies: the console journals and goes, the next one takes over."""
     target = built.kernels["new"].release
@@ -274,6 +284,7 @@ def test_a_cut_line_at_each_step(built: Built, host: Machine, moment: str) -> No
     assert state(host) == "normal"
 
 
+@pytest.mark.extra
 def test_an_image_that_is_no_kernel(host: Machine) -> None:
     host.must("head -c 4096 /dev/urandom >/boot/vmlinuz-9.9.9-random")
     host.must("head -c 100000 /boot/vmlinuz-*-luo-new >/boot/vmlinuz-9.9.9-short")
@@ -334,7 +345,7 @@ def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> 
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        ("luo.noload", "luo.ko is not loaded"),
+        pytest.param("luo.noload", "luo.ko is not loaded", marks=pytest.mark.extra),
         ("kho=off", "Kexec HandOver is off"),
         ("liveupdate=on luo.noload", "sessions interface"),
     ],

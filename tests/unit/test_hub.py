@@ -306,6 +306,36 @@ def test_what_cannot_notify_is_read_at_refresh(host: SimulatedHost) -> None:
         hub.stop()
 
 
+def test_whoever_waits_has_the_machine_as_it_was_after_he_began(host: SimulatedHost) -> None:
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
+    hub.start()
+    try:
+        for image in ("7.3.4-hv", "", "7.3.4-hv"):
+            host.image = image
+            hub.wait_refreshed()
+            assert hub.snapshot.kexec.loaded is bool(image)
+    finally:
+        hub.stop()
+    hub.wait_refreshed()
+
+
+def test_whoever_waits_is_let_go_when_nothing_can_be_read_and_when_it_ends(
+    host: SimulatedHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Snapshot:
+        raise Sick("boom")
+
+    hub = Hub(SimulatedOrchestrator(host), lambda: None)
+    hub.start()
+    monkeypatch.setattr(hub_module, "fold", fail)
+    try:
+        for _ in range(3):
+            hub.wait_refreshed()
+            assert hub.snapshot.doubts("monitor")
+    finally:
+        hub.stop()
+
+
 def test_a_jump_seen_from_outside_changes_the_host(host: SimulatedHost) -> None:
     host.jump = None
     hub = Hub(SimulatedOrchestrator(host), lambda: None)
