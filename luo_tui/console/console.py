@@ -58,7 +58,7 @@ from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import KernelImage, State
 from luo_tui.orchestrator import Paced
 from luo_tui.update.consent import Consent
-from luo_tui.update.facts import Act
+from luo_tui.update.facts import Act, arrival_is_due
 from luo_tui.update.offers import Ask
 from luo_tui.update.target import Target
 
@@ -146,6 +146,8 @@ class Console(OnLine[KexecRequest | Left]):
         """What ended the console, if something did that should not have."""
         # Textual's own report has the values of local variables: nobody gets to see it.
         self.error_console = Report(file=io.StringIO(), width=120)
+        self._unaccounted: Exception | None = None
+        """Why the jump that led here could not be accounted for."""
         self._key: Key | None = None
         """The key that is handled at this moment."""
         self._notice = tuple(notice)
@@ -164,18 +166,29 @@ class Console(OnLine[KexecRequest | Left]):
         """Start watching, so that the first thing drawn is the whole picture."""
         self.hub.start()
         self.view = self.session.view(self.hub.snapshot)
+        facts = self.view.facts
+        if facts.may_act and arrival_is_due(facts.snapshot, facts.window_state):
+            self._arrive()
         self.viewer.start(self.view)
 
+    def _arrive(self) -> None:
+        """Account for the jump before the first picture, so that no key has to wait for it."""
+        try:
+            self.session.window.arrive()
+        except Exception as error:
+            self._unaccounted = error
+        self.view = self.session.view(self.hub.snapshot)
+
     def on_mount(self) -> None:
-        """Say what happened before; look whether a jump has arrived here."""
+        """Say what happened before."""
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
             self.push(Notice("The update did not go on.", self._notice))
         if self._leaving is not None:
             self._own_stop_signals(self._leaving)
             self._leaving.attend(self._shut_down_now, self._end)
-        if self.view.facts.may_act:
-            self._work("read the journal", self._arrive)
+        if self._unaccounted is not None:
+            self._failed("account for the jump", self._unaccounted)
 
     def on_unmount(self) -> None:
         """Stop watching."""
@@ -475,10 +488,6 @@ class Console(OnLine[KexecRequest | Left]):
                     raise
 
         self.run_worker(alone, name=name, group="act", exit_on_error=False, thread=True)
-
-    def _arrive(self) -> Done:
-        self.session.window.arrive()
-        return self._done()
 
     def _choose(self, image: KernelImage) -> Done:
         initrd = Path(image.initrd) if image.initrd else None

@@ -23,7 +23,14 @@ from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.consent import Consent, objection, wrong_word
-from luo_tui.update.facts import Act, Arrival, Facts, arrival, gone_holder
+from luo_tui.update.facts import (
+    Act,
+    Arrival,
+    Facts,
+    arrival,
+    arrival_is_due,
+    gone_holder,
+)
 from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
 from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import Lock, LockReading, act_count, act_lock
@@ -249,13 +256,13 @@ class Window:
         For a console that starts after the kexec; does nothing where there is
         no such window, another console has it, or this one may not act.
         """
-        if not self._orchestrator.may_act() or not _decided(self.facts()):
+        if not self._orchestrator.may_act() or not _due(self.facts()):
             return
         with contextlib.suppress(NotDone, ActFailed):
             held = self.mine
             self._take()
             now = self.facts()
-            if not _decided(now) or (not held and now.gone_holder is not None):
+            if not _due(now) or (not held and now.gone_holder is not None):
                 if not held:
                     self._rest()
                 return
@@ -547,9 +554,5 @@ class Window:
         self._lock.release()
 
 
-def _decided(now: Facts) -> bool:
-    """Whether there is a jump to account for, and this kernel tells enough to do it."""
-    snapshot = now.snapshot
-    if not snapshot.luo.state.usable or snapshot.doubts("state"):
-        return False
-    return arrival(snapshot, now.window_state) is not Arrival.NONE
+def _due(now: Facts) -> bool:
+    return arrival_is_due(now.snapshot, now.window_state)

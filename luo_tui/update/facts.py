@@ -151,6 +151,13 @@ def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
     return Arrival.FINISHED
 
 
+def arrival_is_due(snapshot: Snapshot, window_state: WindowState | None) -> bool:
+    """Whether there is a jump to account for, and this kernel tells enough to do it."""
+    if not snapshot.luo.state.usable or snapshot.doubts("state"):
+        return False
+    return arrival(snapshot, window_state) is not Arrival.NONE
+
+
 def handover_lost(snapshot: Snapshot, window_state: WindowState | None) -> bool:
     """Whether the journal tells of a jump whose handover did not reach this kernel."""
     if window_state is None or snapshot.luo.state is not State.NORMAL:
