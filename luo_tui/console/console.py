@@ -32,7 +32,7 @@ from textual.worker import Worker, WorkerState
 from luo_tui.console.alone import ignored, wants_quiet
 from luo_tui.console.crash_report import keep_report
 from luo_tui.console.keyboard import Key
-from luo_tui.console.messages import ShutDown, TargetsRead, Wake
+from luo_tui.console.messages import ShutDown, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
 from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
@@ -83,6 +83,13 @@ class Done:
     """How an act ended well: what to say. The machine has been read back for the viewer."""
 
     lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesRead:
+    """The kernel images are read: they can be offered."""
+
+    images: Sequence[KernelImage]
 
 
 class Console(OnLine[KexecRequest | Left]):
@@ -251,12 +258,11 @@ class Console(OnLine[KexecRequest | Left]):
         key.alone.add_done_callback(tell)
         return True
 
-    def on_targets_read(self, message: TargetsRead) -> None:
-        """Offer the images."""
+    def _offer_images(self, images: Sequence[KernelImage]) -> None:
         snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
         screen = TargetScreen(
             str(kexec.boot_folder),
-            message.images,
+            images,
             snapshot.host.release,
             self.session.read_image,
         )
@@ -276,11 +282,15 @@ class Console(OnLine[KexecRequest | Left]):
         self._look_again()
         if event.state is WorkerState.ERROR:
             self._failed(name, event.worker.error)
-        elif isinstance(result := event.worker.result, Done) and result.lines:
-            self._say(" ".join(result.lines))
-        else:
-            again = f"Done: {name}. What was pressed meanwhile did nothing: press it again."
-            self._say(again if refused else "")
+            return
+        result = event.worker.result
+        lines = list(result.lines) if isinstance(result, Done) else []
+        if refused:
+            lines = lines or [f"Done: {name}."]
+            lines.append("What was pressed meanwhile did nothing.")
+        self._say(" ".join(lines))
+        if isinstance(result, ImagesRead):
+            self._offer_images(result.images)
 
     def _failed(self, name: str, error: BaseException | None) -> None:
         match error:
@@ -504,9 +514,8 @@ class Console(OnLine[KexecRequest | Left]):
         self.hub.wait_refreshed()
         self.viewer.wait_built()
 
-    def _read_targets(self) -> None:
-        images = self.session.targets(self.view.snapshot.host.release)
-        self.post_message(TargetsRead(images))
+    def _read_targets(self) -> ImagesRead:
+        return ImagesRead(self.session.targets(self.view.snapshot.host.release))
 
     def _leave(self, why: str) -> None:
         self.post_message(ShutDown(self.session.window.leave(why)))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from luo_tui.model import KernelImage
-
 
 @dataclass
 class Wake(Message):
@@ -18,13 +16,6 @@ class Wake(Message):
     def can_replace(self, message: Message) -> bool:
         """Let a newer one stand for the older."""
         return isinstance(message, Wake)
-
-
-@dataclass
-class TargetsRead(Message):
-    """The kernel images have been read."""
-
-    images: Sequence[KernelImage]
 
 
 @dataclass

@@ -38,7 +38,9 @@ def load(t: Terminal, target: str) -> None:
     t.send("enter")
     t.wait_for(f"Load {target}")
     t.wait_for("[x] check")
+    t.wait_until_gone("Under way")
     t.send("l")
+    t.wait_for(f"Done: Load {target}.")
     t.wait_for("kexec image loaded by this window")
 
 
@@ -50,6 +52,7 @@ def prepare(t: Terminal) -> None:
     t.send("tab")
     t.wait_for("> [ Prepare: normal -> prepared ]")
     t.send("enter")
+    t.wait_for("Done: Prepare: normal -> prepared.")
     t.wait_for("[x] prepare")
 
 
@@ -82,6 +85,7 @@ def cancel(t: Terminal, state: str = "prepared") -> None:
     t.send("tab")
     t.wait_for(f"> [ Cancel the update: {state} -> normal ]")
     t.send("enter")
+    t.wait_for(f"Done: Cancel the update: {state} -> normal.")
     t.wait_for("Nothing is prepared.")
 
 
@@ -111,6 +115,7 @@ def finish(t: Terminal, *, lost: str = "") -> None:
     t.send("tab")
     t.wait_until_gone("> [ Stay updated ]")
     t.send("enter")
+    t.wait_for("Done: Finish")
     t.wait_for("Nothing is prepared.")
 
 

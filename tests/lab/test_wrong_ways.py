@@ -314,6 +314,7 @@ def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machin
             t.wait_for("vmlinuz-")
             t.send("enter")
             t.wait_for(f"Load {built.kernels['new'].release}")
+            t.wait_until_gone("Under way")
             t.send("l")
             screen = t.wait_for("the disk is full")
             assert "ENOSPC" in screen
