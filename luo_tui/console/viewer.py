@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from luo_tui.console.session import View
 from luo_tui.update.signals import signals_held_back
+
+_LONGEST_BREATH = 1.0
+"""Seconds between two views at most: there is as long a pause as the last one took to build."""
 
 
 class Viewer:
@@ -86,10 +90,14 @@ class Viewer:
                 if self._stopping:
                     return
                 asked = self._asked
+            began = time.monotonic()
             self._turn()
+            took = time.monotonic() - began
             with self._changed:
                 self._built = asked
                 self._changed.notify_all()
+                # In a burst whoever draws and answers keys has a turn, on a slow machine too.
+                self._changed.wait_for(lambda: self._stopping, min(took, _LONGEST_BREATH))
 
     def _turn(self) -> None:
         try:

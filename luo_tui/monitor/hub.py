@@ -42,8 +42,11 @@ from luo_tui.sources.changes import (
 )
 from luo_tui.sources.clean import clean
 
-_BREATH = 0.025
-"""Seconds between two pictures at least: in a burst whoever draws and answers keys has a turn."""
+_BREATH, _LONGEST_BREATH = 0.025, 1.0
+"""Seconds between two pictures, at least and at most: as long as the last one took to make.
+
+In a burst whoever draws and answers keys has a turn, on a slow machine too.
+"""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 """Seconds until everything is read anew after an error of our own; twice as long each time."""
 _CALM = 60.0
@@ -226,6 +229,7 @@ class Hub:
     def _turn(self) -> None:
         """Wait for news, and put them into the picture."""
         ready = self._poller.wait()
+        began = time.monotonic()
         if self._stopping:
             return
         if self._bell in ready:
@@ -234,7 +238,7 @@ class Hub:
             self._answer(asked)
         else:
             self._publish(self._poller.news(ready))
-        time.sleep(_BREATH)
+        time.sleep(min(max(_BREATH, time.monotonic() - began), _LONGEST_BREATH))
 
     def _silence(self) -> int:
         """Stop the bell; return how many calls what is read from now on will serve."""
