@@ -237,7 +237,7 @@ class Terminal:
         self.pump(0.2)
         return self.process.returncode
 
-    def wait_for_left(self, timeout: float = 20) -> None:
+    def wait_for_left(self, timeout: float = 60) -> None:
         """Wait until the program has given the terminal back."""
         end = time.monotonic() + timeout
         while self.left_on() and time.monotonic() < end:

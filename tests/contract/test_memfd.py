@@ -68,12 +68,12 @@ def test_a_tebibyte_with_a_few_pages(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("flags", "seals"),
     [
-        (NOEXEC, 0),
+        pytest.param(NOEXEC, 0, marks=pytest.mark.extra),
         (NOEXEC, fcntl.F_SEAL_GROW),
         (EXEC, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW),
-        (0, SEAL_FUTURE_WRITE),
+        pytest.param(0, SEAL_FUTURE_WRITE, marks=pytest.mark.extra),
         (0, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL),
-        (EXEC, SEAL_EXEC),
+        pytest.param(EXEC, SEAL_EXEC, marks=pytest.mark.extra),
     ],
 )
 def test_every_seal(machine: Machine, flags: int, seals: int) -> None:

@@ -292,6 +292,7 @@ def test_a_device_that_takes_no_part_is_reset_as_ever(boot: Boot) -> None:
     assert edu.buffer == bytes(BUFFER)
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize(
     "way",
     [
@@ -341,6 +342,7 @@ def test_an_update_ends_with_the_device_it_counts_on(boot: Boot, way: str) -> No
     assert edu.listed() == "registered"
 
 
+@pytest.mark.extra
 def test_a_device_that_nobody_claims_is_stopped_at_finish(boot: Boot) -> None:
     edu = boot()
     machine = edu.machine
@@ -357,6 +359,7 @@ def test_a_device_that_nobody_claims_is_stopped_at_finish(boot: Boot) -> None:
     edu.copy("to-device")
 
 
+@pytest.mark.extra
 def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None:
     """Each lies in wait before luo.ko is loaded in the new kernel."""
     edu = boot()

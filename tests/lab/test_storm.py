@@ -17,7 +17,7 @@ from tests.console.test_abuse import HOSTILE, shapes
 from tests.lab.test_live import Hands, leave, look_on
 from tests.terminal import Terminal
 
-TIMES = int(os.environ.get("LUO_TUI_BURST", "2000"))
+TIMES = int(os.environ.get("LUO_TUI_BURST", "1000"))
 """How often something is preserved and given up: two events each time."""
 MORE_THAN_FIT = max(TIMES, 10_000)
 """As above: sixteen thousand events fit into the socket."""
@@ -102,6 +102,7 @@ def test_a_burst_of_events(machine: Machine, hands: Hands) -> None:
         leave(t)
 
 
+@pytest.mark.extra
 def test_more_events_than_the_socket_holds(machine: Machine, hands: Hands) -> None:
     """The console does not run while they come: afterwards it is right all the same."""
     hands.preserve("before")

@@ -142,6 +142,7 @@ def test_cancel_from_prepared_unloads_the_image(built: Built, host: Machine) -> 
     assert [r["name"] for r in resources] == ["cache"]
 
 
+@pytest.mark.extra
 def test_a_kexec_with_nothing_loaded_changes_nothing(host: Machine) -> None:
     foreign(host, PREPARE)
     with driver.over_ssh(host) as t:
@@ -213,7 +214,7 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
         pytest.param("overview", "HUP", marks=pytest.mark.extra),
         pytest.param("overview", "ctrl+backslash", marks=pytest.mark.extra),
         pytest.param("loaded", "HUP", marks=pytest.mark.extra),
-        ("loaded", "TERM"),
+        pytest.param("loaded", "TERM", marks=pytest.mark.extra),
         pytest.param("asked to prepare", "HUP", marks=pytest.mark.extra),
         pytest.param("asked to prepare", "ctrl+backslash", marks=pytest.mark.extra),
         ("asked to kexec", "HUP"),
@@ -327,6 +328,7 @@ def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machin
         host.must("rm /var/lib/luo-tui/fill-*")
 
 
+@pytest.mark.extra
 def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> None:
     """Cancelled from prepared and from frozen, then updated after all."""
     target = built.kernels["new"].release
@@ -347,7 +349,7 @@ def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> 
     ("extra", "reason"),
     [
         pytest.param("luo.noload", "luo.ko is not loaded", marks=pytest.mark.extra),
-        ("kho=off", "Kexec HandOver is off"),
+        pytest.param("kho=off", "Kexec HandOver is off", marks=pytest.mark.extra),
         ("liveupdate=on luo.noload", "sessions interface"),
     ],
 )
