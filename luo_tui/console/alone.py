@@ -14,6 +14,8 @@ from luo_tui.console.widgets.choice_button import ChoiceButton
 
 _ALWAYS = {"act", "target", "quit", "leave_now"}
 """Actions that change the machine or end the console."""
+_BLIND = {"leave_now", "repaint"}
+"""Actions that need no look at the screen."""
 _HARMLESS = {"keep", "read"}
 """Buttons that change nothing, by id."""
 
@@ -26,7 +28,7 @@ def wants_quiet(
     Text in fields, moving about, and what changes nothing may come as fast as
     a slow line bunches it.
     """
-    name = action.partition("(")[0].rpartition(".")[2] if isinstance(action, str) else action[1]
+    name = _name(action)
     match name:
         case "press":
             return isinstance(of, ChoiceButton) and of.id not in _HARMLESS
@@ -34,6 +36,15 @@ def wants_quiet(
             # One does what it names, one chooses the target, one writes a file.
             return isinstance(screen, Palette | TargetScreen | Export)
     return name in _ALWAYS
+
+
+def works_unseen(action: str | ActionParseResult) -> bool:
+    """Whether a key may do this while the terminal is too small to show what it does."""
+    return _name(action) in _BLIND
+
+
+def _name(action: str | ActionParseResult) -> str:
+    return action.partition("(")[0].rpartition(".")[2] if isinstance(action, str) else action[1]
 
 
 def ignored(key: str, *, alone: bool) -> str:

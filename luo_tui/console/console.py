@@ -25,14 +25,17 @@ from textual.actions import ActionParseResult
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.events import Event
+from textual.events import Key as KeyEvent
 from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from luo_tui.console.alone import ignored, wants_quiet
+from luo_tui.console.alone import ignored, wants_quiet, works_unseen
 from luo_tui.console.crash_report import keep_report
+from luo_tui.console.key_queue import KeyQueue
 from luo_tui.console.keyboard import Key
-from luo_tui.console.messages import ShutDown, Wake
+from luo_tui.console.messages import KeyHandled, ShutDown, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
 from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
@@ -155,6 +158,7 @@ class Console(OnLine[KexecRequest | Left]):
         self.error_console = Report(file=io.StringIO(), width=120)
         self._unaccounted: Exception | None = None
         """Why the jump that led here could not be accounted for."""
+        self._keys = KeyQueue(self._on_event, self._has_keys, self._is_ready, self.set_timer)
         self._key: Key | None = None
         """The key that is handled at this moment."""
         self._notice = tuple(notice)
@@ -225,12 +229,39 @@ class Console(OnLine[KexecRequest | Left]):
         self.viewer.ask()
 
     async def on_event(self, event: Event) -> None:
+        """Take keys one by one."""
+        if isinstance(event, KeyEvent) and not event.is_forwarded:
+            await self._keys.put(event)
+        else:
+            await self._on_event(event)
+
+    async def _on_event(self, event: Event) -> None:
         """Know which key it is that an action is run for."""
         self._key = event if isinstance(event, Key) else None
         try:
             await super().on_event(event)
         finally:
             self._key = None
+
+    async def on_key_handled(self, message: KeyHandled) -> None:
+        """Take the next key, once this one's action has done what it does a little later."""
+        if message.rounds:
+            self.post_message(KeyHandled(message.number, message.rounds - 1))
+        else:
+            await self._keys.handled(message.number)
+
+    def _has_keys(self) -> MessagePump:
+        """Return where Textual sends a key now."""
+        return (self.focused or self.screen) if self.screen_stack else self
+
+    def _is_ready(self) -> bool:
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        return not isinstance(screen, Drawn) or screen.is_ready
+
+    @property
+    def _is_covered(self) -> bool:
+        """Whether the terminal is too small for anything but to say so."""
+        return isinstance(self.screen, Drawn) and self.screen.is_covered
 
     async def run_action(
         self,
@@ -240,6 +271,8 @@ class Console(OnLine[KexecRequest | Left]):
     ) -> bool:
         """Run an action; one that a key may not do by accident waits until that came alone."""
         key = self._key
+        if key is not None and self._is_covered and not works_unseen(action):
+            return True
         if key is None or not wants_quiet(action, default_namespace, self.screen):
             return await super().run_action(action, default_namespace, namespaces)
         screen = self.screen
@@ -429,7 +462,10 @@ class Console(OnLine[KexecRequest | Left]):
 
     def action_no_quit(self) -> None:
         """Say how to leave."""
-        self._say("Ctrl+C ends nothing here. To leave: q")
+        asked = isinstance(self.screen, Asking | Notice)
+        self._say(
+            "Ctrl+C ends nothing here. " + ("Esc goes back." if asked else "To leave: Ctrl+Q")
+        )
 
     def action_stop(self) -> None:
         """Say that nothing stops here: a stopped console would hold the window and see nothing."""
@@ -459,6 +495,8 @@ class Console(OnLine[KexecRequest | Left]):
     def _answered(self, screen: AskAct, yes: bool) -> None:
         question = screen.question
         self.session.show_doing("")
+        if screen.again:
+            self.action_act(question.action.act.value)
         if not yes:
             return
         if question.action.act is Act.KEXEC and question.target is not None:

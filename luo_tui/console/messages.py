@@ -19,6 +19,18 @@ class Wake(Message):
 
 
 @dataclass
+class KeyHandled(Message):
+    """Follows a key on its way up: wherever that goes, it has been handled when this arrives.
+
+    An action may put off what it does, and that may ask for the focus, which Textual
+    gives later still: so it goes through the application's queue some more times.
+    """
+
+    number: int
+    rounds: int = 2
+
+
+@dataclass
 class ShutDown(Message):
     """The window was left; the console can end."""
 

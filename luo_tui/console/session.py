@@ -76,10 +76,6 @@ class Question:
         """The target that was shown."""
         return self.view.target
 
-    def still(self, view: View) -> bool:
-        """Whether the act may be done on the facts of ``view``, and the consent would hold."""
-        return not self.why_not(view)
-
     def why_not(self, view: View) -> str:
         """Say what has changed so that the question no longer stands; empty while it does."""
         found = objection(self.consent(), view.facts) or refusal(self.action.act, view.facts)

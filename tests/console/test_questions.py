@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from dataclasses import replace
 
 import pytest
 from textual.events import Paste
 
 from luo_tui.console.console import KexecRequest
-from luo_tui.console.screens.asking import AskAct, Asking
+from luo_tui.console.screens import asking
+from luo_tui.console.screens.asking import GRACE, AskAct, Asking
 from luo_tui.console.screens.kexec import AskKexec
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.walk import WalkScreen
@@ -150,15 +153,56 @@ async def test_a_question_goes_stale_when_the_state_changes(bench: Bench, act: A
                 break
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
-        assert "no longer as it was" in flat(app)
-        go = app.screen.query_one("#go", ChoiceButton)
-        assert go.disabled
+        assert re.search(rf"Withdrawn +The state was \w+ and is now {elsewhere}", flat(app))
         focused = app.focused
         assert focused is not None
         assert focused.id == "keep"
-        await press(pilot, "tab", "enter")
+        await asyncio.sleep(GRACE)
+        # Any other key leaves it where it is.
+        await press(pilot, "x", "1")
+        assert "> [ Go back ]" in text(app)
+        assert "Withdrawn" in text(app)
+        await press(pilot, "enter")
         assert isinstance(app.screen, Overview)
         assert bench.host.state is elsewhere
+
+
+async def test_what_was_meant_for_the_question_does_not_acknowledge_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "GRACE", 3600)
+    ready_for(Act.PREPARE, bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "p")
+        old = app.view.snapshot
+        see(app, replace(old, resources=old.resources.changed({next(iter(old.resources)): None})))
+        await press(pilot, "enter", "tab", "enter")
+        assert "Withdrawn" in text(app)
+
+
+async def test_a_withdrawn_question_is_asked_again_as_it_is_now(bench: Bench) -> None:
+    ready_for(Act.PREPARE, bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "p")
+        first = next(iter(app.view.snapshot.resources.by_token.values()))
+        less = replace(first, bytes=first.bytes - (1 << 30))
+        old = app.view.snapshot
+        see(app, replace(old, resources=old.resources.changed({first.token: less})))
+        await settle(pilot)
+        assert f"{first.label} was" in flat(app)
+        assert bench.host.state is State.NORMAL
+        await asyncio.sleep(GRACE)
+        await press(pilot, "tab")
+        assert "> [ Ask again, as it is now ]" in text(app)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, AskAct)
+        assert not app.screen.stale
+        assert "> [ Stay normal ]" in text(app)
+        assert bench.host.state is State.NORMAL
 
 
 @pytest.mark.parametrize("act", [Act.PREPARE, Act.KEXEC, Act.FINISH])
@@ -288,4 +332,4 @@ async def test_ctrl_c_says_how_to_leave(bench: Bench) -> None:
         for screen, keys in ((Overview, ()), (WalkScreen, ("w",))):
             await press(pilot, *keys, "ctrl+c")
             assert isinstance(app.screen, screen)
-            assert "To leave: q" in text(app)
+            assert "To leave: Ctrl+Q" in text(app)

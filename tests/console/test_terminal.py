@@ -133,7 +133,7 @@ def test_ctrl_backslash_leaves_at_once() -> None:
     with console() as t:
         t.wait_for("Nothing is prepared")
         t.send("ctrl+c")
-        t.wait_for("To leave: q")
+        t.wait_for("To leave: Ctrl+Q")
         t.send("ctrl+backslash")
         assert t.wait_ended() == 128 + signal.SIGQUIT
         assert_clean(t)

@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from luo_tui.console.console import Console
-from luo_tui.console.screens.asking import AskAct
+from luo_tui.console.screens.asking import GRACE, AskAct
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.model import State
 from luo_tui.update.facts import Act
@@ -166,7 +166,8 @@ async def test_taking_over_is_refused_when_somebody_was_faster(bench: Bench) -> 
         asked = eve.ask(eve.view(bob.app.hub.read_now()), Act.TAKE_OVER)
         assert asked is not None
         eve.do(asked.consent(), None)
-        await bob.sees("This host is no longer as it was when this was asked. Nothing was done.")
+        await bob.sees("There is nothing to take over any more. Nothing was done: look again.")
+        await asyncio.sleep(GRACE)
         await bob.press("tab", "enter")
         assert not bob.app.session.window.mine
         assert eve.window.mine

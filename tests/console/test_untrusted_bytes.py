@@ -99,6 +99,49 @@ def test_a_key_that_was_dropped_says_so() -> None:
         t.wait_for("[>] prepare next")
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_what_follows_in_one_burst_goes_where_the_first_key_leads(pieces: int) -> None:
+    """The filter has the keys from the byte after ``/``, the palette from that after ``:``."""
+    typed = "lpqctk15u"
+    with ready_to_load() as t:
+        t.send("2")
+        t.wait_for("[2 resources]")
+        in_pieces(t, f"/{typed}", pieces)
+        t.wait_for(typed)
+        assert "[2 resources]" in t.flat()
+        assert "image is loaded" not in t.flat()
+        t.send("escape", "escape")
+        in_pieces(t, f":{typed}", pieces)
+        t.wait_for(typed)
+        t.send("escape", "w")
+        t.wait_for("[>] load next")
+        assert "ignored" not in t.flat()
+
+
+def in_pieces(t: Terminal, keys: str, pieces: int) -> None:
+    """Send keys in one write, or in several that follow one another at once."""
+    size = -(-len(keys) // pieces)
+    for at in range(0, len(keys), size):
+        sends(t, keys[at : at + size].encode())
+
+
+def test_while_the_terminal_is_too_small_no_key_acts() -> None:
+    with ready_to_load() as t:
+        t.resize(10, 40)
+        t.wait_for("Terminal is 40x10; 60x18 is needed")
+        for key in ("l", "p", "u", "enter", "2", "q", "ctrl+q", ":", "?"):
+            t.send(key)
+            t.pump(0.2)
+        assert "Terminal is 40x10" in t.flat()
+        t.resize(24, 80)
+        t.wait_for("[>] load next")
+        t.resize(10, 40)
+        t.wait_for("which leaves")
+        t.send("ctrl+backslash")
+        assert t.wait_ended() == 128 + signal.SIGQUIT
+        assert_clean(t)
+
+
 @pytest.mark.parametrize(
     "garbage", [b"\xff\xc3\x28\x9b\x80", bytes(range(256)), random.Random(7).randbytes(4000)]
 )
@@ -214,7 +257,7 @@ def test_the_size_may_be_told_in_the_input_and_by_signal() -> None:
         t.pump(0.5)
         assert "resize reports" in t.left_on()
         sends(t, b"\x1b[48;10;40;100;400t")
-        t.wait_for("window too small")
+        t.wait_for("is needed")
         t.resize(30, 100)
         t.wait_for("Nothing is prepared")
         t.send("q")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -20,10 +21,9 @@ from luo_tui.console.widgets.presenter import action_rows
 from luo_tui.console.widgets.text import Row
 from luo_tui.update.offers import Action
 
-STALE = (
-    "This host is no longer as it was when this was asked. Nothing was done. "
-    "Go back and look again."
-)
+GRACE = 0.4
+"""Seconds after a withdrawal in which nothing is pressed: it was meant for what stood before."""
+_BACK, _AGAIN = "Go back", "Ask again, as it is now"
 
 
 class Asking(Dialog[bool]):
@@ -86,23 +86,30 @@ class Asking(Dialog[bool]):
         """Whether a yes counts."""
         return True
 
-    @on(ChoiceButton.Pressed, "#keep")
-    def _kept(self) -> None:
-        self.dismiss(False)
+    @on(ChoiceButton.Pressed)
+    def _pressed(self, pressed: ChoiceButton.Pressed) -> None:
+        self.answer(pressed.button.id == "go")
 
-    @on(ChoiceButton.Pressed, "#go")
-    def _gone(self) -> None:
-        if self.answerable:
-            self.dismiss(True)
+    def answer(self, go: bool) -> None:
+        """End with the answer of a button."""
+        if not go or self.answerable:
+            self.dismiss(go)
 
 
 class AskAct(Asking):
-    """Asks for the consent to one act; turns harmless when the facts change under it."""
+    """Asks for the consent to one act; it is withdrawn when the facts change under it.
+
+    Then it stays until that was acknowledged, says what has changed, and can be
+    asked again on the facts of then.
+    """
 
     def __init__(self, question: Question) -> None:
         """``question`` holds the act and the facts that it rests on."""
         self.question = question
         self.stale = False
+        self.again = False
+        """Whether it ended in order to be asked again."""
+        self._withdrawn_at = 0.0
         action = question.action
         super().__init__(action.label, self.lines(action), action.keep, action.label)
 
@@ -118,15 +125,32 @@ class AskAct(Asking):
     def draw(self, view: View) -> None:
         """See whether the question still stands."""
         super().draw(view)
-        if not self.stale and not self.question.still(view):
+        if not self.stale and (why := self.question.why_not(view)):
             self.stale = True
-            self.withdraw()
+            self.withdraw(why)
 
-    def withdraw(self) -> None:
-        """Take the act away; the harmless answer is all that is left."""
-        self.query_one("#keep", ChoiceButton).focus()
-        self.query_one("#go", ChoiceButton).disabled = True
-        self.say(STALE)
+    def withdraw(self, why: str) -> None:
+        """Take the act away and say ``why``, on top of what was asked."""
+        self._withdrawn_at = time.monotonic()
+        self._keep, self._go = _BACK, _AGAIN
+        keep, go = (self.query_one(f"#{id_}", ChoiceButton) for id_ in ("keep", "go"))
+        keep.relabel(_BACK)
+        go.relabel(_AGAIN)
+        go.disabled = False
+        keep.focus()
+        withdrawn = Row(why, "Withdrawn", style="bold $text-error")
+        self.query_one("#body", Paragraphs).show((withdrawn, *self._rows))
+        self.query_one("#page", VerticalScroll).scroll_home(animate=False)
+        # What was said before was about an answer that is gone.
+        self.say("")
+
+    def answer(self, go: bool) -> None:
+        """End with the answer of a button; what was withdrawn can only be asked again."""
+        if not self.stale:
+            super().answer(go)
+        elif time.monotonic() - self._withdrawn_at >= GRACE:
+            self.again = go
+            self.dismiss(False)
 
     @property
     def answerable(self) -> bool:

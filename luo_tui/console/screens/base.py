@@ -225,6 +225,21 @@ class Drawn(Screen[Result]):
         if self.view is not None:
             self.show(self.view)
 
+    @property
+    def is_covered(self) -> bool:
+        """Whether nothing is seen but that the terminal is too small."""
+        return self._furnished and self.query_one(TooSmall).display
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the keys go where they are meant to: what wants the focus has it."""
+        if not self._furnished:
+            return False
+        # What is covered has no focus, and lets no key act.
+        if self.focused is not None or self.is_covered or not isinstance(self.AUTO_FOCUS, str):
+            return True
+        return not any(widget.focusable for widget in self.query(self.AUTO_FOCUS))
+
     def bound(self) -> Sequence[ActiveBinding]:
         """Return what the keys are bound to, less those that are typed into a field."""
         focused = self.focused

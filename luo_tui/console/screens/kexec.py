@@ -97,8 +97,9 @@ class AskKexec(AskAct):
 
     @on(Input.Changed)
     def _typing(self) -> None:
-        self.say("")
-        self.query_one("#go", ChoiceButton).disabled = not self.answerable
+        if not self.stale:
+            self.say("")
+            self.query_one("#go", ChoiceButton).disabled = not self.answerable
 
     @on(Input.Blurred)
     def _left_field(self) -> None:
@@ -118,7 +119,7 @@ class AskKexec(AskAct):
         else:
             self.say(self._wrong)
 
-    def withdraw(self) -> None:
+    def withdraw(self, why: str) -> None:
         """Take the act away."""
-        super().withdraw()
+        super().withdraw(why)
         self.query_one(Field).disabled = True

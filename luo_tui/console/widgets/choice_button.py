@@ -44,6 +44,11 @@ class ChoiceButton(Widget, can_focus=True):
         super().__init__(id=id, disabled=disabled)
         self.label = label
 
+    def relabel(self, label: str) -> None:
+        """Name another outcome."""
+        self.label = label
+        self.refresh(layout=True)
+
     def render(self) -> Content:
         """Draw it; what cannot be pressed is in parentheses."""
         sign = ">" if self.has_focus else " "

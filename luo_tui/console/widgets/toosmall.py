@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a window shows that is too small for everything else."""
+"""What a terminal shows that is too small for everything else."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class TooSmall(Widget):
     def render(self) -> Content:
         """Put the state first."""
         columns, rows = LEAST
+        size = self.app.size
         return Content.assemble(
-            (self._state, "bold"), f"\nwindow too small: {columns}x{rows} is needed"
+            (self._state, "bold"),
+            f"\nTerminal is {size.width}x{size.height}; {columns}x{rows} is needed. "
+            "Until then no key acts but Ctrl+\\, which leaves.",
         )
