@@ -21,12 +21,13 @@ from typing import Any
 
 from luo_tui import __version__
 from luo_tui.cli import hold
+from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
+from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
-from luo_tui.update.journal import DEFAULT_FOLDER
 
 CODES = {
     Exit.OK: "done; for `status`: there is an orchestrator",
@@ -85,12 +86,21 @@ def _drop_output() -> None:
 def _dispatch(args: argparse.Namespace) -> int:
     if args.log is not None and args.command not in (None, "console", "watch"):
         raise NotDone(f"`luo-tui {args.command}` has no --log: console and watch do.", Exit.USAGE)
-    if args.theme:
-        os.environ[_THEME] = args.theme
-    if args.mouse is not None:
-        os.environ[_MOUSE] = str(int(args.mouse))
+    if args.command == "config":
+        return _config(args)
+    settings = _settings(args)
+    for line in settings.passed_over:
+        _complain((line,))
     if args.command == "demo":
-        return _demo(args)
+        # What was chosen by a flag is so in the demo's next boot, too.
+        if args.theme:
+            os.environ[_THEME] = args.theme
+        if args.mouse is not None:
+            os.environ[_MOUSE] = str(int(args.mouse))
+        return _demo(args, settings)
+    args.folder, args.log = settings["folder"], _log(settings)
+    if args.folder.exists() and not args.folder.is_dir():
+        raise NotDone(f"{args.folder} is no folder.", Exit.USAGE)
     orchestrator = open_orchestrator()
     match args.command:
         case "status":
@@ -100,7 +110,32 @@ def _dispatch(args: argparse.Namespace) -> int:
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
         case _:
-            return _console(orchestrator, args.folder, args.log)
+            return _console(orchestrator, args.folder, args.log, settings)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    flags = {s.name: said for s in SETTINGS if (said := getattr(args, s.name, None)) is not None}
+    try:
+        return read_settings(flags, os.environ, root=os.geteuid() == 0)
+    except BadSettings as error:
+        raise NotDone(str(error), Exit.USAGE) from None
+
+
+def _log(settings: Settings) -> Path | None:
+    """Return where events go; what a file says of it hinders nobody who may not write there."""
+    path, said = settings["log"], settings.chosen["log"].where
+    if not isinstance(path, Path) or said == "flag":
+        return path if isinstance(path, Path) else None
+    if os.access(path if path.exists() else path.parent, os.W_OK):
+        return path
+    _complain((f"{path}: events are not appended to it (set in {said}): you may not write there.",))
+    return None
+
+
+def _config(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    print("\n".join((*settings.lines(), *settings.passed_over)))
+    return Exit.OK
 
 
 def _status(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
@@ -142,7 +177,7 @@ def _watch(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
     return watch.run()
 
 
-def _console(orchestrator: Orchestrator, folder: Path, log: Path | None = None) -> int:
+def _console(orchestrator: Orchestrator, folder: Path, log: Path | None, settings: Settings) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise NotDone("The console needs a terminal; `luo-tui status` does not.", Exit.NO_TERMINAL)
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -152,12 +187,18 @@ def _console(orchestrator: Orchestrator, folder: Path, log: Path | None = None) 
             Exit.NO_TERMINAL,
         )
     from luo_tui.console.app import run_console
+    from luo_tui.console.wishes import Wishes
 
-    mouse = {"1": True, "0": False}.get(os.environ.get(_MOUSE, ""))
-    return run_console(orchestrator, folder, os.environ.get(_THEME, ""), log, mouse=mouse)
+    wishes = Wishes(
+        theme=str(settings["theme"]),
+        place=str(settings["place"]),
+        mouse=None if settings["mouse"] is None else bool(settings["mouse"]),
+        bell=bool(settings["bell"]),
+    )
+    return run_console(orchestrator, folder, log, wishes)
 
 
-def _demo(args: argparse.Namespace) -> int:
+def _demo(args: argparse.Namespace, settings: Settings) -> int:
     from luo_tui.demo.run import Demo, listing
 
     if args.list:
@@ -169,7 +210,7 @@ def _demo(args: argparse.Namespace) -> int:
         demo = Demo.begin(args.scenario, args.speed, args.delay)
     # The end is not reached by a simulated kexec, whose next boot takes the folder over.
     with demo:
-        return _console(demo.orchestrator, demo.folder)
+        return _console(demo.orchestrator, demo.folder, args.log, settings)
 
 
 def _complain(lines: Sequence[str]) -> None:
@@ -215,7 +256,6 @@ _THEME = "LUO_TUI_THEME"
 """Variable that names a theme; it is there again after the demo's jump."""
 _MOUSE = "LUO_TUI_MOUSE"
 """Variable that is 1 to use the mouse, 0 not to; unset, it depends on the terminal."""
-THEMES = ("dark", "light", "plain", "mono")
 _LOG = "append every event to FILE, one JSON object a line (console and watch)"
 _ABOUT = """\
 Operator console for the Linux Live Update Orchestrator (LUO): walks a host
@@ -225,6 +265,7 @@ look, as any user:
   status       say how things stand, once; --json for programs
   watch        a line for every change, until interrupted or --until a state
   demo         the console on a simulated host; touches nothing
+  config       say which settings count, and where each is said
 
 act, as root:
   console      open the console (the default); without root it only looks
@@ -270,8 +311,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder",
         type=Path,
-        default=DEFAULT_FOLDER,
-        help="where journal and records lie (%(default)s)",
+        metavar="FOLDER",
+        help="where journal and records lie (/var/lib/luo-tui)",
     )
     parser.add_argument("--log", type=Path, metavar="FILE", help=_LOG)
     parser.add_argument(
@@ -326,6 +367,15 @@ def _parser() -> argparse.ArgumentParser:
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
     hold.add_to(commands)
+    commands.add_parser(
+        "config",
+        help="say which settings count, and where each is said",
+        description="Settings are said by flags, else by variables, else in "
+        "~/.config/luo-tui/config.toml, else in /etc/luo-tui.toml, one `name = value` a line. "
+        "For root only files count that root owns and nobody else may write to, and folder "
+        "and log come from /etc alone.",
+        epilog="settings:\n" + "\n".join(f"  {s.name:8} {s.about} ({s.unsaid})" for s in SETTINGS),
+    )
     demo = commands.add_parser("demo", help="the console on a simulated host; touches nothing")
     demo.add_argument(
         "--scenario",

@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.console.console import Console, KexecRequest, Left
@@ -19,6 +20,7 @@ from luo_tui.console.crash_report import keep_report
 from luo_tui.console.mouse import is_safe_for_mouse
 from luo_tui.console.session import Session
 from luo_tui.console.shutdown import RESET, Shutdown
+from luo_tui.console.wishes import Wishes
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
@@ -28,17 +30,14 @@ from luo_tui.update.person import Person
 def run_console(
     orchestrator: Orchestrator,
     folder: Path,
-    theme: str = "",
     log: Path | None = None,
-    *,
-    mouse: bool | None = None,
+    wishes: Wishes | None = None,
 ) -> int:
     """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
 
-    ``theme`` is one of :data:`luo_tui.console.themes.NAMES`. Events are appended to
-    ``log`` as well; OSError if it cannot be opened. ``mouse`` asks for the mouse, or for
-    none; unsaid, it is used where a lost line cannot leave its reports switched on.
+    Events are appended to ``log`` as well; OSError if it cannot be opened.
     """
+    wishes = wishes or Wishes()
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise NotDone(
             "The console needs a terminal as its input, output and error; "
@@ -47,12 +46,12 @@ def run_console(
         )
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     session = Session(orchestrator, folder, look)
-    if mouse is None:
-        mouse = is_safe_for_mouse(Person.here(), os.environ)
+    if wishes.mouse is None:
+        wishes = replace(wishes, mouse=is_safe_for_mouse(Person.here(), os.environ))
     notice: tuple[str, ...] = ()
     with Shutdown() as shutdown:
         while True:
-            ending = _session(session, notice, shutdown, theme, log, mouse=mouse)
+            ending = _session(session, notice, shutdown, wishes, log)
             if isinstance(ending, int):
                 return ending
             if isinstance(ending, Left):
@@ -68,19 +67,17 @@ def _session(
     session: Session,
     notice: Sequence[str],
     shutdown: Shutdown,
-    theme: str,
+    wishes: Wishes,
     log: Path | None,
-    *,
-    mouse: bool,
 ) -> KexecRequest | Left | int:
     """Run the application once; a number is the exit code of a crash."""
-    app = Console(session, notice, shutdown, theme)
+    app = Console(session, notice, shutdown, wishes)
     if log is not None:
         app.hub.log.write_to(log)
     fault: BaseException | None = None
     ending = None
     try:
-        ending = app.run(mouse=mouse)
+        ending = app.run(mouse=bool(wishes.mouse))
     except Exception as error:
         shutdown.restore_terminal()
         fault = error

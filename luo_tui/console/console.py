@@ -57,11 +57,12 @@ from luo_tui.console.widgets.overprint import Overprint
 from luo_tui.console.widgets.presenter import WORD
 from luo_tui.console.widgets.scrollbar import use_plain_bars
 from luo_tui.console.widgets.text import Charset, Row, has_only_ascii
+from luo_tui.console.wishes import Wishes
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import KernelImage, State
 from luo_tui.orchestrator import Paced
 from luo_tui.update.consent import Consent
-from luo_tui.update.facts import Act, arrival_is_due
+from luo_tui.update.facts import Act, Step, arrival_is_due
 from luo_tui.update.offers import Ask
 from luo_tui.update.target import Target
 
@@ -132,12 +133,13 @@ class Console(OnLine[KexecRequest | Left]):
         session: Session,
         notice: Sequence[str] = (),
         shutdown: Shutdown | None = None,
-        wanted: str = "",
+        wishes: Wishes | None = None,
     ) -> None:
-        """``notice`` has to be acknowledged before anything else; ``wanted`` names a theme."""
+        """``notice`` has to be acknowledged before anything else."""
+        self._wishes = wishes or Wishes()
         Charset.ascii_only = has_only_ascii(os.environ)
         use_plain_bars()
-        theme = theme_for(os.environ, wanted)
+        theme = theme_for(os.environ, self._wishes.theme)
         # Said here, since Textual decides now how it leaves colours out.
         super().__init__(ansi_color=theme.ansi or None)
         self.animation_level = "none"
@@ -191,7 +193,8 @@ class Console(OnLine[KexecRequest | Left]):
         self.view = self.session.view(self.hub.snapshot)
 
     def on_mount(self) -> None:
-        """Say what happened before."""
+        """Go where the operator wants to be, and say what happened before."""
+        self.action_place(self._wishes.place)
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
             self.push(Notice("The update did not go on.", self._notice))
@@ -314,10 +317,13 @@ class Console(OnLine[KexecRequest | Left]):
         refused, self._refused = self._refused, False
         self._look_again()
         if event.state is WorkerState.ERROR:
+            self._ring()
             self._failed(name, event.worker.error)
             return
         result = event.worker.result
         lines = list(result.lines) if isinstance(result, Done) else []
+        if lines:
+            self._ring()
         if refused:
             lines = lines or [f"Done: {name}."]
             lines.append("What was pressed meanwhile did nothing.")
@@ -349,8 +355,15 @@ class Console(OnLine[KexecRequest | Left]):
 
     def _look(self, view: View) -> None:
         if view != self.view:
-            self.view = view
+            before, self.view = self.view.walk.step, view
+            if before is Step.RESTORE and view.walk.step is Step.FINISH:
+                self._ring()
             self._draw()
+
+    def _ring(self) -> None:
+        """Call an operator who looks elsewhere."""
+        if self._wishes.bell:
+            self.bell()
 
     def _draw(self) -> None:
         seen = True
