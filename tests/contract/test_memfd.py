@@ -148,6 +148,7 @@ def test_after_cancel_the_file_is_as_free_as_before(machine: Machine) -> None:
     assert machine.call("data", fd=fd) == []
 
 
+@pytest.mark.extra
 def test_memory_that_was_never_written_is_zero(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
     # Pages that others have used come back from the free lists.
@@ -219,7 +220,8 @@ def test_five_updates_of_the_same_file(machine: Machine) -> None:
     assert max(free) - min(free) < 8 << 10, free
 
 
-@pytest.mark.parametrize("number", [1_000, pytest.param(10_000, marks=pytest.mark.extra)])
+@pytest.mark.extra
+@pytest.mark.parametrize("number", [1_000, 10_000])
 def test_very_many_in_one_update(machine: Machine, number: int) -> None:
     first, last = machine.call("many", number=number)
     assert last - first == number - 1

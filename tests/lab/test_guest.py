@@ -86,7 +86,8 @@ def test_a_guest_goes_on_where_it_stopped(built: Built, machine: Machine) -> Non
     assert machine.ssh("dmesg | grep -E 'WARNING|BUG:|Oops'").stdout == ""
 
 
-@pytest.mark.parametrize("cpus", ["1", pytest.param("2", marks=pytest.mark.extra)])
+@pytest.mark.extra
+@pytest.mark.parametrize("cpus", ["1", "2"])
 def test_a_guest_in_sight_runs_until_the_freeze(built: Built, cold: Machine, cpus: str) -> None:
     """An operator at the console needs no other key, and sees the guest go on."""
     machine, target = cold, built.kernels["new"].release
@@ -155,6 +156,7 @@ def host(shared: Machine) -> Iterator[Machine]:
     assert resources(shared) == []
 
 
+@pytest.mark.extra
 def test_a_cancelled_update_and_the_guest_goes_on(host: Machine) -> None:
     guest = Guest(host)
     guest.start("run")

@@ -137,6 +137,7 @@ def machine_line(t: Terminal) -> str:
     return next((line for line in t.lines() if "takes part" in line), "")
 
 
+@pytest.mark.extra
 def test_a_device_that_is_plugged_in_takes_part(machine: Machine) -> None:
     machine.must(f"insmod {EXTRA}/luo_edu.ko")
     with look_on(machine) as t:

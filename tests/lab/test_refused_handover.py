@@ -78,6 +78,7 @@ def test_another_version_is_refused_and_the_right_one_still_takes_it(
     host.call("move", move="finish")
 
 
+@pytest.mark.extra
 def test_what_was_never_frozen_is_refused_and_its_memory_is_free_again(
     host: LabMachine, cold: lab.Machine, tmp_path: Path
 ) -> None:

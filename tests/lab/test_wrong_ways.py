@@ -208,17 +208,18 @@ def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine
     assert not loaded(host)
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize(
     ("moment", "end"),
     [
-        pytest.param("overview", "HUP", marks=pytest.mark.extra),
-        pytest.param("overview", "ctrl+backslash", marks=pytest.mark.extra),
-        pytest.param("loaded", "HUP", marks=pytest.mark.extra),
-        pytest.param("loaded", "TERM", marks=pytest.mark.extra),
-        pytest.param("asked to prepare", "HUP", marks=pytest.mark.extra),
-        pytest.param("asked to prepare", "ctrl+backslash", marks=pytest.mark.extra),
+        ("overview", "HUP"),
+        ("overview", "ctrl+backslash"),
+        ("loaded", "HUP"),
+        ("loaded", "TERM"),
+        ("asked to prepare", "HUP"),
+        ("asked to prepare", "ctrl+backslash"),
         ("asked to kexec", "HUP"),
-        pytest.param("asked to kexec", "TERM", marks=pytest.mark.extra),
+        ("asked to kexec", "TERM"),
     ],
 )
 def test_signals_at_each_moment(built: Built, host: Machine, moment: str, end: str) -> None:
