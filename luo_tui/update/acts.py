@@ -156,7 +156,7 @@ class Window:
         image = target.image
         about = {"image": image.path, "target": image.release, "initrd": image.initrd}
         with self._acting(consent, Act.LOAD, target):
-            self._write("begin", act=Act.LOAD, confirmed=consent.label, **about)
+            self._begin(consent, **about)
             self._check_again(consent, target)
             try:
                 self._load(target)
@@ -174,7 +174,7 @@ class Window:
     def unload(self, consent: Consent) -> None:
         """Unload whatever image is loaded; in state normal that closes the window."""
         with self._acting(consent, Act.UNLOAD) as now:
-            self._write("begin", act=Act.UNLOAD, confirmed=consent.label)
+            self._begin(consent)
             self._check_again(consent)
             try:
                 self._orchestrator.kexec.unload()
@@ -361,9 +361,12 @@ class Window:
     def _check(self, consent: Consent, now: Facts) -> None:
         """Refuse by the rule, or because the consent no longer holds; NotDone."""
         changed = objection(consent, now) if consent.state is not now.snapshot.luo.state else None
-        found: Refusal | None = changed or refusal(consent.act, now) or objection(consent, now)
-        if found is None and consent.act is Act.KEXEC:
-            found = wrong_word(consent, now)
+        found: Refusal | None = (
+            changed
+            or refusal(consent.act, now)
+            or objection(consent, now)
+            or wrong_word(consent, now)
+        )
         if found is not None:
             raise NotDone(found.reason, found.code)
 
@@ -426,10 +429,14 @@ class Window:
         kexec = self._orchestrator.kexec
         kexec.load(target.image_copy.fd, target.initrd_fd, target.command_line)
 
+    def _begin(self, consent: Consent, **more: object) -> None:
+        typed = {"typed": consent.typed} if consent.typed else {}
+        self._write("begin", act=consent.act, confirmed=consent.label, **typed, **more)
+
     def _move(self, consent: Consent, target: Target | None = None, **more: object) -> None:
         act = consent.act
         move, wanted = _MOVES[act]
-        self._write("begin", act=act, confirmed=consent.label, **more)
+        self._begin(consent, **more)
         self._check_again(consent, target)
         try:
             self._orchestrator.move(move)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from luo_tui.errors import Exit
 from luo_tui.model import FileIdentity, KernelImage, Resource, State
 from luo_tui.update.device_outcome import Outcome, device_outcomes
-from luo_tui.update.facts import Act, Facts, typed_word
+from luo_tui.update.facts import Act, Facts
+from luo_tui.update.offers import word_to_type
 from luo_tui.update.rules import RESTS_ON, Refusal
 from luo_tui.update.wording import size_text
 
@@ -54,7 +55,7 @@ class Consent:
     acts_seen: int = 0
     """Acts of others that need no window (hold, restore), as far as they were shown."""
     typed: str = ""
-    """What was typed; for the kexec alone."""
+    """What was typed; only what loses something has to be typed for."""
     label: str = ""
     """The outcome as the answer named it; empty where nothing was asked."""
     gone: str = ""
@@ -105,12 +106,15 @@ def objection(consent: Consent, now: Facts) -> Refusal | None:
 
 
 def wrong_word(consent: Consent, now: Facts) -> Refusal | None:
-    """Refuse a kexec whose typed word is not the host's name."""
-    release = now.image.release if now.image is not None else ""
-    word = typed_word(now.snapshot, release)
-    if word and consent.typed == word:
+    """Refuse an act that loses something, where its word was not typed."""
+    word = word_to_type(consent.act, now)
+    # A kexec without a word to type is none that could be agreed to.
+    if consent.typed == word if word else consent.act is not Act.KEXEC:
         return None
-    return Refusal(f"What was typed is not {word!r}: nothing was done.", Exit.REFUSED)
+    return Refusal(
+        f"What was typed is not {word!r}, and something would be lost: nothing was done.",
+        Exit.REFUSED,
+    )
 
 
 def _elsewhere(consent: Consent, now: Facts) -> str:

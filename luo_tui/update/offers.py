@@ -19,6 +19,9 @@ from luo_tui.update.rules import STATES, refusal
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import Names, count_text, local_time, size_text, timeline_line
 
+DISCARD = "discard"
+"""What has to be typed before an act that loses something, but for the kexec."""
+
 
 class Ask(StrEnum):
     """How an operator is asked before an act."""
@@ -27,7 +30,7 @@ class Ask(StrEnum):
     """It can be undone at once and takes nothing from anybody."""
     CONFIRM = "confirm"
     TYPE = "type"
-    """It cannot be undone: :attr:`Action.typed` has to be typed."""
+    """Something is lost by it: :attr:`Action.typed` has to be typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,20 @@ class Action:
 
 def offers(facts: Facts) -> tuple[Action, ...]:
     """Return the acts that make sense now, the next one first; each with what blocks it."""
-    return tuple(_checked(_BUILD[act](facts), facts) for act in _sensible(facts))
+    return tuple(_checked(_offer(act, facts), facts) for act in _sensible(facts))
+
+
+def word_to_type(act: Act, facts: Facts) -> str:
+    """Return what has to be typed before ``act`` on ``facts``; empty where nothing is lost."""
+    return _offer(act, facts).typed
+
+
+def _offer(act: Act, facts: Facts) -> Action:
+    """Return the offer of ``act``. Whatever loses something is asked for by a word."""
+    action = _BUILD[act](facts)
+    if not action.lost or action.ask is Ask.TYPE:
+        return action
+    return replace(action, ask=Ask.TYPE, typed=DISCARD)
 
 
 def _sensible(facts: Facts) -> Iterator[Act]:
@@ -117,16 +133,15 @@ def _load(facts: Facts) -> Action:
         act=Act.LOAD,
         label=f"Load {target}",
         keep="Load nothing",
-        does=(
-            f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",
-            *(("It replaces an image that somebody else loaded.",) if replaced else ()),
-        ),
-        survives=("Everything: nothing on this host changes.",),
-        lost=(),
+        does=(f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",),
+        survives=("Everything: nothing else on this host changes.",)
+        if replaced
+        else ("Everything: nothing on this host changes.",),
+        lost=("The image that somebody else loaded: this one replaces it.",) if replaced else (),
         way_back=f"Unload it; the state stays {state}. "
         "While it is loaded, an ordinary reboot may kexec into it.",
         # Nothing that a bare key does takes anything from anybody.
-        ask=Ask.CONFIRM if replaced else Ask.NOTHING,
+        ask=Ask.NOTHING,
     )
 
 
@@ -140,7 +155,7 @@ def _unload(facts: Facts) -> Action:
         survives=("Everything: nothing on this host changes.",),
         lost=("An image that somebody else loaded: it is not this window's.",) if foreign else (),
         way_back="Whoever loaded it has to load it again." if foreign else "Load it again.",
-        ask=Ask.CONFIRM if foreign else Ask.NOTHING,
+        ask=Ask.NOTHING,
     )
 
 
@@ -156,9 +171,10 @@ def _prepare(facts: Facts) -> Action:
             f"({size_text(snapshot.bytes_in(ResourceState.PRESERVED))}).",
             "From now until cancel or finish nothing can be preserved or unpreserved, "
             "and preserved files can neither grow nor shrink.",
+            *(() if kept else ("Nothing is preserved: an update now would carry nothing across.",)),
         ),
         survives=("Processes, guests and devices run on; writing into preserved memory goes on.",),
-        lost=() if kept else ("Nothing is preserved: an update now would carry nothing across.",),
+        lost=(),
         way_back="Cancel the update: prepared -> normal. Tokens survive it.",
         ask=Ask.CONFIRM,
     )

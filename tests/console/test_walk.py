@@ -255,7 +255,12 @@ async def test_what_nobody_restored_is_named_before_it_is_discarded(
         assert "None: what is discarded is gone." in text(app)
         await press(pilot, "enter")
         assert bench.host.state is State.UPDATED
+        # Neither the keys that did it once, nor a click, nor another word.
         await press(pilot, "f", "tab", "enter")
+        await pilot.click("#go")
+        await press(pilot, *"demo-hv", "enter", "tab", "enter")
+        assert bench.host.state is State.UPDATED
+        await press(pilot, "f", "tab", *"discard", "tab", "enter")
         assert bench.host.state is State.NORMAL
 
 
