@@ -90,6 +90,11 @@ class Resource:
         """What an operator calls it: the name if it has one, else the kind; always the token."""
         return f"{self.name or self.kind} (token {self.token})"
 
+    @property
+    def endangered(self) -> bool:
+        """Whether the next step loses it, as things stand."""
+        return bool(self.result) or self.state in (ResourceState.INCOMING, ResourceState.UNKNOWN)
+
 
 class Resources(Mapping[int, Resource]):
     """All resources by token, in the order of their tokens; never changes.
@@ -164,6 +169,14 @@ class Resources(Mapping[int, Resource]):
         return MappingProxyType(self._by_token)
 
     @cached_property
+    def lost_first(self) -> Mapping[int, Resource]:
+        """The same, with those first that an update loses as things stand."""
+        lost = [r for r in self._by_token.values() if r.endangered]
+        if not lost:
+            return self.by_token
+        return MappingProxyType({**{r.token: r for r in lost}, **self._by_token})
+
+    @cached_property
     def by_state(self) -> Mapping[ResourceState, tuple[Resource, ...]]:
         """Each state's resources, by token."""
         found: dict[ResourceState, list[Resource]] = {state: [] for state in ResourceState}
@@ -205,6 +218,11 @@ class Participant:
     def label(self) -> str:
         """What an operator calls it."""
         return f"{self.kind} {self.name}"
+
+    @property
+    def endangered(self) -> bool:
+        """Whether it refused, cannot take part, or was lost on the way."""
+        return bool(self.result) or self.state in ("refused", "lost")
 
 
 @dataclass(frozen=True, slots=True)

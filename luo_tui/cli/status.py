@@ -83,13 +83,13 @@ def status_text(
     for health in snapshot.health.values():
         for sentence in health.missing:
             yield f"unknown     {health.name}: {sentence}"
-    resources = _resources(snapshot)
+    resources = list(snapshot.resources.lost_first.values())
     size = sum(r.bytes for r in resources)
     yield _heading("resources", len(resources), [size_text(size)] if size else [])
     if resources:
         yield f"  {'token':>6} {'kind':8} {'state':10} {'size':>9}  {'owner':22} name"
     yield from _cut((_resource(r, snapshot) for r in resources), len(resources), most)
-    participants = _participants(snapshot)
+    participants = sorted(_participants(snapshot), key=lambda p: not p.endangered)
     yield _heading("participants", len(participants), [])
     yield from _cut((_participant(p) for p in participants), len(participants), most)
     devices = device_outcomes(snapshot)
