@@ -391,7 +391,7 @@ class Event:
     """CLOCK_REALTIME in seconds."""
     kind: str
     """What it belongs to: state, resource, participant, device, kernel, image, host, window,
-    source."""
+    source, promise."""
     text: str
     subject: str = ""
     """Token, name or address of what it happened to."""

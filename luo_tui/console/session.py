@@ -14,6 +14,7 @@ from pathlib import Path
 
 from luo_tui.errors import NotDone
 from luo_tui.model import Event, KernelImage, Snapshot, State
+from luo_tui.monitor.event_text import EventDraft
 from luo_tui.monitor.hub import Hub
 from luo_tui.monitor.log import Log
 from luo_tui.orchestrator import Orchestrator
@@ -31,6 +32,8 @@ from luo_tui.update.window_state import WindowState
 
 LATEST = 8
 """Events that are shown outside the event log."""
+_NAMED = 50
+"""Losses that are told one by one: a whole handover has a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,9 @@ class Session:
         self.busy = threading.Lock()
         """Held while an act is under way."""
         self._log = Log()
+        self._telling = threading.Lock()
+        self._told_lost: set[tuple[str, str]] = set()
+        """What the log has been told of as lost, by boot and name."""
         self._targets = threading.Lock()
         """Held while a target is looked for: views are built in several threads."""
         self._chosen: Target | KernelImage | None = None
@@ -137,6 +143,7 @@ class Session:
         window_state = self.window.window_state()
         target = self._target(snapshot, window_state)
         facts = self.window.facts_of(snapshot, target)
+        self._tell_lost(facts)
         return View(
             facts=facts,
             walk=walk(facts),
@@ -147,6 +154,22 @@ class Session:
             latest=self._log.since(self._log.last - LATEST),
             log=self._log,
         )
+
+    def _tell_lost(self, facts: Facts) -> None:
+        """Let the log have each promise that turned out to be lost; once in a boot."""
+        boot_id = facts.snapshot.host.boot_id
+        lost = [o for o in facts.promises.lost if (boot_id, o.label) not in self._told_lost]
+        if not lost:
+            return
+        with self._telling:
+            sure = {o.label for o in self.window.settled(facts).promises.lost}
+            new = [o for o in lost if o.label in sure and (boot_id, o.label) not in self._told_lost]
+            self._told_lost.update((boot_id, o.label) for o in new)
+            told = [EventDraft("promise", f"LOST: {o}", o.label, grave=True) for o in new[:_NAMED]]
+            if more := len(new) - len(told):
+                text = f"LOST: {more:,} more of what was promised; the walk (key w) says which"
+                told.append(EventDraft("promise", text, grave=True))
+            self._log.add(told)
 
     def targets(self, running: str) -> Sequence[KernelImage]:
         """Read the images that could be loaded; takes its time on a slow disk."""

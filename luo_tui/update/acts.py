@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,7 @@ from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import Lock, LockReading, act_count, act_lock
 from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
+from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.rules import Refusal, refusal
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -53,6 +55,8 @@ _MOVES = {
     Act.CANCEL: (Move.CANCEL, State.NORMAL),
     Act.FINISH: (Move.FINISH, State.NORMAL),
 }
+_STILL, _PATIENCE = 0.1, 100
+"""Seconds in which nothing more may arrive before anything is called lost, and how many times."""
 
 
 class Window:
@@ -75,6 +79,8 @@ class Window:
         self._look = look
         self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
+        self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
+        """What was to survive, and the jump that it was read for: it may be long."""
 
     @property
     def mine(self) -> bool:
@@ -129,6 +135,7 @@ class Window:
             acts_seen = act_count(self._orchestrator.lock_folder)
         except OSError as error:
             lock_fault = lock_fault or error.strerror or str(error)
+        promised, promised_fault = self._promised_here(journal.window_state, snapshot)
         return Facts(
             snapshot=snapshot,
             may_act=self._orchestrator.may_act(),
@@ -142,7 +149,23 @@ class Window:
             me=self.me,
             mine=self.mine,
             acts_seen=acts_seen,
+            promised=promised,
+            promised_fault=promised_fault,
         )
+
+    def _promised_here(
+        self, window_state: WindowState | None, snapshot: Snapshot
+    ) -> tuple[Promised | None, str]:
+        """Read what was to survive the jump into this kernel; once, for it does not change."""
+        boot_id = snapshot.host.boot_id
+        if window_state is None:
+            return None, ""
+        jump_ = (window_state.window, window_state.promised_file, window_state.closed, boot_id)
+        known, found = self._promised
+        if known != jump_ or found[1]:
+            found = promised_here(self._folder, window_state, boot_id)
+            self._promised = (jump_, found)
+        return found
 
     # -- the acts -----------------------------------------------------------------------
 
@@ -205,7 +228,7 @@ class Window:
                 discarded = self._journal.write_discarded(now.snapshot.incoming)
             except OSError as error:
                 raise self._unwritten(error) from error
-            self._move(consent, discarded=discarded)
+            self._move(consent, discarded=discarded, promises=now.promises.record())
             self._close("finished")
 
     def kexec(self, consent: Consent, target: Target, hand_back: Callable[[], None]) -> NoReturn:
@@ -223,7 +246,7 @@ class Window:
             def record() -> None:
                 image = target.image
                 assert self._journal is not None  # noqa: S101 - as in _write()
-                promised = self._journal.write_promised(consent.outgoing)
+                promised = self._journal.write_promised(consent.outgoing, consent.participants)
                 self._write(
                     "jump",
                     acts=["freeze", "kexec"],
@@ -267,14 +290,28 @@ class Window:
                     self._rest()
                 return
             self._open(now)
-            self._account(now)
+            self._account(self.settled(now) if now.promises.lost else now)
+
+    def settled(self, now: Facts) -> Facts:
+        """Read anew until nothing more arrives. OSError as :meth:`facts`.
+
+        luo.ko says "updated" before it has listed all that came: until then the
+        rest looks lost (kernel/luo_core.c).
+        """
+        for _ in range(_PATIENCE):
+            time.sleep(_STILL)
+            before, now = now, self.facts()
+            if _there(before) == _there(now):
+                break
+        return now
 
     def _account(self, now: Facts) -> None:
         snapshot = now.snapshot
         host, source = snapshot.host.release, snapshot.from_release
         match arrival(snapshot, now.window_state):
             case Arrival.ARRIVED:
-                self._write("arrived", release=host, source=source)
+                promises = now.promises.record()
+                self._write("arrived", release=host, source=source, promises=promises)
             case Arrival.FINISHED:
                 self._write("arrived", release=host, source=source)
                 self._close("finished by something else")
@@ -559,6 +596,12 @@ class Window:
             self._journal.close(trim=False)
             self._journal = None
         self._lock.release()
+
+
+def _there(facts: Facts) -> tuple[frozenset[int], frozenset[tuple[str, str]]]:
+    """Return what has arrived so far."""
+    parts = facts.snapshot.participants.values()
+    return frozenset(facts.snapshot.resources), frozenset((p.id, p.state) for p in parts)
 
 
 def _due(now: Facts) -> bool:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from luo_tui.errors import Exit
-from luo_tui.model import FileIdentity, KernelImage, Resource, State
+from luo_tui.model import FileIdentity, KernelImage, Participant, Resource, State
 from luo_tui.update.device_outcome import Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts
 from luo_tui.update.offers import word_to_type
+from luo_tui.update.promises import taking_part
 from luo_tui.update.rules import RESTS_ON, Refusal
 from luo_tui.update.wording import size_text
 
@@ -45,6 +46,10 @@ class Consent:
     """Shown as not restored: finish discards them."""
     carried: tuple[str, ...] = ()
     """Devices shown as running on."""
+    participants: tuple[Participant, ...] = ()
+    """Devices and subsystems shown as taking part."""
+    lost: tuple[str, ...] = ()
+    """Promises of the jump into this kernel that were shown as lost, by name."""
     endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Devices shown as taken from somebody, each with its users."""
     doubts: tuple[str, ...] = ()
@@ -77,6 +82,8 @@ class Consent:
             outgoing=snapshot.outgoing if act in (Act.PREPARE, Act.KEXEC) else (),
             incoming=snapshot.incoming if act is Act.FINISH else (),
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
+            participants=taking_part(snapshot) if act is Act.KEXEC else (),
+            lost=tuple(o.label for o in shown.promises.lost) if act is Act.FINISH else (),
             endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
             doubts=snapshot.doubts(*RESTS_ON[act]) if act in RESTS_ON else (),
             target=agreed_target(shown) if with_target else None,
@@ -184,7 +191,10 @@ def _fewer_survive(consent: Consent, now: Facts) -> str:
 def _more_is_lost(consent: Consent, now: Facts) -> str:
     known = {r.token: r.name for r in consent.incoming}
     more = [r for r in now.snapshot.incoming if known.get(r.token) != r.name]
-    return f"More is unrestored than was shown: {more[0].label}." if more else ""
+    if more:
+        return f"More is unrestored than was shown: {more[0].label}."
+    gone = [o for o in now.promises.lost if o.label not in consent.lost]
+    return f"More is lost than was shown: {gone[0]}." if gone else ""
 
 
 def _others_acted(consent: Consent, now: Facts) -> str:
@@ -211,6 +221,14 @@ def _devices_changed(consent: Consent, now: Facts) -> str:
     return ""
 
 
+def _fewer_take_part(consent: Consent, now: Facts) -> str:
+    there = {(p.kind, p.name) for p in taking_part(now.snapshot)}
+    for one in consent.participants:
+        if (one.kind, one.name) not in there:
+            return f"{one.label} was shown as taking part and does not any more."
+    return ""
+
+
 _Ask = Callable[[Consent, Facts], str]
 _ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed, _not_whole)
 _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
@@ -219,7 +237,14 @@ _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
     Act.UNLOAD: (*_ALWAYS, _foreign_came),
     Act.PREPARE: (*_ALWAYS, _target_changed, _fewer_survive, _others_acted),
     Act.CANCEL: _ALWAYS,
-    Act.KEXEC: (*_ALWAYS, _target_changed, _fewer_survive, _devices_changed, _others_acted),
+    Act.KEXEC: (
+        *_ALWAYS,
+        _target_changed,
+        _fewer_survive,
+        _devices_changed,
+        _fewer_take_part,
+        _others_acted,
+    ),
     Act.FINISH: (*_ALWAYS, _more_is_lost, _others_acted),
 }
 """What makes a consent to each act void."""

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from luo_tui.model import ResourceState, State
+from luo_tui.model import Resource, ResourceState, State
 from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.person import Person
+from luo_tui.update.promises import Became, taking_part
 from luo_tui.update.rules import STATES, refusal
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import Names, count_text, local_time, size_text, timeline_line
@@ -211,7 +212,7 @@ def _kexec(facts: Facts) -> Action:
             "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
         ),
-        survives=Names(((kept, "{}"),), tuple(_carried(found)))
+        survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))
         or ("Nothing: no resource is preserved.",),
         lost=(
             f"Every process on {snapshot.host.name} ends, this console and every login with it.",
@@ -226,25 +227,45 @@ def _kexec(facts: Facts) -> Action:
 
 
 def _finish(facts: Facts) -> Action:
-    snapshot = facts.snapshot
-    lost = snapshot.incoming
+    snapshot, promises = facts.snapshot, facts.promises
+    left = snapshot.incoming
+    gone = tuple(f"{o}: it is lost already" for o in promises.lost)
+    lost = Names(_unrestored(facts), first=gone)
+    discards = f" and discard {len(left):,} unrestored" if left else ""
+    missing = f", with {len(gone):,} lost on the way" if gone else ""
     return Action(
         act=Act.FINISH,
-        label=f"Finish and discard {len(lost)} unrestored: updated -> normal"
-        if lost
-        else "Finish: updated -> normal",
+        label=f"Finish{discards}{missing}: updated -> normal",
         keep="Stay updated",
         does=(
             "Ends the update: nothing more can be restored from the previous kernel.",
-            *(("Discards for good what nobody restored.",) if lost else ()),
+            *(("Discards for good what nobody restored.",) if left else ()),
         ),
         survives=Names(
             ((snapshot.restored, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))
         ),
-        lost=Names(((lost, "{}, of {}"),)),
+        lost=lost,
         way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
         ask=Ask.CONFIRM,
     )
+
+
+def _unrestored(facts: Facts) -> tuple[tuple[tuple[Resource, ...], str], ...]:
+    """Name what finish discards; first, and with the reason, what could not be restored."""
+    incoming = {r.token: r for r in facts.snapshot.incoming}
+    failed = [o for o in facts.promises.that(Became.FAILED) if o.token in incoming]
+    named = []
+    for one in failed:
+        reason = one.reason.replace("{", "{{").replace("}", "}}")
+        named.append(((incoming.pop(one.token),), f"{{}}, of {{}}: {reason}"))
+    return (*named, (tuple(incoming.values()), "{}, of {}"))
+
+
+def _handed_over(facts: Facts) -> Iterator[str]:
+    """Name the subsystems whose state goes along."""
+    for one in taking_part(facts.snapshot):
+        if one.kind != "pci":
+            yield f"{one.label}: its state is handed over"
 
 
 def _carried(found: Iterable[DeviceOutcome]) -> Iterator[str]:

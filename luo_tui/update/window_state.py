@@ -271,12 +271,19 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
             if r.event == "arrived" or r.event == "lost":
                 acts = _with_end(acts, "kexec", r)
             text = _text(r, "how") or _text(r, "why") or _text(r, "release")
+            if r.event == "arrived" and (lost := _lost_number(r)):
+                text = f"{text}; LOST: {lost:,} of what was promised"
             if r.event == "taken" and window_state.taken_from:
                 text = f"from {window_state.taken_from}"
             acts += (Done(r.event, r.at, by, ended=r.at, result=text),)
         case _:
             return window_state
     return replace(window_state, acts=acts[-_MOST:])
+
+
+def _lost_number(r: Record) -> int:
+    promises = r.data.get("promises")
+    return _number(promises.get("lost")) if isinstance(promises, dict) else 0
 
 
 def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:

@@ -17,6 +17,7 @@ from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.errors import ActFailed
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedJump
+from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
@@ -287,3 +288,31 @@ async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
             await pilot.press(key)
             await pilot.pause()
             assert isinstance(app.screen, WalkScreen)
+
+
+async def test_a_device_that_was_promised_and_is_lost_is_the_headline(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("device-lost")
+    session = bench.walk_to(Act.PREPARE)
+    facts = session.window.facts(session.view(session.window.facts().snapshot).target)
+    target = session.view(facts.snapshot).target
+    assert target is not None
+    with pytest.raises(SimulatedJump):
+        session.window.kexec(Consent.to(Act.KEXEC, facts, typed="demo-hv"), target, lambda: None)
+    session.window._rest()
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        lost = "LOST: pci 0000:3b:00.0: it was switched off on the way."
+        assert flat(app).index(lost) < flat(app).index("This kernel took over from 7.3.3-hv.")
+        assert "All is restored" not in flat(app)
+        await press(pilot, "w")
+        assert lost in flat(app)
+        assert any(e.grave and "0000:3b:00.0" in e.text for e in app.view.log.since(0))
+        await press(pilot, "f")
+        assert "Lost pci 0000:3b:00.0: it was switched off on the way: it is lost" in flat(app)
+        await press(pilot, "tab", "enter")
+        assert bench.host.state is State.UPDATED
+        await press(pilot, "escape", "f", "tab", *"discard", "tab", "enter")
+        assert bench.host.state is State.NORMAL

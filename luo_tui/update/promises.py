@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""What was promised before the jump, and what has become of it in this kernel. Pure.
+
+Promised is what the operator agreed to see again: each resource by its token,
+each device and subsystem that takes part by its name. The jump writes it down;
+here it is held against what this kernel shows. What could not be read is not
+known, and never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from luo_tui.model import Participant, Resource, ResourceState, Snapshot, State
+from luo_tui.update.resource_list import Listed, Promised
+
+_NAMED = 20
+"""Names of what is lost that a record holds; all that was promised stands beside the journal."""
+
+
+class Became(StrEnum):
+    """What has become of a promise; the worst first."""
+
+    LOST = "lost"
+    FAILED = "failed"
+    NOT_KNOWN = "not known"
+    NOT_YET = "not yet"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseOutcome:
+    """One promise that is not kept (yet)."""
+
+    label: str
+    became: Became
+    reason: str
+    """Why, in words without a full stop."""
+    token: int = -1
+    """Of the resource that it is about; -1: it is about a participant."""
+
+    def __str__(self) -> str:
+        """Name it with the reason."""
+        return f"{self.label}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """All promises of one jump: how many are kept, and each that is not."""
+
+    recorded: bool = False
+    """Whether it is known what was promised; else only what this kernel tells of itself counts."""
+    fault: str = ""
+    """Why what was promised cannot be read."""
+    kept: int = 0
+    open: tuple[PromiseOutcome, ...] = ()
+    """What is not kept, the worst first."""
+
+    @property
+    def all_kept(self) -> bool:
+        """Whether exactly what was promised is there."""
+        return self.recorded and not self.open
+
+    @property
+    def lost(self) -> tuple[PromiseOutcome, ...]:
+        """What is lost."""
+        return self.that(Became.LOST)
+
+    def that(self, became: Became) -> tuple[PromiseOutcome, ...]:
+        """Return those of which this has become."""
+        return tuple(o for o in self.open if o.became is became)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a record says of them: numbers, and the first few that are lost by name."""
+        numbers = {b.replace(" ", "_"): len(self.that(b)) for b in Became if b is not Became.KEPT}
+        names = [str(o) for o in self.lost[:_NAMED]]
+        return {
+            "recorded": self.recorded,
+            "kept": self.kept,
+            **numbers,
+            **({"lost_names": names} if names else {}),
+        }
+
+
+def taking_part(snapshot: Snapshot) -> tuple[Participant, ...]:
+    """Return the devices and subsystems that a kexec takes along, by id.
+
+    From prepare on those alone that were called then: what registers later
+    waits for the next update (kernel/luo_pci.c, kernel/luo_subsystems.c).
+    """
+    found = (p for _, p in sorted(snapshot.participants.items()))
+    if snapshot.luo.state in (State.PREPARED, State.FROZEN):
+        return tuple(p for p in found if p.state in ("prepared", "frozen"))
+    return tuple(p for p in found if p.state not in ("refused", "lost"))
+
+
+def promises_of(snapshot: Snapshot, promised: Promised | None, fault: str = "") -> Promises:
+    """Hold what was promised against this kernel; nothing is promised but in state updated.
+
+    ``promised`` is None where no record tells of it. Then what arrived, and
+    what the kernel itself tells of as lost, is all that can be spoken of.
+    """
+    if snapshot.luo.state is not State.UPDATED:
+        return Promises()
+    resources, participants = _listed_as_arrived(snapshot) if promised is None else promised
+    found = [*_resources(snapshot, resources), *_participants(snapshot, participants)]
+    number = len(resources) + len(participants)
+    order = {became: at for at, became in enumerate(Became)}
+    return Promises(
+        recorded=promised is not None,
+        fault=fault,
+        kept=number - len(found),
+        open=tuple(sorted(found, key=lambda o: order[o.became])),
+    )
+
+
+def _listed_as_arrived(snapshot: Snapshot) -> Promised:
+    """Return what this kernel itself says that it got."""
+    those = (*snapshot.incoming, *snapshot.restored)
+    came = ("incoming", "claimed", "unclaimed", "lost")
+    return Promised(
+        tuple(Listed(r.token, r.name, r.kind, r.bytes, r.pid, r.comm) for r in those),
+        tuple(p for p in snapshot.participants.values() if p.state in came),
+    )
+
+
+def _resources(snapshot: Snapshot, promised: Iterable[Listed]) -> Iterator[PromiseOutcome]:
+    there = snapshot.resources.by_token
+    doubt = next(iter(snapshot.doubts("resources")), "")
+    for one in promised:
+        found = there.get(one.token)
+        if found is not None and found.state is ResourceState.RESTORED and _same(one, found):
+            continue
+        became, reason = _resource(one, found, doubt)
+        label = found.label if found is not None and _same(one, found) else one.label
+        yield PromiseOutcome(label, became, reason, one.token)
+
+
+def _same(one: Listed, found: Resource) -> bool:
+    """Whether this is what was promised; of an old window only the token is known."""
+    return not one.kind or (one.kind, one.name) == (found.kind, found.name) or bool(found.handler)
+
+
+def _resource(one: Listed, found: Resource | None, doubt: str) -> tuple[Became, str]:
+    if found is None:
+        if doubt:
+            return Became.NOT_KNOWN, f"not everything could be read ({doubt})"
+        return Became.LOST, "it did not arrive in this kernel"
+    if found.state is ResourceState.UNKNOWN:
+        return Became.NOT_KNOWN, "its state could not be read"
+    if not _same(one, found) or found.state is ResourceState.PRESERVED:
+        return Became.LOST, f"{found.label} is there in its place"
+    if found.handler:
+        return Became.NOT_YET, f"it cannot be restored before {found.handler} is there"
+    if found.state is ResourceState.INCOMING and found.bytes < one.bytes:
+        return Became.FAILED, f"{found.bytes:,} of its {one.bytes:,} bytes arrived"
+    return Became.NOT_YET, "nobody has restored it yet"
+
+
+_KEPT = {"pci": "claimed", "subsystem": "incoming"}
+"""The kernel's word for a participant that has come over and is in hands again
+(kernel/luo_pci_node.c, kernel/luo_subsystems.c)."""
+_WAITS = {"pci": "incoming", "subsystem": "unclaimed"}
+
+
+def _participants(snapshot: Snapshot, promised: Iterable[Participant]) -> Iterator[PromiseOutcome]:
+    there = {(p.kind, p.name): p for p in snapshot.participants.values()}
+    doubt = next(iter(snapshot.doubts("resources")), "")
+    for one in promised:
+        found = there.get((one.kind, one.name))
+        if found is not None and found.state == _KEPT.get(one.kind, "incoming"):
+            continue
+        yield PromiseOutcome(one.label, *_participant(one, found, doubt))
+
+
+def _participant(one: Participant, found: Participant | None, doubt: str) -> tuple[Became, str]:
+    if found is None:
+        if doubt:
+            return Became.NOT_KNOWN, f"not everything could be read ({doubt})"
+        return Became.LOST, "this kernel knows nothing of it"
+    if found.state == _WAITS.get(one.kind, "unclaimed"):
+        return Became.NOT_YET, "no driver has claimed it yet"
+    if found.state == "lost":
+        return Became.LOST, found.reason or "the kernel does not say why"
+    why = found.reason or f"the kernel says {found.state!r}"
+    return Became.LOST, f"it did not come over ({why})"
