@@ -300,6 +300,48 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True)
+class Guest:
+    """A process with virtual CPUs, or with so much memory that it may be a guest's."""
+
+    pid: int
+    comm: str
+    memory: tuple[str, ...] = ()
+    """Names of its memfds, the largest first."""
+    bytes: int = 0
+    """Their bytes in all."""
+    started: float = 0.0
+    """CLOCK_BOOTTIME in seconds; 0: not known."""
+
+    @property
+    def label(self) -> str:
+        """What an operator calls it."""
+        name = next((m for m in self.memory if m), "")
+        return f"{name} ({self.comm or '?'} [{self.pid}])" if name else f"{self.comm} [{self.pid}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What runs on this host and ends with its kernel, at one moment."""
+
+    names: frozenset[str] | None = None
+    """The command names of all processes; None: not all are known."""
+    guests: tuple[Guest, ...] = ()
+    services: tuple[str, ...] = ()
+    """Units of systemd's system.slice that have processes, without ``.service``."""
+    missing: tuple[str, ...] = ()
+    """Sentences on what could not be learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreFailure:
+    """A restore that the kernel refused, as its own line told."""
+
+    errno: int
+    at: float
+    """CLOCK_REALTIME in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class KexecState:
     """What the kernel holds ready for a kexec: ``/sys/kernel/kexec_loaded`` and its sister."""
 
@@ -418,6 +460,8 @@ class Snapshot:
     """What the running orchestrator writes and reads; the target must say the same."""
     from_release: str = ""
     """Release of the kernel that handed over to this one; empty after an ordinary boot."""
+    failed_restores: Mapping[int, RestoreFailure] = field(default_factory=dict)
+    """By token: the latest failure of each, in state updated. It may have succeeded since."""
     health: Mapping[str, SourceHealth] = field(default_factory=dict)
     windows: int = 0
     """Counts how often journal or lock of the maintenance windows were written by anybody."""

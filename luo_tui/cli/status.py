@@ -25,6 +25,7 @@ from luo_tui.update.lock import Lock
 from luo_tui.update.resource_list import promised, promised_here
 from luo_tui.update.walk import walk
 from luo_tui.update.wording import size_text
+from luo_tui.update.work import look
 
 SCHEMA = 2
 MOST = 20
@@ -279,4 +280,5 @@ def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Fact
         journal_fault=journal.fault,
         promised=known,
         promised_fault=fault,
+        work=look(orchestrator, snapshot),
     )

@@ -25,6 +25,7 @@ from luo_tui.update.facts import Act, Facts, ours_is_loaded
 from luo_tui.update.images import read_image, scan
 from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
+from luo_tui.update.promises import Became, PromiseOutcome, said
 from luo_tui.update.rules import refusal
 from luo_tui.update.target import Target, read_target
 from luo_tui.update.walk import Walk, walk
@@ -33,7 +34,7 @@ from luo_tui.update.window_state import WindowState
 LATEST = 8
 """Events that are shown outside the event log."""
 _NAMED = 50
-"""Losses that are told one by one: a whole handover has a hundred thousand."""
+"""Broken promises that are told one by one: a whole handover has a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ class Session:
         """Held while an act is under way."""
         self._log = Log()
         self._telling = threading.Lock()
-        self._told_lost: set[tuple[str, str]] = set()
-        """What the log has been told of as lost, by boot and name."""
+        self._told: set[tuple[str, str, Became]] = set()
+        """Of which promises the log has been told that they are broken, by boot and name."""
         self._targets = threading.Lock()
         """Held while a target is looked for: views are built in several threads."""
         self._chosen: Target | KernelImage | None = None
@@ -143,7 +144,7 @@ class Session:
         window_state = self.window.window_state()
         target = self._target(snapshot, window_state)
         facts = self.window.facts_of(snapshot, target)
-        self._tell_lost(facts)
+        self._tell(facts)
         return View(
             facts=facts,
             walk=walk(facts),
@@ -155,21 +156,24 @@ class Session:
             log=self._log,
         )
 
-    def _tell_lost(self, facts: Facts) -> None:
-        """Let the log have each promise that turned out to be lost; once in a boot."""
-        boot_id = facts.snapshot.host.boot_id
-        lost = [o for o in facts.promises.lost if (boot_id, o.label) not in self._told_lost]
-        if not lost:
+    def _tell(self, facts: Facts) -> None:
+        """Let the log have each promise that turned out to be broken; once in a boot."""
+        if not (broken := self._untold(facts)):
             return
         with self._telling:
-            sure = {o.label for o in self.window.settled(facts).promises.lost}
-            new = [o for o in lost if o.label in sure and (boot_id, o.label) not in self._told_lost]
-            self._told_lost.update((boot_id, o.label) for o in new)
-            told = [EventDraft("promise", f"LOST: {o}", o.label, grave=True) for o in new[:_NAMED]]
+            sure = {_of(facts, o) for o in self._untold(self.window.settled(facts))}
+            new = [o for o in broken if _of(facts, o) in sure]
+            self._told.update(_of(facts, o) for o in new)
+            told = [EventDraft("promise", said(o), o.label, grave=True) for o in new[:_NAMED]]
             if more := len(new) - len(told):
-                text = f"LOST: {more:,} more of what was promised; the walk (key w) says which"
+                text = f"{more:,} more promises are broken; the walk (key w) says which"
                 told.append(EventDraft("promise", text, grave=True))
             self._log.add(told)
+
+    def _untold(self, facts: Facts) -> list[PromiseOutcome]:
+        promises = facts.promises
+        broken = (*promises.lost, *promises.that(Became.FAILED))
+        return [o for o in broken if _of(facts, o) not in self._told]
 
     def targets(self, running: str) -> Sequence[KernelImage]:
         """Read the images that could be loaded; takes its time on a slow disk."""
@@ -254,6 +258,10 @@ class Session:
             Path(window_state.initrd) if window_state.initrd else None,
         )
         return self._resumed
+
+
+def _of(facts: Facts, outcome: PromiseOutcome) -> tuple[str, str, Became]:
+    return facts.snapshot.host.boot_id, outcome.label, outcome.became
 
 
 def _is(target: Target, window_state: WindowState) -> bool:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, Snapshot, State, Work
 from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.update import work
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import (
@@ -57,6 +58,8 @@ _MOVES = {
 }
 _STILL, _PATIENCE = 0.1, 100
 """Seconds in which nothing more may arrive before anything is called lost, and how many times."""
+_FRESH = 2.0
+"""Seconds for which what runs need not be looked for again in order to be shown."""
 
 
 class Window:
@@ -79,6 +82,8 @@ class Window:
         self._look = look
         self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
+        self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
+        """What ran, when and in which boot it was looked for."""
         self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
         """What was to survive, and the jump that it was read for: it may be long."""
 
@@ -118,6 +123,7 @@ class Window:
 
     def facts(self, target: Target | None = None) -> Facts:
         """Read everything anew that an act is decided on. OSError if the host cannot be read."""
+        self._worked = (-_FRESH, "", None)
         return self.facts_of(self._look(), target)
 
     def facts_of(self, snapshot: Snapshot, target: Target | KernelImage | None = None) -> Facts:
@@ -151,7 +157,19 @@ class Window:
             acts_seen=acts_seen,
             promised=promised,
             promised_fault=promised_fault,
+            work=self._work(snapshot),
         )
+
+    def _work(self, snapshot: Snapshot) -> Work | None:
+        """Look for what runs, where a decision rests on it; for pictures not again and again."""
+        if not work.wanted(snapshot):
+            return None
+        at, boot_id, found = self._worked
+        now = time.monotonic()
+        if found is None or boot_id != snapshot.host.boot_id or now - at > _FRESH:
+            found = work.look(self._orchestrator, snapshot)
+            self._worked = (time.monotonic(), snapshot.host.boot_id, found)
+        return found
 
     def _promised_here(
         self, window_state: WindowState | None, snapshot: Snapshot

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from luo_tui.errors import Op, explain
 from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot, State
+from luo_tui.update.wording import clock_text
 
 
 class Outcome(StrEnum):
@@ -66,6 +68,12 @@ def outlook(resource: Resource, snapshot: Snapshot) -> str:
     if resource.handler and resource.state is ResourceState.INCOMING:
         return f"cannot be restored before {resource.handler} is there; finish discards it"
     match resource.state:
+        case ResourceState.INCOMING if failure := snapshot.failed_restores.get(resource.token):
+            said = explain(Op.RESTORE, failure.errno)
+            return (
+                f"RESTORE FAILED at {clock_text(failure.at)}: {said.meaning} ({said.errno_name}); "
+                "finish discards it unless somebody restores it before"
+            )
         case ResourceState.INCOMING:
             return "finish discards it unless somebody restores it before"
         case ResourceState.RESTORED:

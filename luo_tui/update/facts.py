@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, Snapshot, State, Work
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Promises, promises_of
 from luo_tui.update.resource_list import Promised
@@ -87,11 +87,13 @@ class Facts:
     """What was to survive the jump into this kernel; None where no record tells of one."""
     promised_fault: str = ""
     """Why that record cannot be read."""
+    work: Work | None = None
+    """What runs here and ends with this kernel; None while nothing rests on it."""
 
     @cached_property
     def promises(self) -> Promises:
         """What has become of what was promised."""
-        return promises_of(self.snapshot, self.promised, self.promised_fault)
+        return promises_of(self.snapshot, self.promised, self.promised_fault, self.work)
 
     @property
     def blockers(self) -> tuple[Finding, ...]:

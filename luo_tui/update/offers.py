@@ -245,7 +245,9 @@ def _finish(facts: Facts) -> Action:
             ((snapshot.restored, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))
         ),
         lost=lost,
-        way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
+        way_back=f"None: what is {'discarded' if left else 'lost'} is gone."
+        if lost
+        else "None needed: nothing is lost.",
         ask=Ask.CONFIRM,
     )
 

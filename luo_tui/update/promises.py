@@ -14,8 +14,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from luo_tui.model import Participant, Resource, ResourceState, Snapshot, State
+from luo_tui.errors import Op, explain
+from luo_tui.model import (
+    Participant,
+    Resource,
+    ResourceState,
+    RestoreFailure,
+    Snapshot,
+    State,
+    Work,
+)
 from luo_tui.update.resource_list import Listed, Promised
+from luo_tui.update.wording import clock_text
 
 _NAMED = 20
 """Names of what is lost that a record holds; all that was promised stands beside the journal."""
@@ -41,6 +51,8 @@ class PromiseOutcome:
     """Why, in words without a full stop."""
     token: int = -1
     """Of the resource that it is about; -1: it is about a participant."""
+    remedy: str = ""
+    """What can be done, in sentences."""
 
     def __str__(self) -> str:
         """Name it with the reason."""
@@ -85,6 +97,12 @@ class Promises:
         }
 
 
+def said(outcome: PromiseOutcome) -> str:
+    """Tell of a broken promise in one line."""
+    word = "RESTORE FAILED" if outcome.became is Became.FAILED else "LOST"
+    return f"{word}: {outcome}"
+
+
 def taking_part(snapshot: Snapshot) -> tuple[Participant, ...]:
     """Return the devices and subsystems that a kexec takes along, by id.
 
@@ -97,16 +115,19 @@ def taking_part(snapshot: Snapshot) -> tuple[Participant, ...]:
     return tuple(p for p in found if p.state not in ("refused", "lost"))
 
 
-def promises_of(snapshot: Snapshot, promised: Promised | None, fault: str = "") -> Promises:
+def promises_of(
+    snapshot: Snapshot, promised: Promised | None, fault: str = "", work: Work | None = None
+) -> Promises:
     """Hold what was promised against this kernel; nothing is promised but in state updated.
 
     ``promised`` is None where no record tells of it. Then what arrived, and
     what the kernel itself tells of as lost, is all that can be spoken of.
+    ``work`` is what runs here, as far as it was looked for.
     """
     if snapshot.luo.state is not State.UPDATED:
         return Promises()
     resources, participants = _listed_as_arrived(snapshot) if promised is None else promised
-    found = [*_resources(snapshot, resources), *_participants(snapshot, participants)]
+    found = [*_resources(snapshot, resources, work), *_participants(snapshot, participants)]
     number = len(resources) + len(participants)
     order = {became: at for at, became in enumerate(Became)}
     return Promises(
@@ -127,16 +148,46 @@ def _listed_as_arrived(snapshot: Snapshot) -> Promised:
     )
 
 
-def _resources(snapshot: Snapshot, promised: Iterable[Listed]) -> Iterator[PromiseOutcome]:
-    there = snapshot.resources.by_token
+def _resources(
+    snapshot: Snapshot, promised: Iterable[Listed], work: Work | None
+) -> Iterator[PromiseOutcome]:
+    there, failed = snapshot.resources.by_token, snapshot.failed_restores
     doubt = next(iter(snapshot.doubts("resources")), "")
     for one in promised:
         found = there.get(one.token)
         if found is not None and found.state is ResourceState.RESTORED and _same(one, found):
             continue
+        failure = failed.get(one.token)
+        if (
+            failure
+            and found is not None
+            and _same(one, found)
+            and found.state is ResourceState.INCOMING
+        ):
+            yield _failed(found, failure, work)
+            continue
         became, reason = _resource(one, found, doubt)
         label = found.label if found is not None and _same(one, found) else one.label
         yield PromiseOutcome(label, became, reason, one.token)
+
+
+def _failed(found: Resource, failure: RestoreFailure, work: Work | None) -> PromiseOutcome:
+    told = explain(Op.RESTORE, failure.errno)
+    reason = f"{told.meaning} ({told.errno_name}), at {clock_text(failure.at)}"
+    remedy = f"{_owner(found, work)} {told.remedy}"
+    return PromiseOutcome(found.label, Became.FAILED, reason, found.token, remedy)
+
+
+def _owner(resource: Resource, work: Work | None) -> str:
+    """Say whether the one who can restore it is there: processes have other ids in this kernel."""
+    if not resource.comm:
+        return "Whose it was is not known."
+    who = f"Its owner was {resource.comm} [{resource.pid}]"
+    if work is None or work.names is None:
+        return f"{who}; whether that runs in this kernel is not known."
+    if resource.comm in work.names:
+        return f"{who}, which runs in this kernel."
+    return f"{who}, which does NOT run in this kernel: start it."
 
 
 def _same(one: Listed, found: Resource) -> bool:

@@ -76,10 +76,10 @@ def _became(facts: Facts) -> Iterator[str]:
     snapshot, promises = facts.snapshot, facts.promises
     if lost := promises.lost:
         yield f"LOST: {few([str(o) for o in lost])}."
-    yield f"This kernel took over from {snapshot.from_release or 'another'}."
     if failed := promises.that(Became.FAILED):
-        yield f"RESTORE FAILED: {few([o.label for o in failed])}."
-    left = len(snapshot.incoming)
+        yield f"RESTORE FAILED: {few([str(o) for o in failed])}."
+    yield f"This kernel took over from {snapshot.from_release or 'another'}."
+    left = len(snapshot.incoming) - sum(o.token in snapshot.resources for o in failed)
     waiting = sum(o.token < 0 for o in promises.that(Became.NOT_YET))
     if left:
         yield f"{count_text(left, 'resource')} not restored yet."
@@ -92,7 +92,7 @@ def _became(facts: Facts) -> Iterator[str]:
         yield "All is restored."
     elif not promises.open:
         yield "All that arrived is restored; what was promised is not known."
-    elif lost and not left and not failed:
+    elif not left and not waiting:
         yield "All else is restored."
 
 
@@ -123,6 +123,7 @@ def _notes(facts: Facts) -> list[str]:
             "A kernel image is loaded that this window did not load: "
             "an ordinary reboot may kexec into it."
         )
+    notes += [f"{o.label}: {o.remedy}" for o in facts.promises.that(Became.FAILED)[:_TOLD]]
     if facts.promised_fault:
         notes.append(f"What was promised cannot be read: {facts.promised_fault}")
     if state is State.UPDATED and snapshot.incoming:
@@ -173,6 +174,8 @@ def _window_notes(facts: Facts) -> list[str]:
     return notes
 
 
+_TOLD = 3
+"""Failed restores of which it is told at length what to do."""
 _LEFT = "The window was left open by"
 
 

@@ -36,6 +36,11 @@ def local_time(at: str) -> str:
         return at
 
 
+def clock_text(at: float) -> str:
+    """Write CLOCK_REALTIME in seconds as the operator's clock shows it."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
 def timeline_line(done: Done) -> str:
     """Write one line of a window's timeline, its time first."""
     result = done.result or ("" if done.ended else "under way")

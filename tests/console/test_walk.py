@@ -290,17 +290,52 @@ async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
             assert isinstance(app.screen, WalkScreen)
 
 
+def jumped(bench: Bench) -> None:
+    """Have a console make the whole jump, and leave."""
+    session = bench.walk_to(Act.PREPARE)
+    target = session.view(session.window.facts().snapshot).target
+    assert target is not None
+    facts = session.window.facts(target)
+    consent = Consent.to(Act.KEXEC, facts, typed="demo-hv")
+    with pytest.raises(SimulatedJump):
+        session.window.kexec(consent, target, lambda: None)
+    session.window._rest()
+
+
+async def test_a_restore_that_failed_is_the_headline_with_what_to_do(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("memory-short")
+    jumped(bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        failed = "RESTORE FAILED: guest-db1 (token 1): there is not enough memory"
+        assert flat(app).index(failed) < flat(app).index("This kernel took over from 7.3.3-hv.")
+        assert "All else is restored." in flat(app)
+        assert "not restored yet" not in flat(app)
+        await press(pilot, "w")
+        assert failed in flat(app)
+        owner = "Its owner was cloud-hyperviso [2177], which runs in this kernel."
+        assert owner in flat(app)
+        assert "raise the limit or restore from a larger cgroup, then try again" in flat(app)
+        told = [e for e in app.view.log.since(0) if e.grave]
+        assert [failed in e.text for e in told] == [True]
+        await press(pilot, "2", "enter")
+        assert "RESTORE FAILED at " in flat(app)
+        await press(pilot, "escape", "5")
+        bench.host.short_of_memory = False
+        bench.host.restore_for_agents()
+        await settle(pilot)
+        assert "took over from 7.3.3-hv. All is restored." in flat(app)
+        assert "FAILED" not in flat(app)
+
+
 async def test_a_device_that_was_promised_and_is_lost_is_the_headline(
     make: Callable[..., Bench],
 ) -> None:
     bench = make("device-lost")
-    session = bench.walk_to(Act.PREPARE)
-    facts = session.window.facts(session.view(session.window.facts().snapshot).target)
-    target = session.view(facts.snapshot).target
-    assert target is not None
-    with pytest.raises(SimulatedJump):
-        session.window.kexec(Consent.to(Act.KEXEC, facts, typed="demo-hv"), target, lambda: None)
-    session.window._rest()
+    jumped(bench)
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
