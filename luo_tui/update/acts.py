@@ -38,9 +38,10 @@ from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import Lock, LockReading, act_count, act_lock
 from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
-from luo_tui.update.resource_list import Promised, promised_here
+from luo_tui.update.resource_list import Promised, few_of, promised_here
 from luo_tui.update.rules import Refusal, refusal
 from luo_tui.update.target import Target, look_again
+from luo_tui.update.uncarried import uncarried
 from luo_tui.update.window_state import WindowState
 
 _OPS = {
@@ -275,6 +276,8 @@ class Window:
                     initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
                     command_line=target.command_line,
                     promised=promised,
+                    unpreserved_count=len(uncarried(now)),
+                    unpreserved=few_of(g.label for g in uncarried(now)),
                     endangered=[id_ for id_, _ in consent.endangered],
                     typed=consent.typed,
                     confirmed=consent.label,

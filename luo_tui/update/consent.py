@@ -19,6 +19,7 @@ from luo_tui.update.facts import Act, Facts
 from luo_tui.update.offers import word_to_type
 from luo_tui.update.promises import taking_part
 from luo_tui.update.rules import RESTS_ON, Refusal
+from luo_tui.update.uncarried import uncarried
 from luo_tui.update.wording import size_text
 
 
@@ -50,6 +51,8 @@ class Consent:
     """Devices and subsystems shown as taking part."""
     lost: tuple[str, ...] = ()
     """Promises of the jump into this kernel that were shown as lost, by name."""
+    uncarried: tuple[int, ...] = ()
+    """Guests shown as not preserved, by process id."""
     endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Devices shown as taken from somebody, each with its users."""
     doubts: tuple[str, ...] = ()
@@ -84,6 +87,7 @@ class Consent:
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
             participants=taking_part(snapshot) if act is Act.KEXEC else (),
             lost=tuple(o.label for o in shown.promises.lost) if act is Act.FINISH else (),
+            uncarried=tuple(g.pid for g in uncarried(shown)) if act is Act.KEXEC else (),
             endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
             doubts=snapshot.doubts(*RESTS_ON[act]) if act in RESTS_ON else (),
             target=agreed_target(shown) if with_target else None,
@@ -229,6 +233,13 @@ def _fewer_take_part(consent: Consent, now: Facts) -> str:
     return ""
 
 
+def _more_guests_end(consent: Consent, now: Facts) -> str:
+    for guest in uncarried(now):
+        if guest.pid not in consent.uncarried:
+            return f"{guest.label} runs and is not preserved: it was not shown as lost."
+    return ""
+
+
 _Ask = Callable[[Consent, Facts], str]
 _ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed, _not_whole)
 _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
@@ -243,6 +254,7 @@ _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
         _fewer_survive,
         _devices_changed,
         _fewer_take_part,
+        _more_guests_end,
         _others_acted,
     ),
     Act.FINISH: (*_ALWAYS, _more_is_lost, _others_acted),

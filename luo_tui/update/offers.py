@@ -17,6 +17,7 @@ from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Became, taking_part
 from luo_tui.update.rules import STATES, refusal
+from luo_tui.update.uncarried import cut_services, lost_guests
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import Names, count_text, local_time, size_text, timeline_line
 
@@ -215,8 +216,9 @@ def _kexec(facts: Facts) -> Action:
         survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))
         or ("Nothing: no resource is preserved.",),
         lost=(
+            *lost_guests(facts),
             f"Every process on {snapshot.host.name} ends, this console and every login with it.",
-            "Services are not stopped first: what they did not write out is lost.",
+            cut_services(facts),
             "All memory, connections and devices that are not listed as surviving are lost.",
             *_interrupted(found),
         ),

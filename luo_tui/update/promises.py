@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from luo_tui.errors import Op, explain
 from luo_tui.model import (
@@ -24,11 +25,8 @@ from luo_tui.model import (
     State,
     Work,
 )
-from luo_tui.update.resource_list import Listed, Promised
+from luo_tui.update.resource_list import Listed, Promised, few_of
 from luo_tui.update.wording import clock_text
-
-_NAMED = 20
-"""Names of what is lost that a record holds; all that was promised stands beside the journal."""
 
 
 class Became(StrEnum):
@@ -41,18 +39,25 @@ class Became(StrEnum):
     KEPT = "kept"
 
 
-@dataclass(frozen=True, slots=True)
-class PromiseOutcome:
-    """One promise that is not kept (yet)."""
+class PromiseOutcome(NamedTuple):
+    """One promise that is not kept (yet); there may be a hundred thousand."""
 
-    label: str
+    about: Resource | Listed | Participant
     became: Became
     reason: str
     """Why, in words without a full stop."""
-    token: int = -1
-    """Of the resource that it is about; -1: it is about a participant."""
     remedy: str = ""
     """What can be done, in sentences."""
+
+    @property
+    def label(self) -> str:
+        """What an operator calls it."""
+        return self.about.label
+
+    @property
+    def token(self) -> int:
+        """Of the resource that it is about; -1: it is about a participant."""
+        return -1 if isinstance(self.about, Participant) else self.about.token
 
     def __str__(self) -> str:
         """Name it with the reason."""
@@ -88,7 +93,7 @@ class Promises:
     def record(self) -> dict[str, Any]:
         """Return what a record says of them: numbers, and the first few that are lost by name."""
         numbers = {b.replace(" ", "_"): len(self.that(b)) for b in Became if b is not Became.KEPT}
-        names = [str(o) for o in self.lost[:_NAMED]]
+        names = few_of(str(o) for o in self.lost)
         return {
             "recorded": self.recorded,
             "kept": self.kept,
@@ -127,14 +132,18 @@ def promises_of(
     if snapshot.luo.state is not State.UPDATED:
         return Promises()
     resources, participants = _listed_as_arrived(snapshot) if promised is None else promised
-    found = [*_resources(snapshot, resources, work), *_participants(snapshot, participants)]
+    found: dict[Became, list[PromiseOutcome]] = {became: [] for became in Became}
+    for outcome in _resources(snapshot, resources, work):
+        found[outcome.became].append(outcome)
+    for outcome in _participants(snapshot, participants):
+        found[outcome.became].append(outcome)
+    broken = tuple(chain.from_iterable(found.values()))
     number = len(resources) + len(participants)
-    order = {became: at for at, became in enumerate(Became)}
     return Promises(
         recorded=promised is not None,
         fault=fault,
-        kept=number - len(found),
-        open=tuple(sorted(found, key=lambda o: order[o.became])),
+        kept=number - len(broken),
+        open=broken,
     )
 
 
@@ -151,31 +160,45 @@ def _listed_as_arrived(snapshot: Snapshot) -> Promised:
 def _resources(
     snapshot: Snapshot, promised: Iterable[Listed], work: Work | None
 ) -> Iterator[PromiseOutcome]:
-    there, failed = snapshot.resources.by_token, snapshot.failed_restores
+    there, failed = snapshot.resources, snapshot.failed_restores
     doubt = next(iter(snapshot.doubts("resources")), "")
     for one in promised:
         found = there.get(one.token)
-        if found is not None and found.state is ResourceState.RESTORED and _same(one, found):
-            continue
-        failure = failed.get(one.token)
-        if (
-            failure
-            and found is not None
-            and _same(one, found)
-            and found.state is ResourceState.INCOMING
-        ):
-            yield _failed(found, failure, work)
-            continue
-        became, reason = _resource(one, found, doubt)
-        label = found.label if found is not None and _same(one, found) else one.label
-        yield PromiseOutcome(label, became, reason, one.token)
+        if found is None:
+            yield PromiseOutcome(one, *_missing(doubt))
+        elif found.state is ResourceState.UNKNOWN:
+            yield PromiseOutcome(one, Became.NOT_KNOWN, "its state could not be read")
+        elif not _same(one, found) or found.state is ResourceState.PRESERVED:
+            yield PromiseOutcome(one, Became.LOST, f"{found.label} is there in its place")
+        elif found.state is ResourceState.INCOMING:
+            failure = failed.get(one.token)
+            yield _failed(found, failure, work) if failure else _waiting(one, found)
+
+
+def _missing(doubt: str) -> tuple[Became, str]:
+    if doubt:
+        return Became.NOT_KNOWN, f"not everything could be read ({doubt})"
+    return Became.LOST, "it did not arrive in this kernel"
+
+
+def _waiting(one: Listed, found: Resource) -> PromiseOutcome:
+    if found.handler:
+        # Without it nobody knows how large it is (kernel/luo_resource.c).
+        reason = f"it cannot be restored before {found.handler} is there"
+        return PromiseOutcome(found, Became.NOT_YET, reason)
+    if found.bytes < one.bytes:
+        reason = f"{found.bytes:,} of its {one.bytes:,} bytes arrived"
+        return PromiseOutcome(found, Became.FAILED, reason, _SHORT)
+    return PromiseOutcome(found, Became.NOT_YET, "nobody has restored it yet")
+
+
+_SHORT = "The kernel's lines (dmesg | grep luo) name what is missing."
 
 
 def _failed(found: Resource, failure: RestoreFailure, work: Work | None) -> PromiseOutcome:
     told = explain(Op.RESTORE, failure.errno)
     reason = f"{told.meaning} ({told.errno_name}), at {clock_text(failure.at)}"
-    remedy = f"{_owner(found, work)} {told.remedy}"
-    return PromiseOutcome(found.label, Became.FAILED, reason, found.token, remedy)
+    return PromiseOutcome(found, Became.FAILED, reason, f"{_owner(found, work)} {told.remedy}")
 
 
 def _owner(resource: Resource, work: Work | None) -> str:
@@ -195,22 +218,6 @@ def _same(one: Listed, found: Resource) -> bool:
     return not one.kind or (one.kind, one.name) == (found.kind, found.name) or bool(found.handler)
 
 
-def _resource(one: Listed, found: Resource | None, doubt: str) -> tuple[Became, str]:
-    if found is None:
-        if doubt:
-            return Became.NOT_KNOWN, f"not everything could be read ({doubt})"
-        return Became.LOST, "it did not arrive in this kernel"
-    if found.state is ResourceState.UNKNOWN:
-        return Became.NOT_KNOWN, "its state could not be read"
-    if not _same(one, found) or found.state is ResourceState.PRESERVED:
-        return Became.LOST, f"{found.label} is there in its place"
-    if found.handler:
-        return Became.NOT_YET, f"it cannot be restored before {found.handler} is there"
-    if found.state is ResourceState.INCOMING and found.bytes < one.bytes:
-        return Became.FAILED, f"{found.bytes:,} of its {one.bytes:,} bytes arrived"
-    return Became.NOT_YET, "nobody has restored it yet"
-
-
 _KEPT = {"pci": "claimed", "subsystem": "incoming"}
 """The kernel's word for a participant that has come over and is in hands again
 (kernel/luo_pci_node.c, kernel/luo_subsystems.c)."""
@@ -224,7 +231,7 @@ def _participants(snapshot: Snapshot, promised: Iterable[Participant]) -> Iterat
         found = there.get((one.kind, one.name))
         if found is not None and found.state == _KEPT.get(one.kind, "incoming"):
             continue
-        yield PromiseOutcome(one.label, *_participant(one, found, doubt))
+        yield PromiseOutcome(one, *_participant(one, found, doubt))
 
 
 def _participant(one: Participant, found: Participant | None, doubt: str) -> tuple[Became, str]:

@@ -11,6 +11,7 @@ import errno
 import json
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ from luo_tui.update.window_state import FORMAT, WindowState
 
 PROMISED = "promised"
 DISCARDED = "discarded"
+
+
+_NAMED, _LONGEST, _ROOM = 20, 160, 4096
+"""Names in a record, characters of one, and bytes of all together: a record is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,19 @@ class Promised(NamedTuple):
     resources: tuple[Listed, ...] = ()
     participants: tuple[Participant, ...] = ()
     """Devices and subsystems that took part, as they were then."""
+
+
+def few_of(names: Iterable[str]) -> list[str]:
+    """Return as many names as a record has room for; their number has to stand beside them."""
+    found: list[str] = []
+    room = _ROOM
+    for name in islice(names, _NAMED):
+        short = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+        room -= len(json.dumps(short))
+        if room < 0:
+            break
+        found.append(short)
+    return found
 
 
 def token_digest(tokens: Iterable[int]) -> str:

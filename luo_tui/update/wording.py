@@ -112,7 +112,7 @@ def _owner(resource: Resource) -> str:
     return f"{resource.comm or 'process'} [{resource.pid}]"
 
 
-def few(texts: Sequence[str], most: int = 3) -> str:
+def few(texts: Sequence[str], most: int = 3, between: str = ", ") -> str:
     """Name a few things, and say how many more there are."""
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+    return between.join(texts[:most]) + more

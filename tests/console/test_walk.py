@@ -351,3 +351,25 @@ async def test_a_device_that_was_promised_and_is_lost_is_the_headline(
         assert bench.host.state is State.UPDATED
         await press(pilot, "escape", "f", "tab", *"discard", "tab", "enter")
         assert bench.host.state is State.NORMAL
+
+
+async def test_a_guest_that_starts_while_the_kexec_is_asked_for_withdraws_the_question(
+    bench: Bench,
+) -> None:
+    session = bench.walk_to(Act.PREPARE)
+    session.window._rest()
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "k")
+        assert "guest-late" not in flat(app)
+        assert "is lost (7: chrony, cron, nginx, rsyslog, ssh, systemd-logind, vmmd)." in flat(app)
+        with pytest.raises(OSError, match="busy"):
+            bench.host.start_process("guest-late", 2 << 30, 2399, "cloud-hyperviso")
+        bench.host.say("vmm[2399]: liveupdate: preserve guest-late: Device or resource busy")
+        app.session.window._worked = (-10.0, "", None)
+        app.viewer.ask()
+        await settle(pilot)
+        assert app.screen.query_one("#go", ChoiceButton).disabled
+        await press(pilot, "escape", "k")
+        assert "Lost 1 started since prepare will be lost: guest-late (cloud" in flat(app)
