@@ -90,6 +90,11 @@ class Resource:
         """What an operator calls it: the name if it has one, else the kind; always the token."""
         return f"{self.name or self.kind} (token {self.token})"
 
+    @property
+    def endangered(self) -> bool:
+        """Whether the next step loses it, as things stand."""
+        return bool(self.result) or self.state in (ResourceState.INCOMING, ResourceState.UNKNOWN)
+
 
 class Resources(Mapping[int, Resource]):
     """All resources by token, in the order of their tokens; never changes.
@@ -164,6 +169,14 @@ class Resources(Mapping[int, Resource]):
         return MappingProxyType(self._by_token)
 
     @cached_property
+    def lost_first(self) -> Mapping[int, Resource]:
+        """The same, with those first that an update loses as things stand."""
+        lost = [r for r in self._by_token.values() if r.endangered]
+        if not lost:
+            return self.by_token
+        return MappingProxyType({**{r.token: r for r in lost}, **self._by_token})
+
+    @cached_property
     def by_state(self) -> Mapping[ResourceState, tuple[Resource, ...]]:
         """Each state's resources, by token."""
         found: dict[ResourceState, list[Resource]] = {state: [] for state in ResourceState}
@@ -205,6 +218,11 @@ class Participant:
     def label(self) -> str:
         """What an operator calls it."""
         return f"{self.kind} {self.name}"
+
+    @property
+    def endangered(self) -> bool:
+        """Whether it refused, cannot take part, or was lost on the way."""
+        return bool(self.result) or self.state in ("refused", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +297,48 @@ class Vitals:
     """Processes that have /dev/liveupdate open, as ``command [pid]``; only root sees all."""
     watchdogs: tuple[str, ...] = ()
     """Armed watchdog timers, each with its timeout in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A process with virtual CPUs, or with so much memory that it may be a guest's."""
+
+    pid: int
+    comm: str
+    memory: tuple[str, ...] = ()
+    """Names of its memfds, the largest first."""
+    bytes: int = 0
+    """Their bytes in all."""
+    started: float = 0.0
+    """CLOCK_BOOTTIME in seconds; 0: not known."""
+
+    @property
+    def label(self) -> str:
+        """What an operator calls it."""
+        name = next((m for m in self.memory if m), "")
+        return f"{name} ({self.comm or '?'} [{self.pid}])" if name else f"{self.comm} [{self.pid}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What runs on this host and ends with its kernel, at one moment."""
+
+    names: frozenset[str] | None = None
+    """The command names of all processes; None: not all are known."""
+    guests: tuple[Guest, ...] = ()
+    services: tuple[str, ...] = ()
+    """Units of systemd's system.slice that have processes, without ``.service``."""
+    missing: tuple[str, ...] = ()
+    """Sentences on what could not be learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreFailure:
+    """A restore that the kernel refused, as its own line told."""
+
+    errno: int
+    at: float
+    """CLOCK_REALTIME in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +433,7 @@ class Event:
     """CLOCK_REALTIME in seconds."""
     kind: str
     """What it belongs to: state, resource, participant, device, kernel, image, host, window,
-    source."""
+    source, promise."""
     text: str
     subject: str = ""
     """Token, name or address of what it happened to."""
@@ -400,6 +460,8 @@ class Snapshot:
     """What the running orchestrator writes and reads; the target must say the same."""
     from_release: str = ""
     """Release of the kernel that handed over to this one; empty after an ordinary boot."""
+    failed_restores: Mapping[int, RestoreFailure] = field(default_factory=dict)
+    """By token: the latest failure of each, in state updated. It may have succeeded since."""
     health: Mapping[str, SourceHealth] = field(default_factory=dict)
     windows: int = 0
     """Counts how often journal or lock of the maintenance windows were written by anybody."""

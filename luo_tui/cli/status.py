@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Snapshot
+from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Snapshot, State
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import DeviceOutcome, device_outcomes, outlook, summary
@@ -22,9 +22,10 @@ from luo_tui.update.facts import Facts
 from luo_tui.update.images import scan
 from luo_tui.update.journal import read_latest
 from luo_tui.update.lock import Lock
-from luo_tui.update.resource_list import promised
+from luo_tui.update.resource_list import promised, promised_here
 from luo_tui.update.walk import walk
 from luo_tui.update.wording import size_text
+from luo_tui.update.work import look
 
 SCHEMA = 2
 MOST = 20
@@ -62,6 +63,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "preserved_bytes": snapshot.bytes_in(ResourceState.PRESERVED),
         "blackout_ms": _plain(asdict(dark)) if dark else None,
         "window": _window_json(facts, folder),
+        "promises": _promises(facts),
         "owner": asdict(facts.lock_holder) if facts.lock_holder else None,
         "may_act": facts.may_act,
         "faults": dict(_faults(facts)),
@@ -83,13 +85,13 @@ def status_text(
     for health in snapshot.health.values():
         for sentence in health.missing:
             yield f"unknown     {health.name}: {sentence}"
-    resources = _resources(snapshot)
+    resources = list(snapshot.resources.lost_first.values())
     size = sum(r.bytes for r in resources)
     yield _heading("resources", len(resources), [size_text(size)] if size else [])
     if resources:
         yield f"  {'token':>6} {'kind':8} {'state':10} {'size':>9}  {'owner':22} name"
     yield from _cut((_resource(r, snapshot) for r in resources), len(resources), most)
-    participants = _participants(snapshot)
+    participants = sorted(_participants(snapshot), key=lambda p: not p.endangered)
     yield _heading("participants", len(participants), [])
     yield from _cut((_participant(p) for p in participants), len(participants), most)
     devices = device_outcomes(snapshot)
@@ -136,8 +138,22 @@ def _window_json(facts: Facts, folder: Path) -> dict[str, Any] | None:
     found = _plain(asdict(facts.window_state))
     # The schema's name from when they all stood in the journal; unreadable ones are counted.
     with contextlib.suppress(OSError):
-        found["tokens"] = [r.token for r in promised(folder, facts.window_state)]
+        found["tokens"] = [r.token for r in promised(folder, facts.window_state).resources]
     return found
+
+
+def _promises(facts: Facts) -> dict[str, Any] | None:
+    if facts.snapshot.luo.state is not State.UPDATED:
+        return None
+    found = facts.promises
+    return {
+        "recorded": found.recorded,
+        "fault": found.fault,
+        "kept": found.kept,
+        "open": [
+            {"label": o.label, "outcome": str(o.became), "reason": o.reason} for o in found.open
+        ],
+    }
 
 
 def _window(facts: Facts) -> Iterator[str]:
@@ -254,6 +270,7 @@ def _images(orchestrator: Orchestrator, snapshot: Snapshot) -> list[KernelImage]
 
 def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Facts:
     lock, journal = Lock(orchestrator.lock_folder).reading(), read_latest(folder)
+    known, fault = promised_here(folder, journal.window_state, snapshot.host.boot_id)
     return Facts(
         snapshot,
         orchestrator.may_act(),
@@ -261,4 +278,7 @@ def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Fact
         lock_holder=lock.person,
         lock_fault=lock.fault,
         journal_fault=journal.fault,
+        promised=known,
+        promised_fault=fault,
+        work=look(orchestrator, snapshot),
     )

@@ -41,7 +41,7 @@ from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
 from luo_tui.console.screens.events import Events
 from luo_tui.console.screens.help import Help
-from luo_tui.console.screens.kexec import AskKexec
+from luo_tui.console.screens.kexec import AskKexec, AskTyped
 from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.palette import Palette
@@ -450,8 +450,7 @@ class Console(OnLine[KexecRequest | Left]):
             if question.action.ask is Ask.NOTHING:
                 self._do(question, "")
                 return
-            kind = AskKexec if question.action.ask is Ask.TYPE else AskAct
-            screen = kind(question)
+            screen = _asking(question)
             self.session.show_doing(f"asked to confirm: {WORD[act]}")
             self.push(screen, lambda yes: self._answered(screen, yes is True))
 
@@ -605,3 +604,10 @@ class Console(OnLine[KexecRequest | Left]):
 
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         signal.signal(signal.SIGCONT, own_go_on)
+
+
+def _asking(question: Question) -> AskAct:
+    """Return the screen that asks; one with a field where something is lost."""
+    if question.action.ask is not Ask.TYPE:
+        return AskAct(question)
+    return AskKexec(question) if question.action.act is Act.KEXEC else AskTyped(question)

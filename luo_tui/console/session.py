@@ -14,6 +14,7 @@ from pathlib import Path
 
 from luo_tui.errors import NotDone
 from luo_tui.model import Event, KernelImage, Snapshot, State
+from luo_tui.monitor.event_text import EventDraft
 from luo_tui.monitor.hub import Hub
 from luo_tui.monitor.log import Log
 from luo_tui.orchestrator import Orchestrator
@@ -24,6 +25,7 @@ from luo_tui.update.facts import Act, Facts, ours_is_loaded
 from luo_tui.update.images import read_image, scan
 from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
+from luo_tui.update.promises import Became, PromiseOutcome, said
 from luo_tui.update.rules import refusal
 from luo_tui.update.target import Target, read_target
 from luo_tui.update.walk import Walk, walk
@@ -31,6 +33,8 @@ from luo_tui.update.window_state import WindowState
 
 LATEST = 8
 """Events that are shown outside the event log."""
+_NAMED = 50
+"""Broken promises that are told one by one: a whole handover has a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,9 @@ class Session:
         self.busy = threading.Lock()
         """Held while an act is under way."""
         self._log = Log()
+        self._telling = threading.Lock()
+        self._told: set[tuple[str, str, Became]] = set()
+        """Of which promises the log has been told that they are broken, by boot and name."""
         self._targets = threading.Lock()
         """Held while a target is looked for: views are built in several threads."""
         self._chosen: Target | KernelImage | None = None
@@ -133,6 +140,7 @@ class Session:
         window_state = self.window.window_state()
         target = self._target(snapshot, window_state)
         facts = self.window.facts_of(snapshot, target)
+        self._tell(facts)
         return View(
             facts=facts,
             walk=walk(facts),
@@ -143,6 +151,25 @@ class Session:
             latest=self._log.since(self._log.last - LATEST),
             log=self._log,
         )
+
+    def _tell(self, facts: Facts) -> None:
+        """Let the log have each promise that turned out to be broken; once in a boot."""
+        if not (broken := self._untold(facts)):
+            return
+        with self._telling:
+            sure = {_of(facts, o) for o in self._untold(self.window.settled(facts))}
+            new = [o for o in broken if _of(facts, o) in sure]
+            self._told.update(_of(facts, o) for o in new)
+            told = [EventDraft("promise", said(o), o.label, grave=True) for o in new[:_NAMED]]
+            if more := len(new) - len(told):
+                text = f"{more:,} more promises are broken; the walk (key w) says which"
+                told.append(EventDraft("promise", text, grave=True))
+            self._log.add(told)
+
+    def _untold(self, facts: Facts) -> list[PromiseOutcome]:
+        promises = facts.promises
+        broken = (*promises.lost, *promises.that(Became.FAILED))
+        return [o for o in broken if _of(facts, o) not in self._told]
 
     def targets(self, running: str) -> Sequence[KernelImage]:
         """Read the images that could be loaded; takes its time on a slow disk."""
@@ -227,6 +254,10 @@ class Session:
             Path(window_state.initrd) if window_state.initrd else None,
         )
         return self._resumed
+
+
+def _of(facts: Facts, outcome: PromiseOutcome) -> tuple[str, str, Became]:
+    return facts.snapshot.host.boot_id, outcome.label, outcome.became
 
 
 def _is(target: Target, window_state: WindowState) -> bool:

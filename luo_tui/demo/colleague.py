@@ -108,6 +108,7 @@ class Colleague:
             "wait": self._wait,
             "lock_folder": lambda: orchestrator.lock_folder,
             "state": orchestrator.state,
+            "work": orchestrator.work,
             "move": orchestrator.move,
             "unpreserve": orchestrator.unpreserve,
             "unload": orchestrator.kexec.unload,

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from luo_tui.model import Host, KexecState, Snapshot, State
+from luo_tui.model import Host, KexecState, Snapshot, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.sources import Source
 
@@ -111,6 +111,11 @@ class RemoteOrchestrator:
     def restore(self, token: int) -> int:  # noqa: ARG002 - the protocol's
         """Refuse: descriptors do not go over the connection."""
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def work(self) -> Work:
+        """Look at what runs over there."""
+        found: Work = self._ask("work")
+        return found
 
     def sources(self) -> Sequence[Source]:
         """Return none: :meth:`look` reads everything."""

@@ -218,10 +218,16 @@ def _participant(old: object, new: object) -> Iterator[EventDraft]:
             yield EventDraft(
                 "participant", f"{now.label} cannot take part: {now.reason}", now.id, True
             )
+        elif now.state == "lost":
+            yield EventDraft("participant", f"{now.label} is lost: {now.reason}", now.id, True)
         else:
             yield EventDraft("participant", f"{now.label} takes part: {now.state}", now.id)
     elif was.state != now.state:
-        yield EventDraft("participant", f"{now.label} {was.state} -> {now.state}", now.id)
+        lost = now.state in ("refused", "lost")
+        why = f": {now.reason}" if lost and now.reason else ""
+        yield EventDraft(
+            "participant", f"{now.label} {was.state} -> {now.state}{why}", now.id, lost
+        )
     if now.result and (was is None or was.result != now.result):
         yield _refused(now.label, now.result, "participant", now.id)
 

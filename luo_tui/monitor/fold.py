@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from luo_tui.model import Resource, Resources, Snapshot, SourceHealth
+from luo_tui.model import LuoState, Resource, Resources, Snapshot, SourceHealth, State
 from luo_tui.sources.changes import (
     Change,
     DeviceGone,
@@ -24,6 +24,7 @@ from luo_tui.sources.changes import (
     ResourceGone,
     ResourcePut,
     ResourcesRead,
+    RestoreFailed,
     SourceAlive,
     SourceFailed,
     VitalsRead,
@@ -51,6 +52,7 @@ class _Picture:
         self._participants = dict(before.participants)
         self._devices = dict(before.devices)
         self._health = dict(before.health)
+        self._failed = dict(before.failed_restores)
         self._other: dict[str, object] = {}
         self._printed, self._windows = before.printed, before.windows
 
@@ -91,6 +93,8 @@ class _Picture:
                 self._windows += 1
             case KernelPrinted():
                 self._printed += 1
+            case RestoreFailed(token, failure):
+                self._failed[token] = failure
             case KernelSaid():
                 pass
             case SourceFailed(name, fault, since):
@@ -106,12 +110,16 @@ class _Picture:
 
     def snapshot(self) -> Snapshot:
         base = self._base
+        luo = self._other.get("luo", self._before.luo)
+        # Tokens begin anew with the next kernel, and lines of the kernel are never taken back.
+        updated = isinstance(luo, LuoState) and luo.state is State.UPDATED
         return replace(
             self._before,
             resources=base.changed(self._resources) if self._resources else base,
             participants=self._participants,
             devices=self._devices,
             health=self._health,
+            failed_restores=self._failed if updated else {},
             printed=self._printed,
             windows=self._windows,
             **self._other,  # type: ignore[arg-type]

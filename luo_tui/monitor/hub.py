@@ -143,6 +143,7 @@ class Hub:
             devices=latest.devices,
             vitals=latest.vitals,
             images=latest.images,
+            failed_restores=latest.failed_restores,
             health=latest.health,
             windows=latest.windows,
             printed=latest.printed,

@@ -25,7 +25,7 @@ MOST = 20_000
 
 
 class Log:
-    """Numbered events. Added to by one thread, read by any."""
+    """Numbered events. Added to and read by any thread."""
 
     def __init__(self, most: int = MOST) -> None:
         """``most`` events are kept."""
@@ -53,7 +53,7 @@ class Log:
                 self.last += 1
                 event = Event(self.last, one.at or now, one.kind, one.text, one.subject, one.grave)
                 self._events.append(event)
-            self._write(event)
+                self._write(event)
 
     def since(self, number: int) -> tuple[Event, ...]:
         """Return the kept events with a higher number, the oldest first."""

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Host, KexecState, State
+from luo_tui.model import Host, KexecState, State, Work
 from luo_tui.sources import Source
 
 
@@ -151,6 +151,13 @@ class Orchestrator(Protocol):
 
     def sources(self) -> Sequence[Source]:
         """Return fresh, unopened sources that tell of this kind of kernel."""
+        ...
+
+    def work(self) -> Work:
+        """Look for what runs here and ends with this kernel; it takes its time.
+
+        OSError where this process has no descriptor or memory left.
+        """
         ...
 
     def surroundings(self) -> Sequence[Source]:

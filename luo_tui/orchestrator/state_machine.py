@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Host, KexecState, State
+from luo_tui.model import Host, KexecState, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import caps, kexec, kho, luo_v2
@@ -124,6 +124,12 @@ class StateMachine:
         from luo_tui.sources.udev import ResourceSource
 
         return (sysfs.StateSource(), ResourceSource())
+
+    def work(self) -> Work:
+        """Look through this host's processes and services."""
+        from luo_tui.sources.work import read_work
+
+        return read_work()
 
     def surroundings(self) -> Sequence[Source]:
         """Return the sources of this machine: its devices, its vitals, its kernel's lines."""

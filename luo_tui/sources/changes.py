@@ -14,6 +14,7 @@ from luo_tui.model import (
     LuoState,
     Participant,
     Resource,
+    RestoreFailure,
     Stamps,
     Vitals,
 )
@@ -154,6 +155,14 @@ class KernelSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreFailed:
+    """The kernel could not restore a resource."""
+
+    token: int
+    failure: RestoreFailure
+
+
+@dataclass(frozen=True, slots=True)
 class KernelPrinted:
     """The kernel has written lines over its consoles."""
 
@@ -174,6 +183,7 @@ Change = (
     | ImagesRead
     | WindowsWritten
     | KernelSaid
+    | RestoreFailed
     | KernelPrinted
     | SourceFailed
     | SourceAlive

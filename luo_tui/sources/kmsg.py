@@ -17,10 +17,19 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from luo_tui.sources.changes import Change, KernelPrinted, KernelSaid, ReadingDone
+from luo_tui.model import RestoreFailure
+from luo_tui.sources.changes import (
+    Change,
+    KernelPrinted,
+    KernelSaid,
+    ReadingDone,
+    RestoreFailed,
+)
 from luo_tui.sources.clean import clean
 
 _OURS = re.compile(r"\b(luo\w*|kho|liveupdate|kexec\w*)\b", re.IGNORECASE)
+_FAILED = re.compile(r"luo: restore of token (\d+) failed \(-(\d+)\)")
+"""What kernel/luo_incoming.c prints."""
 _GRAVE = 3
 """KERN_ERR: what has this level or a lower one is a failure."""
 
@@ -49,6 +58,12 @@ def console_level() -> int:
             return 8
         return int(Path("/proc/sys/kernel/printk").read_text().split()[0])
     return 8
+
+
+def restore_failed(said: KernelSaid) -> Iterator[RestoreFailed]:
+    """Yield the failure of a restore that a line of the kernel's own tells of."""
+    if found := _FAILED.fullmatch(said.text):
+        yield RestoreFailed(int(found[1]), RestoreFailure(int(found[2]), said.at))
 
 
 class KmsgSource:
@@ -110,6 +125,9 @@ class KmsgSource:
             if said is not None and said[0] > self._last:
                 self._last = said[0]
                 yield said[1]
+                # Anybody who is root can write lines: those bear another facility.
+                if not _facility(record):
+                    yield from restore_failed(said[1])
         if self._overwritten:
             yield KernelSaid("lines of the kernel were overwritten before they could be read")
         if printed:
@@ -123,6 +141,11 @@ class KmsgSource:
                 return b""
             except BrokenPipeError:
                 self._overwritten = True
+
+
+def _facility(record: bytes) -> int:
+    """Return who wrote a record: 0 is the kernel (Documentation/ABI/testing/dev-kmsg)."""
+    return int(record.partition(b",")[0]) >> 3
 
 
 def _said(record: bytes, began: float) -> tuple[int, KernelSaid] | None:

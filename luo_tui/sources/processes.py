@@ -57,8 +57,8 @@ class OpenFiles:
         return self.by_path.get(path, ())
 
 
-def open_files(proc: Path, under: str) -> OpenFiles:
-    """Look through all processes for open files whose names begin with ``under``.
+def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
+    """Look through all processes for open files whose names begin with ``under``, or one of it.
 
     A process that ends meanwhile is none. OSError where this process has no
     descriptor or memory left; whatever else is refused makes it incomplete.
@@ -87,7 +87,7 @@ def open_files(proc: Path, under: str) -> OpenFiles:
     return OpenFiles({name: tuple(those) for name, those in found.items()}, missing)
 
 
-def _names(folder: Path, under: str) -> set[str]:
+def _names(folder: Path, under: str | tuple[str, ...]) -> set[str]:
     found = set()
     with os.scandir(folder) as descriptors:
         for descriptor in descriptors:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, Snapshot, State, Work
 from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.update import work
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import (
@@ -36,8 +38,10 @@ from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import Lock, LockReading, act_count, act_lock
 from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
+from luo_tui.update.resource_list import Promised, few_of, promised_here
 from luo_tui.update.rules import Refusal, refusal
 from luo_tui.update.target import Target, look_again
+from luo_tui.update.uncarried import uncarried
 from luo_tui.update.window_state import WindowState
 
 _OPS = {
@@ -53,6 +57,10 @@ _MOVES = {
     Act.CANCEL: (Move.CANCEL, State.NORMAL),
     Act.FINISH: (Move.FINISH, State.NORMAL),
 }
+_STILL, _PATIENCE = 0.1, 100
+"""Seconds in which nothing more may arrive before anything is called lost, and how many times."""
+_FRESH = 2.0
+"""Seconds for which what runs need not be looked for again in order to be shown."""
 
 
 class Window:
@@ -75,6 +83,10 @@ class Window:
         self._look = look
         self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
+        self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
+        """What ran, when and in which boot it was looked for."""
+        self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
+        """What was to survive, and the jump that it was read for: it may be long."""
 
     @property
     def mine(self) -> bool:
@@ -112,6 +124,7 @@ class Window:
 
     def facts(self, target: Target | None = None) -> Facts:
         """Read everything anew that an act is decided on. OSError if the host cannot be read."""
+        self._worked = (-_FRESH, "", None)
         return self.facts_of(self._look(), target)
 
     def facts_of(self, snapshot: Snapshot, target: Target | KernelImage | None = None) -> Facts:
@@ -129,6 +142,7 @@ class Window:
             acts_seen = act_count(self._orchestrator.lock_folder)
         except OSError as error:
             lock_fault = lock_fault or error.strerror or str(error)
+        promised, promised_fault = self._promised_here(journal.window_state, snapshot)
         return Facts(
             snapshot=snapshot,
             may_act=self._orchestrator.may_act(),
@@ -142,7 +156,35 @@ class Window:
             me=self.me,
             mine=self.mine,
             acts_seen=acts_seen,
+            promised=promised,
+            promised_fault=promised_fault,
+            work=self._work(snapshot),
         )
+
+    def _work(self, snapshot: Snapshot) -> Work | None:
+        """Look for what runs, where a decision rests on it; for pictures not again and again."""
+        if not work.wanted(snapshot):
+            return None
+        at, boot_id, found = self._worked
+        now = time.monotonic()
+        if found is None or boot_id != snapshot.host.boot_id or now - at > _FRESH:
+            found = work.look(self._orchestrator, snapshot)
+            self._worked = (time.monotonic(), snapshot.host.boot_id, found)
+        return found
+
+    def _promised_here(
+        self, window_state: WindowState | None, snapshot: Snapshot
+    ) -> tuple[Promised | None, str]:
+        """Read what was to survive the jump into this kernel; once, for it does not change."""
+        boot_id = snapshot.host.boot_id
+        if window_state is None:
+            return None, ""
+        jump_ = (window_state.window, window_state.promised_file, window_state.closed, boot_id)
+        known, found = self._promised
+        if known != jump_ or found[1]:
+            found = promised_here(self._folder, window_state, boot_id)
+            self._promised = (jump_, found)
+        return found
 
     # -- the acts -----------------------------------------------------------------------
 
@@ -156,7 +198,7 @@ class Window:
         image = target.image
         about = {"image": image.path, "target": image.release, "initrd": image.initrd}
         with self._acting(consent, Act.LOAD, target):
-            self._write("begin", act=Act.LOAD, confirmed=consent.label, **about)
+            self._begin(consent, **about)
             self._check_again(consent, target)
             try:
                 self._load(target)
@@ -174,7 +216,7 @@ class Window:
     def unload(self, consent: Consent) -> None:
         """Unload whatever image is loaded; in state normal that closes the window."""
         with self._acting(consent, Act.UNLOAD) as now:
-            self._write("begin", act=Act.UNLOAD, confirmed=consent.label)
+            self._begin(consent)
             self._check_again(consent)
             try:
                 self._orchestrator.kexec.unload()
@@ -205,7 +247,7 @@ class Window:
                 discarded = self._journal.write_discarded(now.snapshot.incoming)
             except OSError as error:
                 raise self._unwritten(error) from error
-            self._move(consent, discarded=discarded)
+            self._move(consent, discarded=discarded, promises=now.promises.record())
             self._close("finished")
 
     def kexec(self, consent: Consent, target: Target, hand_back: Callable[[], None]) -> NoReturn:
@@ -223,7 +265,7 @@ class Window:
             def record() -> None:
                 image = target.image
                 assert self._journal is not None  # noqa: S101 - as in _write()
-                promised = self._journal.write_promised(consent.outgoing)
+                promised = self._journal.write_promised(consent.outgoing, consent.participants)
                 self._write(
                     "jump",
                     acts=["freeze", "kexec"],
@@ -234,6 +276,8 @@ class Window:
                     initrd_digest=image.initrd_identity.sha256 if image.initrd_identity else "",
                     command_line=target.command_line,
                     promised=promised,
+                    unpreserved_count=len(uncarried(now)),
+                    unpreserved=few_of(g.label for g in uncarried(now)),
                     endangered=[id_ for id_, _ in consent.endangered],
                     typed=consent.typed,
                     confirmed=consent.label,
@@ -267,14 +311,28 @@ class Window:
                     self._rest()
                 return
             self._open(now)
-            self._account(now)
+            self._account(self.settled(now) if now.promises.lost else now)
+
+    def settled(self, now: Facts) -> Facts:
+        """Read anew until nothing more arrives. OSError as :meth:`facts`.
+
+        luo.ko says "updated" before it has listed all that came: until then the
+        rest looks lost (kernel/luo_core.c).
+        """
+        for _ in range(_PATIENCE):
+            time.sleep(_STILL)
+            before, now = now, self.facts()
+            if _there(before) == _there(now):
+                break
+        return now
 
     def _account(self, now: Facts) -> None:
         snapshot = now.snapshot
         host, source = snapshot.host.release, snapshot.from_release
         match arrival(snapshot, now.window_state):
             case Arrival.ARRIVED:
-                self._write("arrived", release=host, source=source)
+                promises = now.promises.record()
+                self._write("arrived", release=host, source=source, promises=promises)
             case Arrival.FINISHED:
                 self._write("arrived", release=host, source=source)
                 self._close("finished by something else")
@@ -361,9 +419,12 @@ class Window:
     def _check(self, consent: Consent, now: Facts) -> None:
         """Refuse by the rule, or because the consent no longer holds; NotDone."""
         changed = objection(consent, now) if consent.state is not now.snapshot.luo.state else None
-        found: Refusal | None = changed or refusal(consent.act, now) or objection(consent, now)
-        if found is None and consent.act is Act.KEXEC:
-            found = wrong_word(consent, now)
+        found: Refusal | None = (
+            changed
+            or refusal(consent.act, now)
+            or objection(consent, now)
+            or wrong_word(consent, now)
+        )
         if found is not None:
             raise NotDone(found.reason, found.code)
 
@@ -426,10 +487,14 @@ class Window:
         kexec = self._orchestrator.kexec
         kexec.load(target.image_copy.fd, target.initrd_fd, target.command_line)
 
+    def _begin(self, consent: Consent, **more: object) -> None:
+        typed = {"typed": consent.typed} if consent.typed else {}
+        self._write("begin", act=consent.act, confirmed=consent.label, **typed, **more)
+
     def _move(self, consent: Consent, target: Target | None = None, **more: object) -> None:
         act = consent.act
         move, wanted = _MOVES[act]
-        self._write("begin", act=act, confirmed=consent.label, **more)
+        self._begin(consent, **more)
         self._check_again(consent, target)
         try:
             self._orchestrator.move(move)
@@ -552,6 +617,12 @@ class Window:
             self._journal.close(trim=False)
             self._journal = None
         self._lock.release()
+
+
+def _there(facts: Facts) -> tuple[frozenset[int], frozenset[tuple[str, str]]]:
+    """Return what has arrived so far."""
+    parts = facts.snapshot.participants.values()
+    return frozenset(facts.snapshot.resources), frozenset((p.id, p.state) for p in parts)
 
 
 def _due(now: Facts) -> bool:

@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from luo_tui.errors import Exit
-from luo_tui.model import FileIdentity, KernelImage, Resource, State
+from luo_tui.model import FileIdentity, KernelImage, Participant, Resource, State
 from luo_tui.update.device_outcome import Outcome, device_outcomes
-from luo_tui.update.facts import Act, Facts, typed_word
+from luo_tui.update.facts import Act, Facts
+from luo_tui.update.offers import word_to_type
+from luo_tui.update.promises import taking_part
 from luo_tui.update.rules import RESTS_ON, Refusal
+from luo_tui.update.uncarried import uncarried
 from luo_tui.update.wording import size_text
 
 
@@ -44,6 +47,12 @@ class Consent:
     """Shown as not restored: finish discards them."""
     carried: tuple[str, ...] = ()
     """Devices shown as running on."""
+    participants: tuple[Participant, ...] = ()
+    """Devices and subsystems shown as taking part."""
+    lost: tuple[str, ...] = ()
+    """Promises of the jump into this kernel that were shown as lost, by name."""
+    uncarried: tuple[int, ...] = ()
+    """Guests shown as not preserved, by process id."""
     endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Devices shown as taken from somebody, each with its users."""
     doubts: tuple[str, ...] = ()
@@ -54,7 +63,7 @@ class Consent:
     acts_seen: int = 0
     """Acts of others that need no window (hold, restore), as far as they were shown."""
     typed: str = ""
-    """What was typed; for the kexec alone."""
+    """What was typed; only what loses something has to be typed for."""
     label: str = ""
     """The outcome as the answer named it; empty where nothing was asked."""
     gone: str = ""
@@ -76,6 +85,9 @@ class Consent:
             outgoing=snapshot.outgoing if act in (Act.PREPARE, Act.KEXEC) else (),
             incoming=snapshot.incoming if act is Act.FINISH else (),
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
+            participants=taking_part(snapshot) if act is Act.KEXEC else (),
+            lost=tuple(o.label for o in shown.promises.lost) if act is Act.FINISH else (),
+            uncarried=tuple(g.pid for g in uncarried(shown)) if act is Act.KEXEC else (),
             endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
             doubts=snapshot.doubts(*RESTS_ON[act]) if act in RESTS_ON else (),
             target=agreed_target(shown) if with_target else None,
@@ -105,12 +117,15 @@ def objection(consent: Consent, now: Facts) -> Refusal | None:
 
 
 def wrong_word(consent: Consent, now: Facts) -> Refusal | None:
-    """Refuse a kexec whose typed word is not the host's name."""
-    release = now.image.release if now.image is not None else ""
-    word = typed_word(now.snapshot, release)
-    if word and consent.typed == word:
+    """Refuse an act that loses something, where its word was not typed."""
+    word = word_to_type(consent.act, now)
+    # A kexec without a word to type is none that could be agreed to.
+    if consent.typed == word if word else consent.act is not Act.KEXEC:
         return None
-    return Refusal(f"What was typed is not {word!r}: nothing was done.", Exit.REFUSED)
+    return Refusal(
+        f"What was typed is not {word!r}, and something would be lost: nothing was done.",
+        Exit.REFUSED,
+    )
 
 
 def _elsewhere(consent: Consent, now: Facts) -> str:
@@ -180,7 +195,10 @@ def _fewer_survive(consent: Consent, now: Facts) -> str:
 def _more_is_lost(consent: Consent, now: Facts) -> str:
     known = {r.token: r.name for r in consent.incoming}
     more = [r for r in now.snapshot.incoming if known.get(r.token) != r.name]
-    return f"More is unrestored than was shown: {more[0].label}." if more else ""
+    if more:
+        return f"More is unrestored than was shown: {more[0].label}."
+    gone = [o for o in now.promises.lost if o.label not in consent.lost]
+    return f"More is lost than was shown: {gone[0]}." if gone else ""
 
 
 def _others_acted(consent: Consent, now: Facts) -> str:
@@ -207,6 +225,21 @@ def _devices_changed(consent: Consent, now: Facts) -> str:
     return ""
 
 
+def _fewer_take_part(consent: Consent, now: Facts) -> str:
+    there = {(p.kind, p.name) for p in taking_part(now.snapshot)}
+    for one in consent.participants:
+        if (one.kind, one.name) not in there:
+            return f"{one.label} was shown as taking part and does not any more."
+    return ""
+
+
+def _more_guests_end(consent: Consent, now: Facts) -> str:
+    for guest in uncarried(now):
+        if guest.pid not in consent.uncarried:
+            return f"{guest.label} runs and is not preserved: it was not shown as lost."
+    return ""
+
+
 _Ask = Callable[[Consent, Facts], str]
 _ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed, _not_whole)
 _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
@@ -215,7 +248,15 @@ _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
     Act.UNLOAD: (*_ALWAYS, _foreign_came),
     Act.PREPARE: (*_ALWAYS, _target_changed, _fewer_survive, _others_acted),
     Act.CANCEL: _ALWAYS,
-    Act.KEXEC: (*_ALWAYS, _target_changed, _fewer_survive, _devices_changed, _others_acted),
+    Act.KEXEC: (
+        *_ALWAYS,
+        _target_changed,
+        _fewer_survive,
+        _devices_changed,
+        _fewer_take_part,
+        _more_guests_end,
+        _others_acted,
+    ),
     Act.FINISH: (*_ALWAYS, _more_is_lost, _others_acted),
 }
 """What makes a consent to each act void."""

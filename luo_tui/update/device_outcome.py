@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from luo_tui.errors import Op, explain
 from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot, State
+from luo_tui.update.wording import clock_text
 
 
 class Outcome(StrEnum):
@@ -54,9 +56,10 @@ _LOST = ("refused", "lost")
 def device_outcomes(snapshot: Snapshot) -> tuple[DeviceOutcome, ...]:
     """Return every device that is known, the dangerous ones first."""
     taking_part = {p.name: p for p in snapshot.participants.values() if p.kind == "pci"}
-    found = [_fate(d, taking_part.pop(d.id, None)) for d in snapshot.devices.values()]
+    late = snapshot.luo.state in (State.PREPARED, State.FROZEN)
+    found = [_fate(d, taking_part.pop(d.id, None), late) for d in snapshot.devices.values()]
     # The kernel may know one that no other source has told of.
-    found += [_fate(_only_named(p), p) for p in taking_part.values()]
+    found += [_fate(_only_named(p), p, late) for p in taking_part.values()]
     return tuple(sorted(found, key=_danger))
 
 
@@ -65,6 +68,12 @@ def outlook(resource: Resource, snapshot: Snapshot) -> str:
     if resource.handler and resource.state is ResourceState.INCOMING:
         return f"cannot be restored before {resource.handler} is there; finish discards it"
     match resource.state:
+        case ResourceState.INCOMING if failure := snapshot.failed_restores.get(resource.token):
+            said = explain(Op.RESTORE, failure.errno)
+            return (
+                f"RESTORE FAILED at {clock_text(failure.at)}: {said.meaning} ({said.errno_name}); "
+                "finish discards it unless somebody restores it before"
+            )
         case ResourceState.INCOMING:
             return "finish discards it unless somebody restores it before"
         case ResourceState.RESTORED:
@@ -112,8 +121,10 @@ def _only_named(participant: Participant) -> Device:
     return Device(participant.name, "pci", driver=participant.driver)
 
 
-def _fate(device: Device, participant: Participant | None) -> DeviceOutcome:
+def _fate(device: Device, participant: Participant | None, late: bool) -> DeviceOutcome:
     if participant is not None:
+        if late and participant.state == "registered":
+            return _too_late(device, participant)
         return _of_participant(device, participant)
     if "vfio" in device.driver:
         who = _and(device.users) if device.users else "A guest that is given it"
@@ -131,6 +142,14 @@ def _fate(device: Device, participant: Participant | None) -> DeviceOutcome:
     reason = f"{device.driver} takes no part: the next kernel sets it up anew"
     users = f", and interrupts {_and(device.users)}" if device.users else ""
     return DeviceOutcome(device, Outcome.RESET, f"{reason}{users}.")
+
+
+def _too_late(device: Device, participant: Participant) -> DeviceOutcome:
+    """Say so of a driver that registered after prepare (kernel/luo_pci.c)."""
+    users = f", and interrupts {_and(device.users)}" if device.users else ""
+    driver = participant.driver or device.driver or "its driver"
+    reason = f"It came after prepare: this update resets it, though {driver} takes part{users}."
+    return DeviceOutcome(device, Outcome.RESET, reason)
 
 
 def _of_participant(device: Device, participant: Participant) -> DeviceOutcome:

@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, Snapshot, State, Work
 from luo_tui.update.person import Person
+from luo_tui.update.promises import Promises, promises_of
+from luo_tui.update.resource_list import Promised
 from luo_tui.update.window_state import WindowState
 
 
@@ -55,7 +58,7 @@ class Finding:
     """What would come of it; empty only where the check found nothing amiss."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """Everything that an offer and an act are decided on."""
 
@@ -80,6 +83,17 @@ class Facts:
     """Whether this console has the window open."""
     acts_seen: int = 0
     """Counts the acts on this host that need no window: hold, restore, unpreserve."""
+    promised: Promised | None = None
+    """What was to survive the jump into this kernel; None where no record tells of one."""
+    promised_fault: str = ""
+    """Why that record cannot be read."""
+    work: Work | None = None
+    """What runs here and ends with this kernel; None while nothing rests on it."""
+
+    @cached_property
+    def promises(self) -> Promises:
+        """What has become of what was promised."""
+        return promises_of(self.snapshot, self.promised, self.promised_fault, self.work)
 
     @property
     def blockers(self) -> tuple[Finding, ...]:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.errors import NotDone
-from luo_tui.model import Resource
+from luo_tui.model import Participant, Resource
 from luo_tui.sources.clean import clean
 from luo_tui.update.durable import fsync_folder, make_folder
 from luo_tui.update.durable import reserve as _reserve
@@ -229,19 +229,24 @@ class Journal:
         os.fsync(self._fd)
         return record
 
-    def write_promised(self, resources: Iterable[Resource]) -> dict[str, Any]:
+    def write_promised(
+        self, resources: Iterable[Resource], participants: Iterable[Participant] = ()
+    ) -> dict[str, Any]:
         """Write down by name what the jump is to carry; return what its record says of it.
 
         For ``write("jump", promised=...)``. OSError: ENOSPC; then do not jump.
         """
-        return self._write_list(PROMISED, resources)
+        return self._write_list(PROMISED, resources, participants)
 
     def write_discarded(self, resources: Iterable[Resource]) -> dict[str, Any]:
         """Write down by name what finish is to discard; return what its record says of it."""
         return self._write_list(DISCARDED, resources)
 
-    def _write_list(self, kind: str, resources: Iterable[Resource]) -> dict[str, Any]:
-        return write_list(self.path.with_name(f"{self.path.stem}.{kind}.json"), resources)
+    def _write_list(
+        self, kind: str, resources: Iterable[Resource], participants: Iterable[Participant] = ()
+    ) -> dict[str, Any]:
+        path = self.path.with_name(f"{self.path.stem}.{kind}.json")
+        return write_list(path, resources, participants)
 
     def window_state(self) -> WindowState:
         """Return what has been written so far, read back from the file."""

@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from luo_tui.model import ResourceState, State
+from luo_tui.model import Resource, ResourceState, State
 from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.person import Person
+from luo_tui.update.promises import Became, taking_part
 from luo_tui.update.rules import STATES, refusal
+from luo_tui.update.uncarried import cut_services, lost_guests
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import Names, count_text, local_time, size_text, timeline_line
+
+DISCARD = "discard"
+"""What has to be typed before an act that loses something, but for the kexec."""
 
 
 class Ask(StrEnum):
@@ -27,7 +32,7 @@ class Ask(StrEnum):
     """It can be undone at once and takes nothing from anybody."""
     CONFIRM = "confirm"
     TYPE = "type"
-    """It cannot be undone: :attr:`Action.typed` has to be typed."""
+    """Something is lost by it: :attr:`Action.typed` has to be typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,20 @@ class Action:
 
 def offers(facts: Facts) -> tuple[Action, ...]:
     """Return the acts that make sense now, the next one first; each with what blocks it."""
-    return tuple(_checked(_BUILD[act](facts), facts) for act in _sensible(facts))
+    return tuple(_checked(_offer(act, facts), facts) for act in _sensible(facts))
+
+
+def word_to_type(act: Act, facts: Facts) -> str:
+    """Return what has to be typed before ``act`` on ``facts``; empty where nothing is lost."""
+    return _offer(act, facts).typed
+
+
+def _offer(act: Act, facts: Facts) -> Action:
+    """Return the offer of ``act``. Whatever loses something is asked for by a word."""
+    action = _BUILD[act](facts)
+    if not action.lost or action.ask is Ask.TYPE:
+        return action
+    return replace(action, ask=Ask.TYPE, typed=DISCARD)
 
 
 def _sensible(facts: Facts) -> Iterator[Act]:
@@ -117,16 +135,15 @@ def _load(facts: Facts) -> Action:
         act=Act.LOAD,
         label=f"Load {target}",
         keep="Load nothing",
-        does=(
-            f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",
-            *(("It replaces an image that somebody else loaded.",) if replaced else ()),
-        ),
-        survives=("Everything: nothing on this host changes.",),
-        lost=(),
+        does=(f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",),
+        survives=("Everything: nothing else on this host changes.",)
+        if replaced
+        else ("Everything: nothing on this host changes.",),
+        lost=("The image that somebody else loaded: this one replaces it.",) if replaced else (),
         way_back=f"Unload it; the state stays {state}. "
         "While it is loaded, an ordinary reboot may kexec into it.",
         # Nothing that a bare key does takes anything from anybody.
-        ask=Ask.CONFIRM if replaced else Ask.NOTHING,
+        ask=Ask.NOTHING,
     )
 
 
@@ -140,7 +157,7 @@ def _unload(facts: Facts) -> Action:
         survives=("Everything: nothing on this host changes.",),
         lost=("An image that somebody else loaded: it is not this window's.",) if foreign else (),
         way_back="Whoever loaded it has to load it again." if foreign else "Load it again.",
-        ask=Ask.CONFIRM if foreign else Ask.NOTHING,
+        ask=Ask.NOTHING,
     )
 
 
@@ -156,9 +173,10 @@ def _prepare(facts: Facts) -> Action:
             f"({size_text(snapshot.bytes_in(ResourceState.PRESERVED))}).",
             "From now until cancel or finish nothing can be preserved or unpreserved, "
             "and preserved files can neither grow nor shrink.",
+            *(() if kept else ("Nothing is preserved: an update now would carry nothing across.",)),
         ),
         survives=("Processes, guests and devices run on; writing into preserved memory goes on.",),
-        lost=() if kept else ("Nothing is preserved: an update now would carry nothing across.",),
+        lost=(),
         way_back="Cancel the update: prepared -> normal. Tokens survive it.",
         ask=Ask.CONFIRM,
     )
@@ -195,11 +213,12 @@ def _kexec(facts: Facts) -> Action:
             "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
         ),
-        survives=Names(((kept, "{}"),), tuple(_carried(found)))
+        survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))
         or ("Nothing: no resource is preserved.",),
         lost=(
+            *lost_guests(facts),
             f"Every process on {snapshot.host.name} ends, this console and every login with it.",
-            "Services are not stopped first: what they did not write out is lost.",
+            cut_services(facts),
             "All memory, connections and devices that are not listed as surviving are lost.",
             *_interrupted(found),
         ),
@@ -210,25 +229,47 @@ def _kexec(facts: Facts) -> Action:
 
 
 def _finish(facts: Facts) -> Action:
-    snapshot = facts.snapshot
-    lost = snapshot.incoming
+    snapshot, promises = facts.snapshot, facts.promises
+    left = snapshot.incoming
+    gone = tuple(f"{o}: it is lost already" for o in promises.lost)
+    lost = Names(_unrestored(facts), first=gone)
+    discards = f" and discard {len(left):,} unrestored" if left else ""
+    missing = f", with {len(gone):,} lost on the way" if gone else ""
     return Action(
         act=Act.FINISH,
-        label=f"Finish and discard {len(lost)} unrestored: updated -> normal"
-        if lost
-        else "Finish: updated -> normal",
+        label=f"Finish{discards}{missing}: updated -> normal",
         keep="Stay updated",
         does=(
             "Ends the update: nothing more can be restored from the previous kernel.",
-            *(("Discards for good what nobody restored.",) if lost else ()),
+            *(("Discards for good what nobody restored.",) if left else ()),
         ),
         survives=Names(
             ((snapshot.restored, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))
         ),
-        lost=Names(((lost, "{}, of {}"),)),
-        way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
+        lost=lost,
+        way_back=f"None: what is {'discarded' if left else 'lost'} is gone."
+        if lost
+        else "None needed: nothing is lost.",
         ask=Ask.CONFIRM,
     )
+
+
+def _unrestored(facts: Facts) -> tuple[tuple[tuple[Resource, ...], str], ...]:
+    """Name what finish discards; first, and with the reason, what could not be restored."""
+    incoming = {r.token: r for r in facts.snapshot.incoming}
+    failed = [o for o in facts.promises.that(Became.FAILED) if o.token in incoming]
+    named = []
+    for one in failed:
+        reason = one.reason.replace("{", "{{").replace("}", "}}")
+        named.append(((incoming.pop(one.token),), f"{{}}, of {{}}: {reason}"))
+    return (*named, (tuple(incoming.values()), "{}, of {}"))
+
+
+def _handed_over(facts: Facts) -> Iterator[str]:
+    """Name the subsystems whose state goes along."""
+    for one in taking_part(facts.snapshot):
+        if one.kind != "pci":
+            yield f"{one.label}: its state is handed over"
 
 
 def _carried(found: Iterable[DeviceOutcome]) -> Iterator[str]:

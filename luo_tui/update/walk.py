@@ -10,13 +10,14 @@ state outranks the journal: the journal only adds who, when and why.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from luo_tui.model import Snapshot, State
+from luo_tui.model import State
 from luo_tui.update.facts import Act, Facts, Step, handover_lost, step_of
 from luo_tui.update.offers import Action, offers
-from luo_tui.update.window_state import WindowState
-from luo_tui.update.wording import count_text, local_time
+from luo_tui.update.promises import Became
+from luo_tui.update.wording import count_text, few, local_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,18 @@ class Walk:
 
 def walk(facts: Facts) -> Walk:
     """Decide what the update has come to. Never fails; asks nobody."""
-    snapshot = facts.snapshot
     step, done = step_of(facts)
     return Walk(
         step=step,
         done=frozenset(done),
-        headline=_headline(snapshot),
+        headline=_headline(facts),
         notes=tuple(_notes(facts)),
         actions=offers(facts),
     )
 
 
-def _headline(snapshot: Snapshot) -> str:
+def _headline(facts: Facts) -> str:
+    snapshot = facts.snapshot
     kept = count_text(len(snapshot.outgoing), "resource")
     match snapshot.luo.state:
         case State.NORMAL:
@@ -59,12 +60,7 @@ def _headline(snapshot: Snapshot) -> str:
         case State.FROZEN:
             return "Frozen: nothing preserved may change. Go on or cancel; do not stay here."
         case State.UPDATED:
-            left = len(snapshot.incoming)
-            tail = f"{count_text(left, 'resource')} not restored yet."
-            if not left:
-                doubtful = snapshot.doubts("resources")
-                tail = "Whether all is restored is not known." if doubtful else "All is restored."
-            return f"This kernel took over from {snapshot.from_release or 'another'}. {tail}"
+            return " ".join(_became(facts))
         case State.UNAVAILABLE:
             return (
                 f"No live update on this kernel: {snapshot.luo.detail or 'the reason is unknown'}"
@@ -75,12 +71,37 @@ def _headline(snapshot: Snapshot) -> str:
             )
 
 
+def _became(facts: Facts) -> Iterator[str]:
+    """Say what has become of what was promised, the worst first."""
+    snapshot, promises = facts.snapshot, facts.promises
+    if lost := promises.lost:
+        yield f"LOST: {few([str(o) for o in lost])}."
+    if failed := promises.that(Became.FAILED):
+        yield f"RESTORE FAILED: {few([str(o) for o in failed])}."
+    yield f"This kernel took over from {snapshot.from_release or 'another'}."
+    left = len(snapshot.incoming) - sum(o.token in snapshot.resources for o in failed)
+    waiting = sum(o.token < 0 for o in promises.that(Became.NOT_YET))
+    if left:
+        yield f"{count_text(left, 'resource')} not restored yet."
+    if waiting:
+        yield f"{count_text(waiting, 'participant')} not claimed yet."
+    unknown = promises.that(Became.NOT_KNOWN)
+    if snapshot.doubts("resources") or unknown:
+        yield "Whether all is restored is not known."
+    elif promises.all_kept:
+        yield "All is restored."
+    elif not promises.open:
+        yield "All that arrived is restored; what was promised is not known."
+    elif not left and not waiting:
+        yield "All else is restored."
+
+
 def _notes(facts: Facts) -> list[str]:
     snapshot, window_state = facts.snapshot, facts.window_state
     state = snapshot.luo.state
     notes = []
     if handover_lost(snapshot, window_state):
-        notes.append(_lost_note(snapshot, window_state))
+        notes.append(_lost_note(facts))
     if (
         window_state
         and not window_state.closed
@@ -102,6 +123,9 @@ def _notes(facts: Facts) -> list[str]:
             "A kernel image is loaded that this window did not load: "
             "an ordinary reboot may kexec into it."
         )
+    notes += [f"{o.label}: {o.remedy}" for o in facts.promises.that(Became.FAILED)[:_TOLD]]
+    if facts.promised_fault:
+        notes.append(f"What was promised cannot be read: {facts.promised_fault}")
     if state is State.UPDATED and snapshot.incoming:
         notes.append(
             "Their owners restore them; files that were held: luo-tui restore NAME -o FILE. "
@@ -150,17 +174,25 @@ def _window_notes(facts: Facts) -> list[str]:
     return notes
 
 
+_TOLD = 3
+"""Failed restores of which it is told at length what to do."""
 _LEFT = "The window was left open by"
 
 
-def _lost_note(snapshot: Snapshot, window_state: WindowState | None) -> str:
+def _lost_note(facts: Facts) -> str:
+    snapshot, window_state = facts.snapshot, facts.window_state
     target, at = (
         (window_state.target, local_time(window_state.jumped_at)) if window_state else ("", "")
     )
     lost = window_state.promised_count if window_state else 0
     running = snapshot.host.release
     how = "took nothing over" if running == target else "is not the target: an ordinary boot"
+    names = ""
+    if facts.promised is not None:
+        gone = [r.label for r in facts.promised.resources]
+        gone += [p.label for p in facts.promised.participants]
+        names = f": {few(gone)}" if gone else ""
     return (
         f"THE HANDOVER IS LOST: the jump to {target} was made at {at}, and this kernel "
-        f"({running}) {how}. {count_text(lost, 'resource')} did not survive."
+        f"({running}) {how}. {count_text(lost, 'resource')} did not survive{names}."
     )

@@ -80,6 +80,10 @@ class WindowState:
     under_way: str = ""
     """An act that began and of which no end was recorded."""
     prepared: bool = False
+    prepared_up: float = 0.0
+    """CLOCK_BOOTTIME in seconds at which the latest prepare began; 0: none did."""
+    prepared_in: str = ""
+    """Boot id in which that was."""
     jumped_from: str = ""
     """Boot id from which the jump was made; empty before, and again if the reboot returned."""
     jumped_at: str = ""
@@ -180,7 +184,10 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 taken_from=_person(r.data.get("from")),
             )
         case "begin":
-            return replace(window_state, under_way=_text(r, "act"))
+            begun = replace(window_state, under_way=_text(r, "act"))
+            if begun.under_way != "prepare":
+                return begun
+            return replace(begun, prepared_up=r.up, prepared_in=r.boot)
         case "done" | "failed":
             return replace(_ended(window_state, r), under_way="")
         case "jump":
@@ -271,12 +278,19 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
             if r.event == "arrived" or r.event == "lost":
                 acts = _with_end(acts, "kexec", r)
             text = _text(r, "how") or _text(r, "why") or _text(r, "release")
+            if r.event == "arrived" and (lost := _lost_number(r)):
+                text = f"{text}; LOST: {lost:,} of what was promised"
             if r.event == "taken" and window_state.taken_from:
                 text = f"from {window_state.taken_from}"
             acts += (Done(r.event, r.at, by, ended=r.at, result=text),)
         case _:
             return window_state
     return replace(window_state, acts=acts[-_MOST:])
+
+
+def _lost_number(r: Record) -> int:
+    promises = r.data.get("promises")
+    return _number(promises.get("lost")) if isinstance(promises, dict) else 0
 
 
 def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:

@@ -36,6 +36,11 @@ def local_time(at: str) -> str:
         return at
 
 
+def clock_text(at: float) -> str:
+    """Write CLOCK_REALTIME in seconds as the operator's clock shows it."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
 def timeline_line(done: Done) -> str:
     """Write one line of a window's timeline, its time first."""
     result = done.result or ("" if done.ended else "under way")
@@ -60,13 +65,17 @@ class Names(Sequence[str]):
     parts: tuple[tuple[tuple[Resource, ...], str], ...]
     """Resources, with a format that takes name and size, and the owner."""
     more: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    """What stands before them."""
 
     def __len__(self) -> int:
         """Count them."""
-        return sum(len(resources) for resources, _ in self.parts) + len(self.more)
+        named = sum(len(resources) for resources, _ in self.parts)
+        return len(self.first) + named + len(self.more)
 
     def __iter__(self) -> Iterator[str]:
         """Name them in their order."""
+        yield from self.first
         for resources, how in self.parts:
             for r in resources:
                 yield how.format(f"{r.label}, {size_text(r.bytes)}", _owner(r))
@@ -88,7 +97,7 @@ class Names(Sequence[str]):
         """Compare by the names; the same resources have them without naming them."""
         if not isinstance(other, Names):
             return tuple(self) == other
-        if (self.parts, self.more) == (other.parts, other.more):
+        if (self.first, self.parts, self.more) == (other.first, other.parts, other.more):
             return True
         return len(self) == len(other) and tuple(self) == tuple(other)
 
@@ -101,3 +110,9 @@ def _owner(resource: Resource) -> str:
     if not resource.pid:
         return "an unknown process"
     return f"{resource.comm or 'process'} [{resource.pid}]"
+
+
+def few(texts: Sequence[str], most: int = 3, between: str = ", ") -> str:
+    """Name a few things, and say how many more there are."""
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return between.join(texts[:most]) + more

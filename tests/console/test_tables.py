@@ -23,11 +23,24 @@ from luo_tui.console.screens.listing import ListingPlace, Whole
 from luo_tui.console.screens.resources import Resources as ResourcesPlace
 from luo_tui.console.widgets import pick_table
 from luo_tui.console.widgets.pick_table import PickTable
+from luo_tui.console.widgets.presenter import action_rows
 from luo_tui.console.widgets.table import Head
 from luo_tui.errors import NotDone
-from luo_tui.model import Event, Participant, Resource, Resources, ResourceState
+from luo_tui.model import (
+    Event,
+    Host,
+    LuoState,
+    Participant,
+    Resource,
+    Resources,
+    ResourceState,
+    Snapshot,
+    State,
+)
 from luo_tui.monitor.event_text import EventDraft, events_of
 from luo_tui.sources.changes import KernelSaid
+from luo_tui.update.facts import Act, Facts
+from luo_tui.update.walk import walk
 from tests.console.stage import Bench, flat, many, press, see, settle, text
 
 
@@ -169,7 +182,8 @@ async def test_details_follow_the_cursor(bench: Bench) -> None:
         lost = Resource(7, "memfd", ResourceState.INCOMING, "cache", 5 << 20, 42, "agent", 9)
         refused = replace(lost, token=8, state=ResourceState.PRESERVED, result=5)
         await resources_of(app, pilot, *many(2), lost, refused)
-        await press(pilot, "down", "down")
+        # What would be lost stands first.
+        await press(pilot, "home")
         assert "finish discards it unless somebody restores it before" in flat(app)
         await press(pilot, "down", "enter")
         assert isinstance(app.screen, Whole)
@@ -559,3 +573,40 @@ async def test_places_survive_any_size(bench: Bench) -> None:
                 await pilot.resize_terminal(*size)
                 await settle(pilot)
             assert text(app) == before
+
+
+def arrived(count: int, *left: int) -> tuple[Resource, ...]:
+    """Make up resources that came over; those ``left`` were not restored."""
+    return tuple(
+        replace(r, state=ResourceState.INCOMING if r.token in left else ResourceState.RESTORED)
+        for r in many(count)
+    )
+
+
+async def test_what_was_not_restored_stands_first_and_is_counted_once(
+    make: Callable[..., Bench],
+) -> None:
+    app = make().console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        table = await resources_of(app, pilot, *arrived(10_000, 7, 9_990))
+        assert [r.token for r in table.shown[:4]] == [7, 9_990, 0, 1]
+        assert "2 not restored" in flat(app)
+        assert "9990" in line_of(app, "guest-9990").split(), "its token is not cut"
+        put(app, *arrived(8)[7:])
+        assert [r.token for r in table.shown[:4]] == [9_990, 0, 1, 2]
+        await press(pilot, "1")
+        assert text(app).index("guest-9990") < text(app).index("guest-0")
+
+
+@pytest.mark.parametrize("most", [6, 8, 200])
+def test_a_long_loss_is_never_understated(most: int) -> None:
+    resources = arrived(10_000, *range(1, 10_000))
+    luo = LuoState(State.UPDATED)
+    snapshot = Snapshot(Host("hv", "7.3.4", "boot-1"), luo, Resources(resources))
+    finish = walk(Facts(snapshot, may_act=True)).action(Act.FINISH)
+    assert finish is not None
+    rows = list(action_rows(finish, most))
+    lost = [row.text for row in rows[: most + 1]]
+    assert rows[0].label == "Lost"
+    assert sum(t.startswith("guest-") for t in lost) == most
+    assert lost[-1].startswith(f"and {9_999 - most:,} more")

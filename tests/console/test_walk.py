@@ -17,6 +17,7 @@ from luo_tui.console.widgets.choice_button import ChoiceButton
 from luo_tui.errors import ActFailed
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedJump
+from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, settle, text
 
@@ -255,7 +256,12 @@ async def test_what_nobody_restored_is_named_before_it_is_discarded(
         assert "None: what is discarded is gone." in text(app)
         await press(pilot, "enter")
         assert bench.host.state is State.UPDATED
+        # Neither the keys that did it once, nor a click, nor another word.
         await press(pilot, "f", "tab", "enter")
+        await pilot.click("#go")
+        await press(pilot, *"demo-hv", "enter", "tab", "enter")
+        assert bench.host.state is State.UPDATED
+        await press(pilot, "f", "tab", *"discard", "tab", "enter")
         assert bench.host.state is State.NORMAL
 
 
@@ -282,3 +288,88 @@ async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
             await pilot.press(key)
             await pilot.pause()
             assert isinstance(app.screen, WalkScreen)
+
+
+def jumped(bench: Bench) -> None:
+    """Have a console make the whole jump, and leave."""
+    session = bench.walk_to(Act.PREPARE)
+    target = session.view(session.window.facts().snapshot).target
+    assert target is not None
+    facts = session.window.facts(target)
+    consent = Consent.to(Act.KEXEC, facts, typed="demo-hv")
+    with pytest.raises(SimulatedJump):
+        session.window.kexec(consent, target, lambda: None)
+    session.window._rest()
+
+
+async def test_a_restore_that_failed_is_the_headline_with_what_to_do(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("memory-short")
+    jumped(bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        failed = "RESTORE FAILED: guest-db1 (token 1): there is not enough memory"
+        assert flat(app).index(failed) < flat(app).index("This kernel took over from 7.3.3-hv.")
+        assert "All else is restored." in flat(app)
+        assert "not restored yet" not in flat(app)
+        await press(pilot, "w")
+        assert failed in flat(app)
+        owner = "Its owner was cloud-hyperviso [2177], which runs in this kernel."
+        assert owner in flat(app)
+        assert "raise the limit or restore from a larger cgroup, then try again" in flat(app)
+        told = [e for e in app.view.log.since(0) if e.grave]
+        assert [failed in e.text for e in told] == [True]
+        await press(pilot, "2", "enter")
+        assert "RESTORE FAILED at " in flat(app)
+        await press(pilot, "escape", "5")
+        bench.host.short_of_memory = False
+        bench.host.restore_for_agents()
+        await settle(pilot)
+        assert "took over from 7.3.3-hv. All is restored." in flat(app)
+        assert "FAILED" not in flat(app)
+
+
+async def test_a_device_that_was_promised_and_is_lost_is_the_headline(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("device-lost")
+    jumped(bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        lost = "LOST: pci 0000:3b:00.0: it was switched off on the way."
+        assert flat(app).index(lost) < flat(app).index("This kernel took over from 7.3.3-hv.")
+        assert "All is restored" not in flat(app)
+        await press(pilot, "w")
+        assert lost in flat(app)
+        assert any(e.grave and "0000:3b:00.0" in e.text for e in app.view.log.since(0))
+        await press(pilot, "f")
+        assert "Lost pci 0000:3b:00.0: it was switched off on the way: it is lost" in flat(app)
+        await press(pilot, "tab", "enter")
+        assert bench.host.state is State.UPDATED
+        await press(pilot, "escape", "f", "tab", *"discard", "tab", "enter")
+        assert bench.host.state is State.NORMAL
+
+
+async def test_a_guest_that_starts_while_the_kexec_is_asked_for_withdraws_the_question(
+    bench: Bench,
+) -> None:
+    session = bench.walk_to(Act.PREPARE)
+    session.window._rest()
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "k")
+        assert "guest-late" not in flat(app)
+        assert "is lost (7: chrony, cron, nginx, rsyslog, ssh, systemd-logind, vmmd)." in flat(app)
+        with pytest.raises(OSError, match="busy"):
+            bench.host.start_process("guest-late", 2 << 30, 2399, "cloud-hyperviso")
+        bench.host.say("vmm[2399]: liveupdate: preserve guest-late: Device or resource busy")
+        app.session.window._worked = (-10.0, "", None)
+        app.viewer.ask()
+        await settle(pilot)
+        assert app.screen.query_one("#go", ChoiceButton).disabled
+        await press(pilot, "escape", "k")
+        assert "Lost 1 started since prepare will be lost: guest-late (cloud" in flat(app)

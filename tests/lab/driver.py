@@ -107,13 +107,21 @@ def take_over_if_asked(t: Terminal) -> None:
 
 
 def finish(t: Terminal, *, lost: str = "") -> None:
-    """From the overview of an updated host: finish, and see what that discards."""
+    """From the overview of an updated host: finish, and see what that discards.
+
+    ``lost`` is part of what is named as lost; then the word is typed.
+    """
     t.wait_for("This kernel took over from")
     t.send("f")
     screen = t.wait_for("> [ Stay updated ]")
     assert (lost in screen) if lost else ("Lost Nothing." in screen)
     t.send("tab")
     t.wait_until_gone("> [ Stay updated ]")
+    if lost:
+        t.send(*"discard")
+        t.wait_for("[discard ")
+        t.send("tab")
+        t.wait_for("> [ Finish and discard ")
     t.send("enter")
     t.wait_for("Done: Finish")
     t.wait_for("Nothing is prepared.")

@@ -176,7 +176,7 @@ def test_what_came_over_is_seen_to_be_taken_back(machine: Machine, hands: Hands)
         assert "1 not restored (1 MiB)" in screen
         assert "[updated]" in screen
         later.do("restore", token=token)
-        t.wait_for("All is restored.")
+        t.wait_for("All that arrived is restored;")
         t.wait_for("1 restored (1 MiB)")
         later.do("move", name="finish")
         t.wait_for("Nothing is prepared.")

@@ -27,6 +27,7 @@ from luo_tui.update.facts import Act, handover_lost
 from luo_tui.update.images import scan
 from luo_tui.update.journal import read
 from luo_tui.update.lock import Lock
+from luo_tui.update.offers import DISCARD
 from luo_tui.update.person import Person
 from luo_tui.update.target import Target, read_target
 from tests.opened import load_files
@@ -126,6 +127,12 @@ def test_finish_is_not_done_when_more_would_be_lost_than_was_shown(tmp_path: Pat
     with pytest.raises(NotDone, match="More is unrestored"):
         Console(machine).window.finish(fewer)
     assert machine.state is State.UPDATED
+    # A discard is as hard as it is heavy: without its word the act refuses, too.
+    for wrong in ("", "Discard", HOST_NAME):
+        with pytest.raises(NotDone, match="is not 'discard', and something would be lost"):
+            Console(machine).window.finish(replace(shown, typed=wrong))
+        assert machine.state is State.UPDATED
+    shown = replace(shown, typed=DISCARD)
     # Less is fine: somebody restored one meanwhile.
     os.close(machine.restore(shown.incoming[0].token))
     Console(machine).window.finish(shown)

@@ -15,6 +15,7 @@ from luo_tui.orchestrator.simulated import SimulatedJump
 from luo_tui.update import journal as journal_module
 from luo_tui.update.facts import Act, Facts
 from luo_tui.update.journal import encode_record, open_journal
+from luo_tui.update.offers import DISCARD
 from luo_tui.update.resource_list import promised
 from luo_tui.update.walk import walk
 from luo_tui.update.window_state import FORMAT, Record
@@ -130,11 +131,11 @@ def test_a_jump_writes_down_by_name_what_it_carries(tmp_path: Path) -> None:
     window_state = after.window.window_state()
     assert window_state is not None
     assert (window_state.tokens, window_state.promised_count) == ((), len(outgoing))
-    assert [(r.token, r.name, r.bytes) for r in promised(tmp_path, window_state)] == [
+    assert [(r.token, r.name, r.bytes) for r in promised(tmp_path, window_state).resources] == [
         (r.token, r.name, r.bytes) for r in outgoing
     ]
     lost = after.look().incoming
     after.window.arrive()
-    after.window.finish(after.yes(Act.FINISH))
+    after.window.finish(after.yes(Act.FINISH, DISCARD))
     discarded = next((tmp_path / "windows").glob("*.discarded.json")).read_text()
     assert all(r.name in discarded for r in lost)

@@ -270,7 +270,7 @@ def test_an_open_window_from_before_the_numbers_goes_on(tmp_path: Path) -> None:
     journal, window_state = open_journal(tmp_path, "c")
     assert journal.path == path
     assert (window_state.tokens, window_state.promised_count) == ((3, 4), 2)
-    assert [r.token for r in promised(tmp_path, window_state)] == [3, 4]
+    assert [r.token for r in promised(tmp_path, window_state).resources] == [3, 4]
     journal.write("arrived")
     assert journal.window_state().arrived
 
@@ -395,7 +395,7 @@ def test_a_hundred_thousand_tokens_fit_into_what_was_reserved(tmp_path: Path) ->
     assert window_state.promised_digest == token_digest(range(100_000))
     assert window_state.promised_digest != token_digest(range(99_999))
     assert window_state.jumped_from == "b"
-    listed = promised(tmp_path, window_state)
+    listed = promised(tmp_path, window_state).resources
     assert len(listed) == 100_000
     assert listed[7] == Listed(7, "guest-7", "memfd", 7 << 20, 1007, "vmm")
     # What is not what was written is not told as what was promised.

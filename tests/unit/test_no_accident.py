@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whatever happens in whatever order: no kexec without a typed name, the rules, and a record.
+"""Whatever happens in whatever order: nothing is lost without a typed word, rules, and a record.
 
 Two consoles, another tool, faults, replaced files, kills and clock steps, in
 sequences that hypothesis makes up. Each jump is held against what was agreed to.
@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luo_tui.errors import ActFailed, NotDone
-from luo_tui.model import Device, State
+from luo_tui.model import Device, ResourceState, State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
 from luo_tui.orchestrator.simulated.boot import TARGET, image
@@ -30,6 +30,7 @@ from luo_tui.update.consent import Consent
 from luo_tui.update.device_outcome import device_outcomes
 from luo_tui.update.facts import Act
 from luo_tui.update.journal import read
+from luo_tui.update.offers import DISCARD
 from luo_tui.update.person import Person
 from tests.opened import load_files
 from tests.unit.test_acts import Console
@@ -37,7 +38,9 @@ from tests.unit.test_acts import Console
 ACTS = (Act.LOAD, Act.UNLOAD, Act.PREPARE, Act.CANCEL, Act.KEXEC, Act.FINISH, Act.TAKE_OVER)
 WHO = st.sampled_from([0, 1])
 STEPS = st.one_of(
-    st.tuples(st.just("agree"), WHO, st.sampled_from(ACTS), st.sampled_from([HOST_NAME, "", "x"])),
+    st.tuples(
+        st.just("agree"), WHO, st.sampled_from(ACTS), st.sampled_from([HOST_NAME, DISCARD, "", "x"])
+    ),
     st.tuples(st.just("act"), WHO),
     st.tuples(st.just("agree and act"), WHO, st.sampled_from(ACTS)),
     st.tuples(st.just("foreign move"), st.sampled_from(list(Move))),
@@ -45,6 +48,7 @@ STEPS = st.one_of(
     st.tuples(st.just("foreign unload")),
     st.tuples(st.just("preserve")),
     st.tuples(st.just("unpreserve")),
+    st.tuples(st.just("restore")),
     st.tuples(st.just("replace image"), st.sampled_from([TARGET, "9.9.9"])),
     st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v2", "luo-ko-v0"])),
     st.tuples(st.just("kill"), WHO),
@@ -68,6 +72,8 @@ HURRIED = (
     ("agree", 0, Act.KEXEC, HOST_NAME),
 )
 """With these before it a short sequence gets as far as the jump."""
+ARRIVED = (("nobody restores",), *HURRIED, ("act", 0))
+"""With these before it a sequence begins where a finish discards something."""
 
 
 class World:
@@ -82,7 +88,7 @@ class World:
         self.acting: Consent | None = None
         self.fault = "none"
         self.meanwhile: Move | None = None
-        self.jumps = 0
+        self.jumps = self.discards = 0
         self.breaches: list[AssertionError] = []
         self.late = timedelta()
 
@@ -100,6 +106,8 @@ class World:
         if consent is None:
             return
         window, target = console.window, console.target
+        unrestored = any(r.state is ResourceState.INCOMING for r in self.host.resources())
+        foreign = self.host.image and not console.window.facts().ours_is_loaded
         acts: dict[Act, Any] = {
             Act.LOAD: lambda: window.load(consent, target),
             Act.UNLOAD: lambda: window.unload(consent),
@@ -113,6 +121,10 @@ class World:
         try:
             with self.faults():
                 acts[consent.act]()
+            takes = unrestored if consent.act is Act.FINISH else foreign
+            if takes and consent.act in (Act.FINISH, Act.LOAD, Act.UNLOAD):
+                assert consent.typed == DISCARD, f"{consent.act} lost something without its word"
+                self.discards += 1
         except (NotDone, ActFailed):
             pass
         except SimulatedJump:
@@ -125,8 +137,14 @@ class World:
         assert self.host.state is not State.FROZEN or self.frozen_by_another, "left frozen"
 
     def agree_and_act(self, who: int, act: Act) -> None:
-        self.agree(who, act, HOST_NAME)
+        self.agree(who, act, HOST_NAME if act is Act.KEXEC else DISCARD)
         self.act(who)
+
+    def nobody_restores(self) -> None:
+        self.host.scenario = "nothing-restored"
+
+    def restore(self) -> None:
+        os.close(self.host.restore(next(iter(self.host.resources())).token))
 
     frozen_by_another = False
 
@@ -254,7 +272,7 @@ class World:
         self.jumps += 1
 
 
-jumped = 0
+jumped = discarded = 0
 
 
 @settings(
@@ -266,27 +284,31 @@ jumped = 0
 )
 @given(
     st.one_of(
-        st.tuples(st.just(True), st.lists(BETWEEN, max_size=3)),
-        st.tuples(st.just(False), st.lists(STEPS, max_size=14)),
+        st.tuples(st.just(HURRIED), st.lists(BETWEEN, max_size=3)),
+        st.tuples(st.just(ARRIVED), st.lists(STEPS, max_size=6)),
+        st.tuples(st.just(()), st.lists(STEPS, max_size=14)),
     )
 )
 def test_no_sequence_reaches_a_kexec_that_was_not_agreed_to(
-    how: tuple[bool, list[tuple[Any, ...]]],
+    how: tuple[tuple[tuple[Any, ...], ...], list[tuple[Any, ...]]],
 ) -> None:
-    global jumped
-    hurried, steps = how
+    global jumped, discarded
+    before, steps = how
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         world = World(Path(folder))
-        for step in (*(HURRIED if hurried else ()), *steps, *((("act", 0),) if hurried else ())):
+        last = {HURRIED: ("act", 0), ARRIVED: ("agree and act", 0, Act.FINISH)}.get(before)
+        for step in (*before, *steps, *((last,) if last else ())):
             if step[0] == "fault":
                 world.set_fault(step[1])
                 continue
             world.run(step)
         jumped += world.jumps
+        discarded += world.discards
         world.host.close()
 
 
-def test_some_of_them_did_jump() -> None:
+def test_some_of_them_did_jump_and_discard() -> None:
     """Else the test above would prove nothing."""
     assert jumped >= 5
+    assert discarded >= 5

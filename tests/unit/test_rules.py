@@ -22,6 +22,7 @@ from luo_tui.orchestrator.simulated.boot import image as image_bytes
 from luo_tui.sources.changes import SourceFailed
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, handover_lost
+from luo_tui.update.offers import DISCARD
 from luo_tui.update.rules import STATES, refusal
 from luo_tui.update.target import Target, read_target
 from luo_tui.update.walk import walk
@@ -365,9 +366,13 @@ def test_an_image_that_somebody_else_loaded_is_asked_for(tmp_path: Path) -> None
     for act in (Act.LOAD, Act.UNLOAD):
         offer = walk(facts).action(act)
         assert offer is not None
-        assert offer.ask == "confirm"
+        assert (offer.ask, offer.typed) == ("type", DISCARD)
+        assert offer.lost
         assert offer.possible
-    console.window.load(Consent.to(Act.LOAD, facts, label="Load"), console.target)
+    shown = Consent.to(Act.LOAD, facts, label="Load")
+    with pytest.raises(NotDone, match="something would be lost"):
+        console.window.load(shown, console.target)
+    console.window.load(replace(shown, typed=DISCARD), console.target)
     offer = walk(console.window.facts(console.target)).action(Act.UNLOAD)
     assert offer is not None
     assert offer.ask == "nothing"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The question before the point of no return.
+"""The questions before a loss, that of the kexec among them: a word has to be typed.
 
-The keys to the end: Tab (from the harmless answer to the field), the host's
-name, Tab (to the answer that is armed by then), Enter. No key held down and no
-Enter pressed twice gets there: Enter in the field presses nothing.
+The keys to the end: Tab (from the harmless answer to the field), the word (the
+host's name before the kexec), Tab (to the answer that is armed by then), Enter.
+No key held down and no Enter pressed twice gets there: Enter in the field
+presses nothing.
 """
 
 from __future__ import annotations
@@ -44,17 +45,19 @@ class Proof(Field):
     def action_paste(self) -> None:
         """Refuse what was copied in the console."""
         screen = self.screen
-        if isinstance(screen, AskKexec):
+        if isinstance(screen, AskTyped):
             screen.say("Pasting proves nothing: type it.")
 
 
-class AskKexec(AskAct):
-    """Opens with the loss; armed by typing the host's name, and by nothing else."""
+class AskTyped(AskAct):
+    """Opens with the loss; armed by typing the act's word, and by nothing else."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
+    THERE = "Enter there does it"
+    """What comes of Enter on the answer that is armed."""
 
     def __init__(self, question: Question) -> None:
-        """``question`` is that of the kexec."""
+        """``question`` is that of an act that loses something."""
         super().__init__(question)
         self._word = question.action.typed
 
@@ -62,7 +65,7 @@ class AskKexec(AskAct):
         """Return the loss, then what survives it."""
         return (
             *listed("Lost", action.lost, MOST, style="$text-error"),
-            *listed("Survives", action.survives, MOST),
+            *listed("Survives", action.survives or ("Nothing.",), MOST),
             *listed("Does", action.does, MOST),
             Row(action.way_back, "Way back"),
         )
@@ -81,7 +84,7 @@ class AskKexec(AskAct):
         yield ChoiceButton(self._go, id="go", disabled=True)
 
     def keys(self, view: View) -> Pairs:
-        """Return the keys; the name is typed into the field."""
+        """Return the keys; the word is typed into the field."""
         del view
         return [("Tab", "next"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
 
@@ -115,7 +118,7 @@ class AskKexec(AskAct):
         if self.stale:
             return
         if self.answerable:
-            self.say("That is right. Tab goes to the answer below, Enter there ends this kernel.")
+            self.say(f"That is right. Tab goes to the answer below, {self.THERE}.")
         else:
             self.say(self._wrong)
 
@@ -123,3 +126,9 @@ class AskKexec(AskAct):
         """Take the act away."""
         super().withdraw(why)
         self.query_one(Field).disabled = True
+
+
+class AskKexec(AskTyped):
+    """The question of the kexec: what is typed is the host's name."""
+
+    THERE = "Enter there ends this kernel"

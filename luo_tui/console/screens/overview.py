@@ -64,7 +64,7 @@ class Overview(Place):
         self.query_one("#headline", Paragraphs).show(headline(view))
         self.query_one("#machine", Paragraphs).show(machine(view))
         self.query_one("#vitals", Paragraphs).show(vitals(view.snapshot))
-        self.query_one(Table).show(snapshot.resources.by_token)
+        self.query_one(Table).show(snapshot.resources.lost_first)
         self._count()
 
     def about(self) -> Iterable[Row]:

@@ -24,7 +24,6 @@ _SIGN = {
     ResourceState.RESTORED: "came over",
     ResourceState.UNKNOWN: "UNKNOWN",
 }
-_GRAVE = (ResourceState.INCOMING, ResourceState.UNKNOWN)
 
 
 def owner(resource: Resource) -> str:
@@ -39,12 +38,12 @@ def becomes(resource: Resource) -> str:
 
 def lost(resource: Resource) -> bool:
     """Whether the next step loses it, as things stand."""
-    return bool(resource.result) or resource.state in _GRAVE
+    return resource.endangered
 
 
 def _highest_token(resources: Mapping[Any, Resource]) -> int:
-    """Return the figures of the highest token, which is that of the last resource."""
-    return len(str(next(reversed(resources), 0)))
+    """Return the figures of the highest token; what is lost stands first, so it may be anywhere."""
+    return len(str(max(resources, default=0)))
 
 
 COLUMNS: tuple[Column[Resource], ...] = (
@@ -86,8 +85,8 @@ class Resources(ListingPlace[Resource]):
         )
 
     def items(self, view: View) -> Mapping[int, Resource]:
-        """Return the resources by token."""
-        return view.snapshot.resources.by_token
+        """Return the resources by token, with what would be lost first."""
+        return view.snapshot.resources.lost_first
 
     def sums(self, view: View) -> Iterable[Row]:
         """Yield the counts, and what is preserved against what memory there is."""

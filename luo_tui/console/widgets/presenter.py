@@ -14,6 +14,7 @@ from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import alarms, device_outcomes
 from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
 from luo_tui.update.offers import Action
+from luo_tui.update.promises import Became
 from luo_tui.update.wording import size_text, timeline_line
 
 KEY = {
@@ -54,7 +55,8 @@ MOST = 200
 
 def headline(view: View) -> Iterator[Row]:
     """Yield what has come of the update, and what has to be known besides."""
-    yield Row(view.walk.headline, style="bold")
+    grave = view.facts.promises.lost or view.facts.promises.that(Became.FAILED)
+    yield Row(view.walk.headline, style="bold $text-error" if grave else "bold")
     # The loss of a handover comes first among the notes, and must not look like the others.
     style = "bold $text-error" if handover_lost(view.snapshot, view.facts.window_state) else ""
     for note in view.walk.notes:

@@ -13,13 +13,23 @@ import json
 import os
 import resource
 import signal
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from luo_tui.model import Device, Participant, ResourceState, Stamps, State, Vitals
+from luo_tui.model import (
+    Device,
+    Guest,
+    Participant,
+    ResourceState,
+    Stamps,
+    State,
+    Vitals,
+    Work,
+)
 from luo_tui.orchestrator.simulated import boot, machinery, program
 from luo_tui.orchestrator.simulated.kept import Kept, error
 from luo_tui.orchestrator.simulated.kernel import LUO, SimulatedKernel, keep_all
@@ -53,6 +63,11 @@ GUESTS = (
 )
 AGENTS = ("cloud-hyperviso", "vmmd", "blkd")
 """Processes that come back with the new kernel's user space."""
+_VMM = AGENTS[0]
+"""Whose processes are guests."""
+
+SERVICES = ("chrony", "cron", "nginx", "rsyslog", "ssh", "systemd-logind", "vmmd")
+"""Units of the host."""
 
 
 class SimulatedJump(BaseException):
@@ -74,6 +89,8 @@ class SimulatedHost(SimulatedKernel):
         self.kdump = False
         self.devices: dict[str, Device] = {}
         self.vitals = Vitals()
+        self.guests: dict[str, Guest] = {}
+        """The guests that run, by name."""
         self.lively = False
         """Whether the host lives: guests' processes restore what is theirs in their own time."""
         self.carried: list[int] = []
@@ -127,6 +144,7 @@ class SimulatedHost(SimulatedKernel):
         for fd in (*host.carried, *(k.fd for k in kept)):
             os.set_inheritable(fd, False)
         keep_all(host, kept)
+        host._come_back()
         host.jump = SimulatedHost.start_again
         return host
 
@@ -153,13 +171,34 @@ class SimulatedHost(SimulatedKernel):
         (self.boot_folder / "vmlinuz-7.4.0-rc1").write_bytes(boot.image("7.4.0-rc1")[:-1])
 
     def start_process(self, name: str, size: int, pid: int, comm: str) -> int:
-        """Let a process preserve a memfd of that size; return its token. OSError as the kernel."""
+        """Let a process preserve a memfd of that size; return its token. OSError as the kernel.
+
+        A guest runs on if that is refused.
+        """
+        if comm == _VMM and name not in self.guests:
+            self.guests[name] = Guest(pid, comm, (name,), size, _boottime())
         fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(fd, size)
             return self.preserve(fd, pid, comm)
         finally:
             os.close(fd)
+
+    def end_process(self, name: str) -> None:
+        """Let a guest end."""
+        self.guests.pop(name, None)
+
+    def work(self) -> Work:
+        """Return what runs here and ends with this kernel."""
+        with self.acting:
+            guests = tuple(self.guests.values())
+        return Work(frozenset((*AGENTS, "systemd", *(g.comm for g in guests))), guests, SERVICES)
+
+    def _come_back(self) -> None:
+        """Let those guests run whose memory came over: the others are gone."""
+        now = _boottime()
+        came = [k.resource() for k in self._kept.values() if k.comm == _VMM]
+        self.guests = {r.name: Guest(r.pid, r.comm, (r.name,), r.bytes, now) for r in came}
 
     def _crowd(self, room: int) -> None:
         self.lowest_fd = _HIGH
@@ -228,6 +267,7 @@ class SimulatedHost(SimulatedKernel):
         if self.from_release:
             # Once there was a handover, no crash kernel can be loaded before a cold boot.
             self.kdump = False
+        self._come_back()
         if self.vitals.memory_total:
             self.vitals = machinery.vitals(users=self.vitals.users[:1])
         if self.scenario != "nothing-restored" and not (self.lively and self.pace.speed):
@@ -292,6 +332,10 @@ class SimulatedHost(SimulatedKernel):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         command = program.command("luo_tui", "demo", "--resume", str(self.folder))
         os.execve(command[0], command, program.environment())  # noqa: S606 - this is the jump
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _open_files(wanted: int) -> int:

@@ -138,6 +138,9 @@ class SimulatedKernel:
     def _call(self, word: str, refused: bool, share: float) -> None:
         """Call the participants one by one; after a refusal those that were called are undone."""
         fit = [p for p in self.participants.values() if p.state not in ("refused", "lost")]
+        if word == "frozen":
+            # What registered after prepare waits for the next one.
+            fit = [p for p in fit if p.state == "prepared"]
         for p in fit:
             began = time.perf_counter_ns()
             self._take(share / len(fit))
@@ -297,7 +300,7 @@ class SimulatedKernel:
         self.say(f"luo: loaded, state {self.state}")
 
     def _take_over(self) -> None:
-        fit = [p for p in self.participants.values() if p.state != "refused"]
+        fit = [p for p in self.participants.values() if p.state == "frozen"]
         subsystems = sum(p.kind == "subsystem" for p in fit)
         self.say(
             f"luo: took over {len(self._kept)} files and {subsystems} subsystems "

@@ -125,6 +125,7 @@ class Life:
         for guest in missing[: self._at_once()]:
             if guest.name in self._waiting:
                 del self._guests[guest.name]
+                self._host.end_process(guest.name)
                 self._complain(guest, guest.name, "its memory was not restored, it is lost")
             else:
                 preserved += self._preserve(guest)
@@ -179,6 +180,7 @@ class Life:
             self._complain(resource, what, os.strerror(refused.errno or 0))
         else:
             del self._guests[resource.name]
+            self._host.end_process(resource.name)
 
     def _grow(self) -> None:
         growing = self._preserved()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Host, KexecState, State
+from luo_tui.model import Host, KexecState, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
@@ -116,6 +116,10 @@ class SimulatedOrchestrator:
     def sources(self) -> Sequence[Source]:
         """Return what tells of LUO."""
         return (SimulatedSource(self._host),)
+
+    def work(self) -> Work:
+        """Look at the simulated guests and services."""
+        return self._host.work()
 
     def surroundings(self) -> Sequence[Source]:
         """Return what tells of the simulated machine."""

@@ -16,6 +16,7 @@ from luo_tui.sources.changes import (
     ResourcesRead,
     VitalsRead,
 )
+from luo_tui.sources.kmsg import restore_failed
 
 
 class _Heard:
@@ -101,7 +102,7 @@ class SimulatedLines(_Heard):
         """Read what was said already, but nothing twice."""
         lines = [said for said in self._host.lines if said.at > self._told]
         self._told = max((said.at for said in lines), default=self._told)
-        return lines
+        return [*lines, *(failed for said in lines for failed in restore_failed(said))]
 
     def drain(self) -> Sequence[Change] | None:
         """Read what is new."""

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""What runs here, is not preserved, and ends with this kernel. Pure.
+
+A guest is carried where a preserved resource is its own, or where somebody else
+preserved a memfd of its name for it. Names are not unique ("pc.ram"): as soon as
+more guests than resources bear one, it proves nothing for any of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from luo_tui.model import Guest, State
+from luo_tui.update.facts import Facts
+from luo_tui.update.wording import few, size_text
+
+_NAMED = 8
+"""Guests or services that are named in one sentence."""
+
+
+def uncarried(facts: Facts) -> tuple[Guest, ...]:
+    """Return the guests that a kexec ends, the largest first; none where nobody looked."""
+    if facts.work is None:
+        return ()
+    guests = facts.work.guests
+    pids = {g.pid for g in guests}
+    own = {r.pid for r in facts.snapshot.outgoing}
+    for_others = Counter(r.name for r in facts.snapshot.outgoing if r.pid not in pids)
+    open_ = [g for g in guests if g.pid not in own]
+    claims = Counter(name for g in open_ for name in g.memory)
+    found = [g for g in open_ if not any(claims[n] <= for_others[n] for n in g.memory)]
+    return tuple(sorted(found, key=lambda g: (-g.bytes, g.pid)))
+
+
+def since_prepare(guest: Guest, facts: Facts) -> bool:
+    """Whether it is known to have started after this window prepared the host."""
+    window_state, snapshot = facts.window_state, facts.snapshot
+    if window_state is None or snapshot.luo.state not in (State.PREPARED, State.FROZEN):
+        return False
+    if window_state.closed or window_state.prepared_in != snapshot.host.boot_id:
+        return False
+    return bool(window_state.prepared_up) and guest.started >= window_state.prepared_up
+
+
+def lost_guests(facts: Facts) -> Iterator[str]:
+    """Name the guests that a kexec ends, and say what is not known of them."""
+    found = uncarried(facts)
+    late = [g for g in found if since_prepare(g, facts)]
+    rest = [g for g in found if g not in late]
+    if late:
+        yield f"{len(late):,} started since prepare will be lost: {_all(late)}."
+    if rest:
+        what = "1 guest is" if len(rest) == 1 else f"{len(rest):,} guests are"
+        yield f"{what} not preserved and will be lost: {_all(rest)}."
+    for sentence in facts.work.missing if facts.work is not None else ():
+        yield f"What else would be lost is not known: {sentence}."
+
+
+def cut_services(facts: Facts) -> str:
+    """Say what a kexec does to services, and which there are."""
+    services = facts.work.services if facts.work is not None else ()
+    named = f" ({len(services):,}: {few(services, _NAMED)})" if services else ""
+    return f"Services are not stopped first: what they did not write out is lost{named}."
+
+
+def _all(guests: Sequence[Guest]) -> str:
+    sized = [f"{g.label}, {size_text(g.bytes)}" if g.bytes else g.label for g in guests]
+    return few(sized, _NAMED, "; ")

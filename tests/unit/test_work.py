@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""What runs on a host and ends with its kernel, read from /proc and the control groups."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from luo_tui.sources.work import LARGE, read_work
+
+
+def process(proc: Path, pid: int, comm: str, started: int = 0, *links: str) -> Path:
+    folder = proc / str(pid)
+    (folder / "fd").mkdir(parents=True)
+    (folder / "comm").write_text(f"{comm}\n")
+    numbers = ["S", *["0"] * 18, str(started)]
+    (folder / "stat").write_text(f"{pid} ({comm}) ) {' '.join(numbers)} 0 0\n")
+    for number, link in enumerate(links):
+        (folder / "fd" / str(number)).symlink_to(link)
+    return folder
+
+
+def unit(cgroups: Path, name: str, populated: str = "1") -> None:
+    folder = cgroups / "system.slice" / name
+    folder.mkdir(parents=True)
+    (folder / "cgroup.events").write_text(f"populated {populated}\nfrozen 0\n")
+
+
+def test_guests_are_those_with_virtual_cpus(tmp_path: Path) -> None:
+    process(tmp_path, 1, "init")
+    ticks = os.sysconf("SC_CLK_TCK")
+    process(tmp_path, 40, "qemu) x", 300 * ticks, "/dev/null", "/dev/kvm")
+    process(tmp_path, 41, "sshd", 0, "/dev/null", "/dev/kvmfr0")
+    found = read_work(tmp_path, tmp_path / "none")
+    assert found.names == {"init", "qemu) x", "sshd"}
+    (guest,) = found.guests
+    assert (guest.pid, guest.comm, guest.started) == (40, "qemu) x", 300.0)
+    assert guest.label == "qemu) x [40]"
+    assert (found.services, found.missing) == ((), ())
+
+
+def test_a_large_memfd_is_taken_for_a_guests() -> None:
+    """On this machine, with a memfd of this process, which is looked at as another one's."""
+    before = read_work(me=1)
+    large = os.memfd_create("a-guest")
+    small = os.memfd_create("no-guest")
+    try:
+        os.ftruncate(large, LARGE)
+        os.ftruncate(small, 4096)
+        (guest,) = (g for g in read_work(me=1).guests if g.pid == os.getpid())
+        assert guest.memory[0] == "a-guest"
+        assert guest.bytes >= LARGE + 4096
+        assert guest.label == f"a-guest ({guest.comm} [{os.getpid()}])"
+        assert 0 < guest.started < 1e9
+        assert os.getpid() not in {g.pid for g in read_work().guests}
+    finally:
+        os.close(large)
+        os.close(small)
+    assert os.getpid() not in {g.pid for g in before.guests}
+
+
+def test_services_are_the_units_that_have_processes(tmp_path: Path) -> None:
+    process(tmp_path / "proc", 1, "init")
+    cgroups = tmp_path / "cgroup"
+    unit(cgroups, "nginx.service")
+    unit(cgroups, "done.service", "0")
+    unit(cgroups, "system-getty.slice/getty@tty1.service")
+    unit(cgroups, "boot.mount")
+    assert read_work(tmp_path / "proc", cgroups).services == ("getty@tty1", "nginx")
+
+
+def test_what_cannot_be_seen_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As with hidepid: the first process is not among them.
+    process(tmp_path, 40, "mine")
+    found = read_work(tmp_path, tmp_path / "none")
+    assert found.names is None
+    (missing,) = found.missing
+    assert missing.startswith("which guests run is ")
+
+    def refuse(_folder: object) -> object:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    process(tmp_path, 1, "init")
+    with pytest.raises(OSError, match="Too many"):
+        read_work(tmp_path, tmp_path / "none")
