@@ -59,6 +59,7 @@ _MOVES = {
 }
 _STILL, _PATIENCE = 0.1, 100
 """Seconds in which nothing more may arrive before anything is called lost, and how many times."""
+_REFUSED_BY = "Refused by "
 _FRESH = 2.0
 """Seconds for which what runs need not be looked for again in order to be shown."""
 
@@ -505,12 +506,12 @@ class Window:
         except OSError as error:
             self._unverified(act, error)
         if reached is not wanted:
-            self._write("failed", act=act, state=reached)
-            raise NotDone(
+            why = (
                 f"The kernel accepted {move}, but its state is {reached} and not {wanted}: "
-                "another tool acts on this host. Look again.",
-                Exit.WRONG_STATE,
+                "another tool acts on this host."
             )
+            self._write("failed", act=act, state=reached, why=why)
+            raise NotDone(f"{why} Look again.", Exit.WRONG_STATE)
         self._write("done", act=act, state=reached)
 
     def _unverified(self, act: Act, error: OSError) -> NoReturn:
@@ -527,7 +528,8 @@ class Window:
     def _fail(self, act: Act, error: OSError) -> NoReturn:
         failure = ActFailed.of(_OPS[act], error, self._state(), *self._refusal(error))
         try:
-            self._write("failed", act=act, errno=error.errno, state=str(failure.state))
+            why = _in_short(failure)
+            self._write("failed", act=act, errno=error.errno, state=str(failure.state), why=why)
         except ActFailed as unwritten:
             more = (*failure.more, *unwritten.lines())
             raise ActFailed(failure.explanation, failure.state, *more) from error
@@ -549,7 +551,13 @@ class Window:
         self.show_doing("")
         failure = ActFailed.of(stayed.op, error, state, *more)
         try:
-            self._write("returned", op=stayed.op, errno=error.errno, state=str(state))
+            self._write(
+                "returned",
+                op=stayed.op,
+                errno=error.errno,
+                state=str(state),
+                why=_in_short(failure),
+            )
             if state is State.NORMAL:
                 self._close("failed")
         except ActFailed as unwritten:
@@ -569,7 +577,7 @@ class Window:
             names = self._look().refused_with(error.errno or 0)
         except OSError:
             return ()
-        return (f"Refused by {', '.join(names)}.",) if names else ()
+        return (f"{_REFUSED_BY}{', '.join(names)}.",) if names else ()
 
     def _unload_ours(self) -> tuple[str, ...]:
         try:
@@ -617,6 +625,13 @@ class Window:
             self._journal.close(trim=False)
             self._journal = None
         self._lock.release()
+
+
+def _in_short(failure: ActFailed) -> str:
+    """Return one sentence on a failure, and who refused where the kernel tells."""
+    said = failure.explanation
+    refused = [line for line in failure.more if line.startswith(_REFUSED_BY)]
+    return " ".join((f"Could not {said.op}: {said.meaning} ({said.errno_name}).", *refused))
 
 
 def _there(facts: Facts) -> tuple[frozenset[int], frozenset[tuple[str, str]]]:

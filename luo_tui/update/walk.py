@@ -112,6 +112,9 @@ def _notes(facts: Facts) -> list[str]:
             f"{local_time(window_state.jumped_at)}; "
             "it did not happen: this is still the same boot."
         )
+    failed = window_state.failed if window_state else None
+    if failed is not None and failed.boot == snapshot.host.boot_id and failed.why:
+        notes.append(f"{failed.act.capitalize()} failed at {local_time(failed.at)}: {failed.why}")
     notes += _window_notes(facts)
     prepared_here = window_state and not window_state.closed and window_state.prepared
     if state is State.PREPARED and not prepared_here:

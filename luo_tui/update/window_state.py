@@ -57,6 +57,19 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """An act that was refused or failed, and has not been done since."""
+
+    act: str
+    at: str
+    """UTC, ISO 8601, as in the record."""
+    boot: str
+    """Boot id in which that was."""
+    why: str
+    """A sentence; empty in records of older versions."""
+
+
+@dataclass(frozen=True, slots=True)
 class WindowState:
     """What the records of one window add up to."""
 
@@ -79,6 +92,8 @@ class WindowState:
     """Boot id in which our image is loaded; empty when we loaded none, or unloaded it."""
     under_way: str = ""
     """An act that began and of which no end was recorded."""
+    failed: Failed | None = None
+    """The latest act that failed; None as soon as it has been done after all."""
     prepared: bool = False
     prepared_up: float = 0.0
     """CLOCK_BOOTTIME in seconds at which the latest prepare began; 0: none did."""
@@ -136,7 +151,7 @@ def window_state_of(window: str, records: Iterable[Record]) -> WindowState:
             closed = _text(r, "how") or "closed" if r.event == "closed" else window_state.closed
             window_state = replace(window_state, newer_format=True, closed=closed)
         else:
-            window_state = _noted(_folded(window_state, r), r)
+            window_state = _noted(_failing(_folded(window_state, r), r), r)
     return window_state
 
 
@@ -214,6 +229,17 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
             return replace(window_state, arrived=True)
         case "closed":
             return replace(window_state, closed=_text(r, "how") or "closed")
+    return window_state
+
+
+def _failing(window_state: WindowState, r: Record) -> WindowState:
+    """Keep what failed, until the same act is done."""
+    act = "kexec" if r.event in ("jump", "returned") else _text(r, "act")
+    if r.event in ("failed", "returned"):
+        return replace(window_state, failed=Failed(act, r.at, r.boot, _text(r, "why")))
+    before = window_state.failed
+    if r.event in ("done", "jump") and before is not None and before.act == act:
+        return replace(window_state, failed=None)
     return window_state
 
 

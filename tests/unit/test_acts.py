@@ -30,6 +30,7 @@ from luo_tui.update.lock import Lock
 from luo_tui.update.offers import DISCARD
 from luo_tui.update.person import Person
 from luo_tui.update.target import Target, read_target
+from luo_tui.update.walk import walk
 from tests.opened import load_files
 
 
@@ -165,6 +166,38 @@ def test_a_refused_prepare_is_told_and_the_state_is_normal(tmp_path: Path) -> No
     assert failed.value.state is State.NORMAL
     assert console.events()[-1] == "failed"
     assert "Refused by subsystem vfio-v1." in failed.value.lines()
+
+
+def test_a_refusal_stays_in_sight_until_the_step_succeeds(tmp_path: Path) -> None:
+    console = Console(host(tmp_path, "prepare-refused"))
+    console.load()
+    assert not failures(console)
+    with pytest.raises(ActFailed):
+        console.prepare()
+    (said,) = failures(console)
+    assert said.startswith("Prepare failed at ")
+    assert said.endswith("Refused by subsystem vfio-v1.")
+    # A console that comes later tells it, too.
+    assert failures(Console(console.host)) == [said]
+    console.host.scenario = "default"
+    console.prepare()
+    assert not failures(console)
+
+
+def test_a_refused_jump_stays_in_sight_after_its_window_has_ended(tmp_path: Path) -> None:
+    console = Console(host(tmp_path, "freeze-refused"))
+    console.load()
+    console.prepare()
+    with pytest.raises(ActFailed):
+        console.kexec()
+    (said,) = failures(console)
+    assert said.startswith("Kexec failed at ")
+    assert "EIO" in said
+
+
+def failures(console: Console) -> list[str]:
+    """Return what the walk says of acts that failed."""
+    return [note for note in walk(console.window.facts()).notes if " failed at " in note]
 
 
 @pytest.mark.parametrize(
