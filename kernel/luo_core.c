@@ -283,7 +283,8 @@ int luo_cancel(void)
 /**
  * luo_finish - move from updated to normal
  *
- * What nobody restored is thrown away.
+ * What nobody but luo.ko holds is thrown away: what was never restored, and
+ * what was restored by a process that is gone.
  *
  * Context: state lock held.
  * Return: 0, or -EINVAL from another state.
@@ -295,9 +296,9 @@ int luo_finish(void)
 	if (luo_state != LIVEUPDATE_STATE_UPDATED)
 		return -EINVAL;
 
-	lost = luo_incoming_unrestored();
+	lost = luo_incoming_lost();
 	if (lost)
-		pr_warn("finish discards %lu resources that nobody restored\n",
+		pr_warn("finish discards %lu resources that nobody holds\n",
 			lost);
 	luo_counts[LUO_COUNT_FINISH]++;
 	luo_subsystems_finish();

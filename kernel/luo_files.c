@@ -10,7 +10,7 @@
  *      --- kexec ---
  *      (load)     a device in the class, nothing else is touched yet
  *      RESTORE    a file again, its contents moved over, given to the caller
- *      FINISH     device gone; contents freed if nobody restored it
+ *      FINISH     device gone; contents freed if nobody else holds it
  *
  * This file has what goes out with the next update; luo_incoming.c has what
  * came with the last one. Tokens are never used twice in the life of what

@@ -135,7 +135,7 @@ struct luo_step {
  * enum luo_resource_state - the life of one descriptor, as users see it
  * @LUO_RES_PRESERVED: outgoing: goes along with the next update
  * @LUO_RES_INCOMING: came over, nobody has restored it yet
- * @LUO_RES_RESTORED: came over and was given out
+ * @LUO_RES_RESTORED: came over and was given out, once or more
  */
 enum luo_resource_state {
 	LUO_RES_PRESERVED,
@@ -237,6 +237,7 @@ static inline struct luo_node *to_luo_node(const struct device *dev)
 /* luo_resource.c */
 struct luo_resource *luo_resource_alloc(u64 token);
 void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages);
+bool luo_resource_held(struct luo_resource *res);
 void luo_resource_drop(struct luo_resource *res);
 
 /* luo_handlers.c */
@@ -265,6 +266,7 @@ int luo_incoming_restore(u64 token, struct file **file);
 void luo_incoming_restored(u64 token);
 void luo_incoming_finish(void);
 unsigned long luo_incoming_unrestored(void);
+unsigned long luo_incoming_lost(void);
 
 /* luo_subsystems.c */
 int luo_subsystem_register_locked(struct luo_subsystem *sub);

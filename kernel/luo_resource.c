@@ -6,7 +6,9 @@
  */
 #define pr_fmt(fmt) "luo: " fmt
 
+#include <linux/dcache.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -52,6 +54,24 @@ void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages)
 	*pages = 0;
 	if (handler)
 		handler->ops->size(&res->lf, bytes, pages);
+}
+
+/**
+ * luo_resource_held - does anybody but this resource hold the file?
+ * @res: the resource
+ *
+ * A descriptor counts, a mapping, a message that carries the file, another
+ * open file of the same inode (through /proc), and being preserved anew.
+ *
+ * Return: true if so, as far as can be seen at this moment.
+ */
+bool luo_resource_held(struct luo_resource *res)
+{
+	struct file *file = READ_ONCE(res->lf.file);
+
+	/* A file opened anew has a reference to the same directory entry. */
+	return file && (file_count(file) > 1 ||
+			d_count(file->f_path.dentry) > 1);
 }
 
 static ssize_t token_show(struct device *dev, struct device_attribute *attr,
@@ -128,6 +148,13 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(state);
 
+static ssize_t held_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%d\n", luo_resource_held(to_resource(dev)));
+}
+static DEVICE_ATTR_RO(held);
+
 static ssize_t result_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
 {
@@ -145,6 +172,7 @@ static struct attribute *luo_resource_attrs[] = {
 	&dev_attr_comm.attr,
 	&dev_attr_name.attr,
 	&dev_attr_state.attr,
+	&dev_attr_held.attr,
 	&dev_attr_result.attr,
 	NULL
 };
@@ -162,6 +190,7 @@ static int luo_resource_uevent(const struct device *dev,
 	       add_uevent_var(env, "LUO_BYTES=%llu", bytes) ?:
 	       add_uevent_var(env, "LUO_PAGES=%llu", pages) ?:
 	       add_uevent_var(env, "LUO_STATE=%s", luo_resource_state(res)) ?:
+	       add_uevent_var(env, "LUO_HELD=%d", luo_resource_held(res)) ?:
 	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result)) ?:
 	       add_uevent_var(env, "LUO_PID=%d", res->pid);
 }

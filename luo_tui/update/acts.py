@@ -198,11 +198,11 @@ class Window:
         return left
 
     def finish(self, consent: Consent) -> None:
-        """Move updated -> normal; what nobody restored is discarded, as it was shown."""
+        """Move updated -> normal; what no process has is discarded, as it was shown."""
         with self._acting(consent, Act.FINISH) as now:
             assert self._journal is not None  # noqa: S101 - as in _write()
             try:
-                discarded = self._journal.write_discarded(now.snapshot.incoming)
+                discarded = self._journal.write_discarded(now.snapshot.discarded)
             except OSError as error:
                 raise self._unwritten(error) from error
             self._move(consent, discarded=discarded)

@@ -41,7 +41,7 @@ class Consent:
     outgoing: tuple[Resource, ...] = ()
     """Shown as preserved: they survive."""
     incoming: tuple[Resource, ...] = ()
-    """Shown as not restored: finish discards them."""
+    """Shown as what no process has: finish discards them."""
     carried: tuple[str, ...] = ()
     """Devices shown as running on."""
     endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -74,7 +74,7 @@ class Consent:
             boot_id=snapshot.host.boot_id,
             state=snapshot.luo.state,
             outgoing=snapshot.outgoing if act in (Act.PREPARE, Act.KEXEC) else (),
-            incoming=snapshot.incoming if act is Act.FINISH else (),
+            incoming=snapshot.discarded if act is Act.FINISH else (),
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
             endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
             doubts=snapshot.doubts(*RESTS_ON[act]) if act in RESTS_ON else (),
@@ -179,8 +179,12 @@ def _fewer_survive(consent: Consent, now: Facts) -> str:
 
 def _more_is_lost(consent: Consent, now: Facts) -> str:
     known = {r.token: r.name for r in consent.incoming}
-    more = [r for r in now.snapshot.incoming if known.get(r.token) != r.name]
-    return f"More is unrestored than was shown: {more[0].label}." if more else ""
+    more = [r for r in now.snapshot.discarded if known.get(r.token) != r.name]
+    if not more:
+        return ""
+    if more[0].abandoned:
+        return f"{more[0].label} was restored, and no process has it any more."
+    return f"More is unrestored than was shown: {more[0].label}."
 
 
 def _others_acted(consent: Consent, now: Facts) -> str:

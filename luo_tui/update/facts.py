@@ -202,7 +202,7 @@ def step_of(facts: Facts) -> tuple[Step | None, Sequence[Step]]:
         case State.PREPARED | State.FROZEN:
             at = Step.KEXEC
         case State.UPDATED:
-            at = Step.RESTORE if snapshot.incoming else Step.FINISH
+            at = Step.RESTORE if snapshot.discarded else Step.FINISH
         case _:
             return None, ()
     return at, steps[: steps.index(at)]

@@ -211,20 +211,22 @@ def _kexec(facts: Facts) -> Action:
 
 def _finish(facts: Facts) -> Action:
     snapshot = facts.snapshot
-    lost = snapshot.incoming
+    lost = snapshot.discarded
+    gone = sum(r.abandoned for r in lost)
+    kept = tuple(r for r in snapshot.restored if not r.abandoned) if gone else snapshot.restored
     return Action(
         act=Act.FINISH,
-        label=f"Finish and discard {len(lost)} unrestored: updated -> normal"
+        label=f"Finish and discard {len(lost)} {'that nobody has' if gone else 'unrestored'}: "
+        "updated -> normal"
         if lost
         else "Finish: updated -> normal",
         keep="Stay updated",
         does=(
             "Ends the update: nothing more can be restored from the previous kernel.",
-            *(("Discards for good what nobody restored.",) if lost else ()),
+            *(("Discards for good what nobody restored.",) if len(lost) > gone else ()),
+            *(("Discards for good what was restored by processes that are gone.",) if gone else ()),
         ),
-        survives=Names(
-            ((snapshot.restored, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))
-        ),
+        survives=Names(((kept, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))),
         lost=Names(((lost, "{}, of {}"),)),
         way_back="None: what is discarded is gone." if lost else "None needed: nothing is lost.",
         ask=Ask.CONFIRM,

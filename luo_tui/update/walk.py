@@ -60,7 +60,11 @@ def _headline(snapshot: Snapshot) -> str:
             return "Frozen: nothing preserved may change. Go on or cancel; do not stay here."
         case State.UPDATED:
             left = len(snapshot.incoming)
+            gone = len(snapshot.discarded) - left
             tail = f"{count_text(left, 'resource')} not restored yet."
+            if gone:
+                left += gone
+                tail = f"{count_text(left, 'resource')} with no process, {gone:,} of them restored."
             if not left:
                 doubtful = snapshot.doubts("resources")
                 tail = "Whether all is restored is not known." if doubtful else "All is restored."
@@ -102,10 +106,15 @@ def _notes(facts: Facts) -> list[str]:
             "A kernel image is loaded that this window did not load: "
             "an ordinary reboot may kexec into it."
         )
-    if state is State.UPDATED and snapshot.incoming:
+    if state is State.UPDATED and snapshot.discarded:
         notes.append(
             "Their owners restore them; files that were held: luo-tui restore NAME -o FILE. "
             "Finish discards what nobody restored."
+        )
+    if state is State.UPDATED and len(snapshot.discarded) > len(snapshot.incoming):
+        notes.append(
+            "What was restored by a process that is gone can be restored again until finish, "
+            "which discards it."
         )
     if not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
