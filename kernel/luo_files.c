@@ -289,6 +289,24 @@ unsigned long luo_files_outgoing(void)
 }
 
 /**
+ * luo_files_use - does an outgoing file need a handler?
+ * @handler: the handler
+ *
+ * Context: state lock held.
+ * Return: true if so.
+ */
+bool luo_files_use(const struct luo_file_handler *handler)
+{
+	struct luo_resource *res;
+
+	list_for_each_entry(res, &luo_outgoing, list) {
+		if (res->handler == handler)
+			return true;
+	}
+	return false;
+}
+
+/**
  * luo_files_list - what would go with the next update
  *
  * Context: state lock held while the list is used.

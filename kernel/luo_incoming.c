@@ -103,12 +103,40 @@ void luo_incoming_adopt(struct luo_file_handler *handler)
 	struct luo_resource *res;
 
 	list_for_each_entry(res, &luo_incoming, list) {
-		if (res->handler)
+		if (res->handler || res->broken || res->lf.file)
 			continue;
 		WRITE_ONCE(res->handler,
 			   luo_handler_get_named(res->ser->handler));
 		if (res->handler)
 			luo_node_changed(&res->node);
+	}
+}
+
+/**
+ * luo_incoming_give_back - a handler goes, what came waits for another
+ * @handler: the handler
+ *
+ * A restored file needs it no longer. What a restore that failed has left
+ * behind is the handler's own, and nobody else can go on with it.
+ *
+ * Context: state lock held.
+ */
+void luo_incoming_give_back(struct luo_file_handler *handler)
+{
+	struct luo_resource *res;
+
+	list_for_each_entry(res, &luo_incoming, list) {
+		if (res->handler != handler)
+			continue;
+		if (!res->lf.file && res->lf.private) {
+			pr_err("token %llu is lost: its handler goes in the middle of its restore\n",
+			       res->lf.token);
+			res->broken = true;
+		}
+		if (res->lf.file || res->broken)
+			handler->ops->finish(&res->lf);
+		luo_resource_forget_handler(res);
+		luo_node_changed(&res->node);
 	}
 }
 
@@ -134,6 +162,8 @@ int luo_incoming_restore(u64 token, struct file **file)
 		return -ENOENT;
 
 	if (!res->lf.file) {
+		if (res->broken)
+			return -EIO;
 		if (!res->handler)
 			return -EOPNOTSUPP;
 		err = res->handler->ops->restore(&res->lf, &restored);
@@ -182,7 +212,7 @@ void luo_incoming_finish(void)
 		luo_node_del(&res->node);
 		if (res->handler)
 			res->handler->ops->finish(&res->lf);
-		else
+		else if (!res->lf.file && !res->broken)
 			pr_err("token %llu: no handler, its memory stays in use until the next kexec\n",
 			       res->lf.token);
 		luo_resource_drop(res);

@@ -152,6 +152,7 @@ enum luo_resource_state {
  * @ser: its record, between prepare and cancel, or until finish
  * @state: see enum luo_resource_state
  * @result: what its handler said last to prepare or freeze
+ * @broken: its handler went in the middle of a restore: nothing to try again
  * @pid: who preserved it
  * @comm: name of that process
  * @name: name of the file
@@ -164,6 +165,7 @@ struct luo_resource {
 	struct luo_ser_file *ser;
 	enum luo_resource_state state;
 	int result;
+	bool broken;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	char name[LUO_NAME_LEN];
@@ -238,6 +240,7 @@ static inline struct luo_node *to_luo_node(const struct device *dev)
 struct luo_resource *luo_resource_alloc(u64 token);
 void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages);
 bool luo_resource_held(struct luo_resource *res);
+void luo_resource_forget_handler(struct luo_resource *res);
 void luo_resource_drop(struct luo_resource *res);
 
 /* luo_handlers.c */
@@ -253,6 +256,7 @@ int luo_files_prepare(void);
 int luo_files_freeze(void);
 void luo_files_cancel(void);
 unsigned long luo_files_outgoing(void);
+bool luo_files_use(const struct luo_file_handler *handler);
 struct list_head *luo_files_list(void);
 struct luo_resource *luo_token_find(u64 token);
 int luo_token_insert(struct luo_resource *res);
@@ -262,6 +266,7 @@ void luo_token_erase(u64 token);
 int luo_incoming_take(struct luo_ser_file *ser);
 void luo_incoming_discard(struct luo_ser_file *ser);
 void luo_incoming_adopt(struct luo_file_handler *handler);
+void luo_incoming_give_back(struct luo_file_handler *handler);
 int luo_incoming_restore(u64 token, struct file **file);
 void luo_incoming_restored(u64 token);
 void luo_incoming_finish(void);
