@@ -297,6 +297,25 @@ static inline void luo_pci_show(struct seq_file *m) { }
 /* luo_memfd.c, luo_memfd_restore.c */
 extern struct luo_file_handler luo_memfd_handler;
 
+/**
+ * struct luo_area - an array that came through kexec handover, mapped
+ * @addr: where; NULL if it is not mapped
+ * @pages: what is mapped
+ * @nr_pages: their number
+ * @owned: they were taken out of kexec handover, and are freed in the end
+ */
+struct luo_area {
+	void *addr;
+	struct page **pages;
+	unsigned int nr_pages;
+	bool owned;
+};
+
+/* luo_area.c */
+int luo_area_map(struct luo_area *area, const struct kho_vmalloc *from);
+int luo_area_own(struct luo_area *area, const struct kho_vmalloc *from);
+void luo_area_drop(struct luo_area *area);
+
 /* luo_kho.c */
 int luo_kho_begin(unsigned long nr_files);
 struct luo_ser_file *luo_kho_record(unsigned long i);
@@ -305,6 +324,7 @@ void luo_kho_commit(void);
 void luo_kho_stamp_jump(void);
 void luo_kho_abort(void);
 bool luo_kho_peek(void);
+int luo_kho_map(void);
 bool luo_kho_take(void);
 void luo_kho_finish(void);
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Handovers that a kernel must not take: from another version, and one that was never frozen.
 
-Both come from luo.ko itself, built with one line changed.
+And one that it cannot take now, for want of memory. All come from luo.ko itself, built
+with one line changed.
 """
 
 from __future__ import annotations
@@ -56,10 +57,12 @@ def hand_over(host: LabMachine) -> tuple[int, str]:
     return token, digest
 
 
-def test_another_version_is_refused_and_the_right_one_still_takes_it(
+def test_what_cannot_be_taken_is_still_there_for_who_can(
     host: LabMachine, cold: lab.Machine, tmp_path: Path
 ) -> None:
     other = variant(cold, tmp_path, "new", "luo_internal.h", '"luo-ko-v2"', '"luo-ko-v0"')
+    mapping = "vmap(area->pages, area->nr_pages, VM_MAP, PAGE_KERNEL)"
+    short = variant(cold, tmp_path / "short", "new", "luo_area.c", mapping, "NULL")
     host.shell(f"insmod {GOOD}")
     token, digest = hand_over(host)
     cold.put(other, "/tmp/other.ko")
@@ -69,8 +72,11 @@ def test_another_version_is_refused_and_the_right_one_still_takes_it(
     assert (shown["state"], shown["resources"], shown["from_release"]) == ("normal", [], "")
     refusal = "handover refused: it is 'luo-ko-v2', this module reads only 'luo-ko-v0'"
     assert refusal in host.log()
-    # Nothing of it was touched.
     host.shell("rmmod luo")
+    cold.put(short, "/tmp/short.ko")
+    host.shell("! insmod /tmp/short.ko 2>/dev/null && test ! -e /dev/liveupdate")
+    assert "luo: not loaded (-12)" in host.log()
+    # Nothing of it was touched.
     host.shell(f"insmod {GOOD}")
     host.restart_agent()
     assert host.call("state") == "updated"
