@@ -7,6 +7,7 @@ with one line changed.
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import machine as lab
 import pytest
 
 from tests.contract.machines import LabMachine
+from tests.contract.test_across import refused
 
 SIZE = 64 << 20
 NOISE_KIB = 24 << 10
@@ -63,6 +65,9 @@ def test_what_cannot_be_taken_is_still_there_for_who_can(
     other = variant(cold, tmp_path, "new", "luo_internal.h", '"luo-ko-v2"', '"luo-ko-v0"')
     mapping = "vmap(area->pages, area->nr_pages, VM_MAP, PAGE_KERNEL)"
     short = variant(cold, tmp_path / "short", "new", "luo_area.c", mapping, "NULL")
+    # The table of files is mapped, the list of pages at the second try.
+    second = f"({{ static int nth; nth++ == 1 ? NULL : {mapping}; }})"
+    scarce = variant(cold, tmp_path / "scarce", "new", "luo_area.c", mapping, second)
     host.shell(f"insmod {GOOD}")
     token, digest = hand_over(host)
     cold.put(other, "/tmp/other.ko")
@@ -77,9 +82,11 @@ def test_what_cannot_be_taken_is_still_there_for_who_can(
     host.shell("! insmod /tmp/short.ko 2>/dev/null && test ! -e /dev/liveupdate")
     assert "luo: not loaded (-12)" in host.log()
     # Nothing of it was touched.
-    host.shell(f"insmod {GOOD}")
+    cold.put(scarce, "/tmp/scarce.ko")
+    host.shell("insmod /tmp/scarce.ko")
     host.restart_agent()
     assert host.call("state") == "updated"
+    assert refused(host, "restore", token=token) == errno.ENOMEM
     assert host.call("digest", fd=host.call("restore", token=token)) == digest
     host.call("move", move="finish")
 
