@@ -135,7 +135,6 @@ struct luo_file_handler {
 	const struct luo_file_ops *ops;
 	/* private: */
 	struct list_head node;
-	unsigned long nr_files;
 };
 
 int luo_register_file_handler(struct luo_file_handler *handler);

@@ -283,7 +283,8 @@ int luo_cancel(void)
 /**
  * luo_finish - move from updated to normal
  *
- * What nobody restored is thrown away.
+ * What nobody but luo.ko holds is thrown away: what was never restored, and
+ * what was restored by a process that is gone.
  *
  * Context: state lock held.
  * Return: 0, or -EINVAL from another state.
@@ -295,9 +296,9 @@ int luo_finish(void)
 	if (luo_state != LIVEUPDATE_STATE_UPDATED)
 		return -EINVAL;
 
-	lost = luo_incoming_unrestored();
+	lost = luo_incoming_lost();
 	if (lost)
-		pr_warn("finish discards %lu resources that nobody restored\n",
+		pr_warn("finish discards %lu resources that nobody holds\n",
 			lost);
 	luo_counts[LUO_COUNT_FINISH]++;
 	luo_subsystems_finish();
@@ -369,15 +370,21 @@ static int __init luo_init(void)
 	/*
 	 * Nobody may see a machine that was just updated in state normal, yet
 	 * a handover can be taken only once, when nothing can fail any more.
-	 * So it is announced first, and callers wait until it is taken.
+	 * So it is announced first, and callers wait until it is taken. What
+	 * that needs memory for comes before all: the next load finds a
+	 * handover as it was if there is none, and an init that failed after
+	 * the device was there would free this code while somebody waits in it.
 	 */
 	mutex_lock(&luo_lock);
 	if (luo_kho_peek())
 		luo_state = LIVEUPDATE_STATE_UPDATED;
 
-	err = luo_devices_init();
+	err = luo_kho_map();
 	if (err)
 		goto err_unlock;
+	err = luo_devices_init();
+	if (err)
+		goto err_kho;
 	err = luo_handler_register_locked(&luo_memfd_handler);
 	if (err)
 		goto err_devices;
@@ -409,6 +416,8 @@ err_sysfs:
 	luo_sysfs_exit();
 err_devices:
 	luo_devices_exit();
+err_kho:
+	luo_kho_finish();
 err_unlock:
 	mutex_unlock(&luo_lock);
 	pr_err("not loaded (%d)\n", err);

@@ -10,7 +10,7 @@
  *      --- kexec ---
  *      (load)     a device in the class, nothing else is touched yet
  *      RESTORE    a file again, its contents moved over, given to the caller
- *      FINISH     device gone; contents freed if nobody restored it
+ *      FINISH     device gone; contents freed if nobody else holds it
  *
  * This file has what goes out with the next update; luo_incoming.c has what
  * came with the last one. Tokens are never used twice in the life of what
@@ -286,6 +286,24 @@ void luo_files_cancel(void)
 unsigned long luo_files_outgoing(void)
 {
 	return luo_nr_outgoing;
+}
+
+/**
+ * luo_files_use - does an outgoing file need a handler?
+ * @handler: the handler
+ *
+ * Context: state lock held.
+ * Return: true if so.
+ */
+bool luo_files_use(const struct luo_file_handler *handler)
+{
+	struct luo_resource *res;
+
+	list_for_each_entry(res, &luo_outgoing, list) {
+		if (res->handler == handler)
+			return true;
+	}
+	return false;
 }
 
 /**

@@ -4,7 +4,8 @@
  *
  * A handler stays while a file of its kind is preserved or came: its module
  * is pinned by each of them. What came before its handler was loaded waits
- * for it.
+ * for it. A module whose init fails goes in spite of the pins: files that
+ * came are given back then and wait again.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
@@ -17,10 +18,7 @@ static LIST_HEAD(luo_handlers);
 
 static struct luo_file_handler *luo_handler_get(struct luo_file_handler *h)
 {
-	if (!try_module_get(h->owner))
-		return NULL;
-	h->nr_files++;
-	return h;
+	return try_module_get(h->owner) ? h : NULL;
 }
 
 /**
@@ -67,7 +65,6 @@ struct luo_file_handler *luo_handler_get_named(const char *compatible)
  */
 void luo_handler_put(struct luo_file_handler *handler)
 {
-	handler->nr_files--;
 	module_put(handler->owner);
 }
 
@@ -93,7 +90,6 @@ int luo_handler_register_locked(struct luo_file_handler *handler)
 		if (!strcmp(h->compatible, handler->compatible))
 			return -EEXIST;
 	}
-	handler->nr_files = 0;
 	list_add_tail(&handler->node, &luo_handlers);
 	luo_incoming_adopt(handler);
 	return 0;
@@ -125,20 +121,26 @@ EXPORT_SYMBOL_GPL(luo_register_file_handler);
  * luo_unregister_file_handler - no longer handle a kind of files
  * @handler: the handler
  *
- * From the exit of its own module this cannot fail: every file pins it.
+ * Files that came are given back and wait for another handler. From the exit
+ * of its own module this cannot fail: every preserved file pins it. Nor from
+ * its failing init, if nobody could get at such a file before: let nothing
+ * fail after what they are preserved from has appeared. Files that came can be
+ * restored from the moment of registering, so register late.
  *
  * Context: may sleep; not from a callback.
- * Return: 0, or -EBUSY while a file of this kind is preserved or came.
+ * Return: 0, or -EBUSY while a file of this kind is preserved.
  */
 int luo_unregister_file_handler(struct luo_file_handler *handler)
 {
 	int err = 0;
 
 	luo_state_lock_always();
-	if (handler->nr_files)
+	if (luo_files_use(handler)) {
 		err = -EBUSY;
-	else
+	} else {
 		list_del(&handler->node);
+		luo_incoming_give_back(handler);
+	}
 	luo_state_unlock();
 	return err;
 }

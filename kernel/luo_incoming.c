@@ -2,9 +2,11 @@
 /**
  * DOC: Files that came with the last update
  *
- * Each stands in the class until FINISH, whether it was restored or not. One
- * whose handler is not loaded waits for it; without a handler nobody knows
- * what belongs to it, and FINISH cannot give its memory back.
+ * Each stands in the class until FINISH, whether it was restored or not, and
+ * so long luo.ko holds a reference to it: a restorer that crashed can ask for
+ * it again, which gives out the same open file. One whose handler is not
+ * loaded waits for it; without a handler nobody knows what belongs to it, and
+ * FINISH cannot give its memory back.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
@@ -101,7 +103,7 @@ void luo_incoming_adopt(struct luo_file_handler *handler)
 	struct luo_resource *res;
 
 	list_for_each_entry(res, &luo_incoming, list) {
-		if (res->handler)
+		if (res->handler || res->broken || res->lf.file)
 			continue;
 		WRITE_ONCE(res->handler,
 			   luo_handler_get_named(res->ser->handler));
@@ -111,17 +113,44 @@ void luo_incoming_adopt(struct luo_file_handler *handler)
 }
 
 /**
+ * luo_incoming_give_back - a handler goes, what came waits for another
+ * @handler: the handler
+ *
+ * A restored file needs it no longer. What a restore that failed has left
+ * behind is the handler's own, and nobody else can go on with it.
+ *
+ * Context: state lock held.
+ */
+void luo_incoming_give_back(struct luo_file_handler *handler)
+{
+	struct luo_resource *res;
+
+	list_for_each_entry(res, &luo_incoming, list) {
+		if (res->handler != handler)
+			continue;
+		if (!res->lf.file && res->lf.private) {
+			pr_err("token %llu is lost: its handler goes in the middle of its restore\n",
+			       res->lf.token);
+			res->broken = true;
+		}
+		if (res->lf.file || res->broken)
+			handler->ops->finish(&res->lf);
+		luo_resource_forget_handler(res);
+		luo_node_changed(&res->node);
+	}
+}
+
+/**
  * luo_incoming_restore - make a file of what came
  * @token: which
  * @file: where the file goes, with a reference for the caller
  *
- * The file does not count as restored before luo_incoming_restored(): until
- * then it can be asked for again.
+ * The file does not count as restored before luo_incoming_restored(). Until
+ * FINISH the same file is given out as often as it is asked for.
  *
  * Context: state lock held, state updated.
- * Return: 0, -ENOENT for an unknown token, -EINVAL if it was restored
- * already, -EOPNOTSUPP if its handler is not loaded, or why it cannot be done
- * now.
+ * Return: 0, -ENOENT for an unknown token, -EOPNOTSUPP if its handler is not
+ * loaded, or why it cannot be done now.
  */
 int luo_incoming_restore(u64 token, struct file **file)
 {
@@ -131,12 +160,12 @@ int luo_incoming_restore(u64 token, struct file **file)
 
 	if (!res || res->state == LUO_RES_PRESERVED)
 		return -ENOENT;
-	if (res->state == LUO_RES_RESTORED)
-		return -EINVAL;
-	if (!res->handler)
-		return -EOPNOTSUPP;
 
 	if (!res->lf.file) {
+		if (res->broken)
+			return -EIO;
+		if (!res->handler)
+			return -EOPNOTSUPP;
 		err = res->handler->ops->restore(&res->lf, &restored);
 		if (err) {
 			luo_counts[LUO_COUNT_RESTORE_FAILED]++;
@@ -160,8 +189,10 @@ void luo_incoming_restored(u64 token)
 {
 	struct luo_resource *res = luo_token_find(token);
 
-	WRITE_ONCE(res->state, LUO_RES_RESTORED);
-	luo_nr_unrestored--;
+	if (res->state != LUO_RES_RESTORED) {
+		WRITE_ONCE(res->state, LUO_RES_RESTORED);
+		luo_nr_unrestored--;
+	}
 	luo_counts[LUO_COUNT_RESTORE]++;
 	luo_node_changed(&res->node);
 }
@@ -181,7 +212,7 @@ void luo_incoming_finish(void)
 		luo_node_del(&res->node);
 		if (res->handler)
 			res->handler->ops->finish(&res->lf);
-		else
+		else if (!res->lf.file && !res->broken)
 			pr_err("token %llu: no handler, its memory stays in use until the next kexec\n",
 			       res->lf.token);
 		luo_resource_drop(res);
@@ -198,4 +229,20 @@ void luo_incoming_finish(void)
 unsigned long luo_incoming_unrestored(void)
 {
 	return luo_nr_unrestored;
+}
+
+/**
+ * luo_incoming_lost - how many files end with FINISH
+ *
+ * Context: state lock held.
+ * Return: the number of those that nobody but luo.ko holds.
+ */
+unsigned long luo_incoming_lost(void)
+{
+	struct luo_resource *res;
+	unsigned long lost = 0;
+
+	list_for_each_entry(res, &luo_incoming, list)
+		lost += !luo_resource_held(res);
+	return lost;
 }

@@ -135,7 +135,7 @@ struct luo_step {
  * enum luo_resource_state - the life of one descriptor, as users see it
  * @LUO_RES_PRESERVED: outgoing: goes along with the next update
  * @LUO_RES_INCOMING: came over, nobody has restored it yet
- * @LUO_RES_RESTORED: came over and was given out
+ * @LUO_RES_RESTORED: came over and was given out, once or more
  */
 enum luo_resource_state {
 	LUO_RES_PRESERVED,
@@ -152,6 +152,7 @@ enum luo_resource_state {
  * @ser: its record, between prepare and cancel, or until finish
  * @state: see enum luo_resource_state
  * @result: what its handler said last to prepare or freeze
+ * @broken: its handler went in the middle of a restore: nothing to try again
  * @pid: who preserved it
  * @comm: name of that process
  * @name: name of the file
@@ -164,6 +165,7 @@ struct luo_resource {
 	struct luo_ser_file *ser;
 	enum luo_resource_state state;
 	int result;
+	bool broken;
 	pid_t pid;
 	char comm[TASK_COMM_LEN];
 	char name[LUO_NAME_LEN];
@@ -237,6 +239,8 @@ static inline struct luo_node *to_luo_node(const struct device *dev)
 /* luo_resource.c */
 struct luo_resource *luo_resource_alloc(u64 token);
 void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages);
+bool luo_resource_held(struct luo_resource *res);
+void luo_resource_forget_handler(struct luo_resource *res);
 void luo_resource_drop(struct luo_resource *res);
 
 /* luo_handlers.c */
@@ -252,6 +256,7 @@ int luo_files_prepare(void);
 int luo_files_freeze(void);
 void luo_files_cancel(void);
 unsigned long luo_files_outgoing(void);
+bool luo_files_use(const struct luo_file_handler *handler);
 struct list_head *luo_files_list(void);
 struct luo_resource *luo_token_find(u64 token);
 int luo_token_insert(struct luo_resource *res);
@@ -261,10 +266,12 @@ void luo_token_erase(u64 token);
 int luo_incoming_take(struct luo_ser_file *ser);
 void luo_incoming_discard(struct luo_ser_file *ser);
 void luo_incoming_adopt(struct luo_file_handler *handler);
+void luo_incoming_give_back(struct luo_file_handler *handler);
 int luo_incoming_restore(u64 token, struct file **file);
 void luo_incoming_restored(u64 token);
 void luo_incoming_finish(void);
 unsigned long luo_incoming_unrestored(void);
+unsigned long luo_incoming_lost(void);
 
 /* luo_subsystems.c */
 int luo_subsystem_register_locked(struct luo_subsystem *sub);
@@ -290,6 +297,25 @@ static inline void luo_pci_show(struct seq_file *m) { }
 /* luo_memfd.c, luo_memfd_restore.c */
 extern struct luo_file_handler luo_memfd_handler;
 
+/**
+ * struct luo_area - an array that came through kexec handover, mapped
+ * @addr: where; NULL if it is not mapped
+ * @pages: what is mapped
+ * @nr_pages: their number
+ * @owned: they were taken out of kexec handover, and are freed in the end
+ */
+struct luo_area {
+	void *addr;
+	struct page **pages;
+	unsigned int nr_pages;
+	bool owned;
+};
+
+/* luo_area.c */
+int luo_area_map(struct luo_area *area, const struct kho_vmalloc *from);
+int luo_area_own(struct luo_area *area, const struct kho_vmalloc *from);
+void luo_area_drop(struct luo_area *area);
+
 /* luo_kho.c */
 int luo_kho_begin(unsigned long nr_files);
 struct luo_ser_file *luo_kho_record(unsigned long i);
@@ -298,6 +324,7 @@ void luo_kho_commit(void);
 void luo_kho_stamp_jump(void);
 void luo_kho_abort(void);
 bool luo_kho_peek(void);
+int luo_kho_map(void);
 bool luo_kho_take(void);
 void luo_kho_finish(void);
 

@@ -122,7 +122,7 @@ static int luo_ioctl_restore(struct liveupdate_fd __user *uarg)
 	if (err)
 		goto out_fd;
 
-	/* Until fd_install() the file can simply be given out another time. */
+	/* It is not restored yet for who cannot take the answer. */
 	arg.fd = fd;
 	if (copy_to_user(uarg, &arg, sizeof(arg))) {
 		err = -EFAULT;

@@ -37,6 +37,7 @@ static struct luo_ser_file *luo_out_files;
 
 /* Incoming: the root for ever, the table until finish. */
 static struct luo_ser_root *luo_in;
+static struct luo_area luo_in_table;
 static struct luo_ser_file *luo_in_files;
 
 /**
@@ -224,9 +225,34 @@ static void luo_kho_discard_half(void)
 }
 
 /**
+ * luo_kho_map - get ready to take over what luo_kho_peek() found
+ *
+ * Changes nothing that came. luo_kho_finish() undoes it.
+ *
+ * Return: 0, also if what came cannot be read, or -ENOMEM: another load of this
+ * module can try again then.
+ */
+int luo_kho_map(void)
+{
+	int err;
+
+	if (!luo_in || luo_in->consumed || !luo_in->nr_files)
+		return 0;
+
+	err = luo_area_map(&luo_in_table, &luo_in->files);
+	luo_in_files = luo_in_table.addr;
+	if (err != -ENOMEM)
+		return 0;
+	pr_err("no memory to map the table of %llu resources that came: nothing is lost, load this module again\n",
+	       luo_in->nr_files);
+	return err;
+}
+
+/**
  * luo_kho_take - take over what came, once
  *
- * A handover that luo_kho_peek() found incomplete is given back here.
+ * A handover that luo_kho_peek() found incomplete is given back here. Nothing
+ * can fail any more for want of memory: luo_kho_map() was done.
  *
  * Return: true if there is now something to finish.
  */
@@ -238,13 +264,12 @@ bool luo_kho_take(void)
 		return false;
 
 	luo_in->consumed = 1;
-	if (luo_in->nr_files) {
-		luo_in_files = kho_restore_vmalloc(&luo_in->files);
-		if (!luo_in_files) {
-			pr_err("handover refused: the table of its %llu resources cannot be mapped\n",
-			       luo_in->nr_files);
-			return false;
-		}
+	if (luo_in->nr_files &&
+	    (!luo_in_files || luo_area_own(&luo_in_table, &luo_in->files))) {
+		luo_kho_finish();
+		pr_err("handover refused: the table of its %llu resources is broken\n",
+		       luo_in->nr_files);
+		return false;
 	}
 
 	if (luo_in->mark != LUO_SER_MARK) {
@@ -270,6 +295,6 @@ bool luo_kho_take(void)
  */
 void luo_kho_finish(void)
 {
-	vfree(luo_in_files);
 	luo_in_files = NULL;
+	luo_area_drop(&luo_in_table);
 }

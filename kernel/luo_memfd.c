@@ -293,20 +293,24 @@ static long luo_memfd_collect(struct file *file, struct luo_memfd_walk *w,
 	long n;
 
 	while ((nr = luo_memfd_next_run(w, &start))) {
+		/* A page can appear behind those that fill the array exactly. */
+		if (got == max) {
+			n = -E2BIG;
+			goto err_unpin;
+		}
 		/* What it finds are folios, of which there are fewer than pages. */
 		n = luo_memfd_pin_run(file, start, min(nr, max - got),
 				      folios + got);
-		if (n > 0) {
-			got += n;
-			w->from = folio_next_index(folios[got - 1]);
-			if (got < max || !luo_memfd_next_run(w, &start))
-				continue;
-			n = -E2BIG;
-		}
-		unpin_folios(folios, got);
-		return n ?: -EIO;
+		if (n <= 0)
+			goto err_unpin;
+		got += n;
+		w->from = folio_next_index(folios[got - 1]);
 	}
 	return got;
+
+err_unpin:
+	unpin_folios(folios, got);
+	return n ?: -EIO;
 }
 
 /* Room for all folios that are there and more, and the folios in it, pinned. */

@@ -28,7 +28,6 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/swap.h>
-#include <linux/vmalloc.h>
 #include <uapi/linux/fcntl.h>
 
 #include "luo_memfd.h"
@@ -46,6 +45,7 @@
  * @file: the new file, not given out yet
  * @broken: a list could not be read; there is nothing to try again
  * @have: the lists were taken out of kexec handover
+ * @areas: what the lists lie in
  * @folios: the lists
  * @l: the list to go on with
  * @i: the entry to go on with
@@ -55,6 +55,7 @@ struct luo_memfd_in {
 	struct file *file;
 	bool broken;
 	bool have;
+	struct luo_area areas[LUO_MEMFD_LISTS];
 	struct luo_memfd_folio *folios[LUO_MEMFD_LISTS];
 	int l;
 	u64 i;
@@ -134,12 +135,27 @@ static bool luo_memcg_has_room(unsigned long pages)
 }
 #endif
 
-/* Take the lists out of kexec handover; that works only once. */
+static int luo_memfd_list_own(struct luo_memfd_list *list, struct luo_area *area)
+{
+	int err = luo_area_map(area, &list->area);
+
+	if (err)
+		return err;
+	if (list->nr > (u64)area->nr_pages * PAGE_SIZE /
+		       sizeof(struct luo_memfd_folio))
+		err = -EIO;
+	else
+		err = luo_area_own(area, &list->area);
+	if (err)
+		luo_area_drop(area);
+	return err;
+}
+
+/* Take the lists out of kexec handover; only want of memory can pass. */
 static int luo_memfd_lists(struct luo_file *lf, struct luo_memfd_in *in)
 {
 	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
-	void *room;
-	int l;
+	int l, err;
 
 	if (in->broken)
 		return -EIO;
@@ -158,26 +174,16 @@ static int luo_memfd_lists(struct luo_file *lf, struct luo_memfd_in *in)
 			continue;
 		}
 
-		/* Its first allocation is the only failure to try again. */
-		room = kvmalloc_array(list->area.total_pages,
-				      sizeof(struct page *),
-				      GFP_KERNEL | __GFP_NOWARN);
-		if (!room)
-			return -ENOMEM;
-		kvfree(room);
-
-		in->folios[l] = kho_restore_vmalloc(&list->area);
-		if (list->nr > (u64)list->area.total_pages * PAGE_SIZE /
-			       sizeof(struct luo_memfd_folio)) {
-			vfree(in->folios[l]);
-			in->folios[l] = NULL;
-		}
-		if (!in->folios[l]) {
+		err = luo_memfd_list_own(list, &in->areas[l]);
+		if (err == -ENOMEM)
+			return err;
+		if (err) {
 			pr_err("token %llu: its list of pages cannot be read, its contents are lost\n",
 			       lf->token);
 			in->broken = true;
-			return -EIO;
+			return err;
 		}
+		in->folios[l] = in->areas[l].addr;
 	}
 	in->have = true;
 	return 0;
@@ -351,10 +357,8 @@ static void luo_memfd_free(struct luo_file *lf)
 	struct luo_memfd_in *in = lf->private;
 	int l;
 
-	for (l = 0; l < LUO_MEMFD_LISTS; l++) {
-		if (in->folios[l] != luo_memfd_ser(lf)->few)
-			vfree(in->folios[l]);
-	}
+	for (l = 0; l < LUO_MEMFD_LISTS; l++)
+		luo_area_drop(&in->areas[l]);
 	lf->private = NULL;
 	kfree(in);
 }

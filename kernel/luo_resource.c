@@ -6,8 +6,11 @@
  */
 #define pr_fmt(fmt) "luo: " fmt
 
+#include <linux/dcache.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -18,6 +21,13 @@ static const char * const luo_resource_states[] = {
 	[LUO_RES_INCOMING] = "incoming",
 	[LUO_RES_RESTORED] = "restored",
 };
+
+/*
+ * Held by whoever uses the handler of a resource without the state lock. A
+ * handler can go while files that came are listed, see
+ * luo_resource_forget_handler().
+ */
+static DECLARE_RWSEM(luo_resource_sem);
 
 static struct luo_resource *to_resource(const struct device *dev)
 {
@@ -46,12 +56,33 @@ static const char *luo_resource_kind(const struct luo_resource *res)
  */
 void luo_resource_size(struct luo_resource *res, u64 *bytes, u64 *pages)
 {
-	const struct luo_file_handler *handler = READ_ONCE(res->handler);
+	const struct luo_file_handler *handler;
 
 	*bytes = 0;
 	*pages = 0;
+	down_read(&luo_resource_sem);
+	handler = READ_ONCE(res->handler);
 	if (handler)
 		handler->ops->size(&res->lf, bytes, pages);
+	up_read(&luo_resource_sem);
+}
+
+/**
+ * luo_resource_held - does anybody but this resource hold the file?
+ * @res: the resource
+ *
+ * A descriptor counts, a mapping, a message that carries the file, another
+ * open file of the same inode (through /proc), and being preserved anew.
+ *
+ * Return: true if so, as far as can be seen at this moment.
+ */
+bool luo_resource_held(struct luo_resource *res)
+{
+	struct file *file = READ_ONCE(res->lf.file);
+
+	/* A file opened anew has a reference to the same directory entry. */
+	return file && (file_count(file) > 1 ||
+			d_count(file->f_path.dentry) > 1);
 }
 
 static ssize_t token_show(struct device *dev, struct device_attribute *attr,
@@ -64,7 +95,12 @@ static DEVICE_ATTR_RO(token);
 static ssize_t kind_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)
 {
-	return sysfs_emit(buf, "%s\n", luo_resource_kind(to_resource(dev)));
+	ssize_t len;
+
+	down_read(&luo_resource_sem);
+	len = sysfs_emit(buf, "%s\n", luo_resource_kind(to_resource(dev)));
+	up_read(&luo_resource_sem);
+	return len;
 }
 static DEVICE_ATTR_RO(kind);
 
@@ -72,11 +108,16 @@ static ssize_t handler_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
 	struct luo_resource *res = to_resource(dev);
-	const struct luo_file_handler *handler = READ_ONCE(res->handler);
+	const struct luo_file_handler *handler;
+	ssize_t len;
 
+	down_read(&luo_resource_sem);
+	handler = READ_ONCE(res->handler);
 	/* Without one it came, and the record says which it needs. */
-	return luo_emit_escaped(buf, handler ? handler->compatible :
-					       res->ser->handler);
+	len = luo_emit_escaped(buf, handler ? handler->compatible :
+					      res->ser->handler);
+	up_read(&luo_resource_sem);
+	return len;
 }
 static DEVICE_ATTR_RO(handler);
 
@@ -128,6 +169,13 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(state);
 
+static ssize_t held_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%d\n", luo_resource_held(to_resource(dev)));
+}
+static DEVICE_ATTR_RO(held);
+
 static ssize_t result_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
 {
@@ -145,6 +193,7 @@ static struct attribute *luo_resource_attrs[] = {
 	&dev_attr_comm.attr,
 	&dev_attr_name.attr,
 	&dev_attr_state.attr,
+	&dev_attr_held.attr,
 	&dev_attr_result.attr,
 	NULL
 };
@@ -155,13 +204,18 @@ static int luo_resource_uevent(const struct device *dev,
 {
 	struct luo_resource *res = to_resource(dev);
 	u64 bytes, pages;
+	int err;
 
 	luo_resource_size(res, &bytes, &pages);
-	return add_uevent_var(env, "LUO_TOKEN=%llu", res->lf.token) ?:
-	       add_uevent_var(env, "LUO_KIND=%s", luo_resource_kind(res)) ?:
+	down_read(&luo_resource_sem);
+	err = add_uevent_var(env, "LUO_KIND=%s", luo_resource_kind(res));
+	up_read(&luo_resource_sem);
+	return err ?:
+	       add_uevent_var(env, "LUO_TOKEN=%llu", res->lf.token) ?:
 	       add_uevent_var(env, "LUO_BYTES=%llu", bytes) ?:
 	       add_uevent_var(env, "LUO_PAGES=%llu", pages) ?:
 	       add_uevent_var(env, "LUO_STATE=%s", luo_resource_state(res)) ?:
+	       add_uevent_var(env, "LUO_HELD=%d", luo_resource_held(res)) ?:
 	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result)) ?:
 	       add_uevent_var(env, "LUO_PID=%d", res->pid);
 }
@@ -201,6 +255,24 @@ struct luo_resource *luo_resource_alloc(u64 token)
 		return NULL;
 	}
 	return res;
+}
+
+/**
+ * luo_resource_forget_handler - the handler of a resource goes before it does
+ * @res: the resource
+ *
+ * Nobody uses the handler any more when this returns.
+ *
+ * Context: state lock held.
+ */
+void luo_resource_forget_handler(struct luo_resource *res)
+{
+	struct luo_file_handler *handler = res->handler;
+
+	down_write(&luo_resource_sem);
+	WRITE_ONCE(res->handler, NULL);
+	up_write(&luo_resource_sem);
+	luo_handler_put(handler);
 }
 
 /**

@@ -298,7 +298,7 @@ EXPORT_SYMBOL_GPL(luo_register_subsystem);
 
 /**
  * luo_unregister_subsystem - no longer take part
- * @sub: a registered subsystem
+ * @sub: the subsystem; nothing happens if it is not registered
  *
  * The owner is pinned while an update is prepared or frozen. If this is called
  * then all the same, say because a device goes, the update is cancelled first.
@@ -308,9 +308,12 @@ EXPORT_SYMBOL_GPL(luo_register_subsystem);
  */
 void luo_unregister_subsystem(struct luo_subsystem *sub)
 {
-	struct luo_participant *p = sub->participant;
+	struct luo_participant *p;
 
 	luo_state_lock_always();
+	p = sub->participant;
+	if (!p)
+		goto out;
 	if (p->called) {
 		pr_warn("subsystem %s goes while an update is under way\n",
 			p->name);
@@ -324,6 +327,7 @@ void luo_unregister_subsystem(struct luo_subsystem *sub)
 		luo_node_changed(&p->node);
 	else
 		luo_participant_free(p);
+out:
 	luo_state_unlock();
 }
 EXPORT_SYMBOL_GPL(luo_unregister_subsystem);

@@ -221,8 +221,8 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         Exit.NOT_FOUND,
     ),
     (Op.RESTORE, _errno.EINVAL): (
-        "it was restored already",
-        "Another process has it; see `luo-tui status`.",
+        "it was restored already and is not given out again",
+        "The process that restored it has it; see `luo-tui status`.",
         Exit.REFUSED,
     ),
     (Op.RESTORE, _errno.EBUSY): (

@@ -60,7 +60,7 @@ class ResourceState(StrEnum):
     INCOMING = "incoming"
     """Came from the previous kernel; nobody has restored it yet."""
     RESTORED = "restored"
-    """Came from the previous kernel and is back in the hands of a process."""
+    """Came from the previous kernel and was given to a process, which may be gone again."""
     UNKNOWN = "unknown"
     """It is there, and its state could not be read or is none that this program knows."""
 
@@ -84,6 +84,11 @@ class Resource:
     """What it needs to be restored, where the module that handles it is not loaded."""
     result: int = 0
     """Errno with which it refused the latest prepare or freeze; 0 if it did not."""
+    abandoned: bool = False
+    """Whether it was restored and only the kernel holds it now: it can be restored again.
+
+    As it was when it was last read: no event tells that the last process let go of it.
+    """
 
     @property
     def label(self) -> str:
@@ -183,6 +188,14 @@ class Resources(Mapping[int, Resource]):
         for resource in self._by_token.values():
             found[resource.state].append(resource)
         return {state: tuple(those) for state, those in found.items()}
+
+    @cached_property
+    def only_in_kernel(self) -> tuple[Resource, ...]:
+        """What came over and no process has, by token."""
+        back = self.by_state[ResourceState.RESTORED]
+        abandoned = [r for r in back if r.abandoned]
+        found = (*self.by_state[ResourceState.INCOMING], *abandoned)
+        return tuple(sorted(found, key=lambda r: r.token)) if abandoned else found
 
     @cached_property
     def bytes_by_state(self) -> Mapping[ResourceState, int]:
@@ -478,12 +491,17 @@ class Snapshot:
 
     @property
     def incoming(self) -> tuple[Resource, ...]:
-        """What came over and nobody has restored: finish throws it away."""
+        """What came over and nobody has restored."""
         return self._in(ResourceState.INCOMING)
 
     @property
+    def discarded(self) -> tuple[Resource, ...]:
+        """What came over and no process has, restored or not: finish throws it away."""
+        return self.resources.only_in_kernel
+
+    @property
     def restored(self) -> tuple[Resource, ...]:
-        """What came over and is back in the hands of a process."""
+        """What came over and was given to a process."""
         return self._in(ResourceState.RESTORED)
 
     def refused_with(self, code: int) -> tuple[str, ...]:

@@ -530,8 +530,13 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	/* What happened on the way has interrupted nobody. */
 	edu_interrupt(0, edu);
 
-	if (participate)
-		luo_pci_register(pdev, &edu_luo_ops);
+	if (participate) {
+		/* A device that is refused is reset in an update; luo.ko says why. */
+		err = luo_pci_register(pdev, &edu_luo_ops);
+		if (err && err != -EOPNOTSUPP)
+			pci_warn(pdev, "takes no part in live updates (%d)\n",
+				 err);
+	}
 	pci_info(pdev, "%s\n", edu->alive ? "taken over alive" : "set up");
 	return 0;
 

@@ -14,6 +14,7 @@
  * data               three numbers that cross
  * came               read: what crossed; 0 where nothing came
  * file_result        what files answer to PRESERVE, PREPARE, FREEZE, RESTORE
+ * init_result        given when loading: the module fails with it, registered
  * calls              read: who was called, in order; written: forget them
  * =================  ========================================================
  *
@@ -51,6 +52,10 @@ module_param_array(came, ullong, NULL, 0444);
 /* preserve, prepare, freeze, restore */
 static int file_result[4];
 module_param_array(file_result, int, NULL, 0644);
+
+/* How loading ends, after the handler and the subsystems were registered. */
+static int init_result;
+module_param(init_result, int, 0444);
 
 static DEFINE_MUTEX(luo_test_lock);
 static char luo_test_calls[LUO_TEST_CALLS_LEN];
@@ -302,6 +307,9 @@ static int __init luo_test_init(void)
 			came[i] = 0;
 	}
 
+	err = init_result;
+	if (err)
+		goto err_subsystems;
 	/* From here on there can be files, and they need the handler. */
 	err = misc_register(&luo_test_misc);
 	if (err)
@@ -311,7 +319,8 @@ static int __init luo_test_init(void)
 err_subsystems:
 	while (i--)
 		luo_unregister_subsystem(&luo_test_subsystems[i]);
-	luo_unregister_file_handler(&luo_test_handler);
+	/* Nothing was preserved yet that could keep it. */
+	WARN_ON(luo_unregister_file_handler(&luo_test_handler));
 	return err;
 }
 
@@ -322,7 +331,8 @@ static void __exit luo_test_exit(void)
 	misc_deregister(&luo_test_misc);
 	for (i = LUO_TEST_SUBSYSTEMS - 1; i >= 0; i--)
 		luo_unregister_subsystem(&luo_test_subsystems[i]);
-	luo_unregister_file_handler(&luo_test_handler);
+	/* Every preserved file pins this module. */
+	WARN_ON(luo_unregister_file_handler(&luo_test_handler));
 }
 
 module_init(luo_test_init);

@@ -16,6 +16,7 @@ from typing import Any
 
 from luo_tui.model import KernelImage, Participant, Resource, ResourceState, Snapshot, State
 from luo_tui.orchestrator import Orchestrator
+from luo_tui.update.act_log import delivered_here
 from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import DeviceOutcome, device_outcomes, outlook, summary
 from luo_tui.update.facts import Facts
@@ -281,4 +282,5 @@ def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Fact
         promised=known,
         promised_fault=fault,
         work=look(orchestrator, snapshot),
+        delivered=delivered_here(folder, snapshot),
     )

@@ -145,7 +145,8 @@ class Orchestrator(Protocol):
     def restore(self, token: int) -> int:
         """Return a new descriptor (close-on-exec) for what came over under ``token``.
 
-        EBUSY not in updated, ENOENT unknown token, EINVAL already restored.
+        EBUSY not in updated, ENOENT unknown token, EINVAL already restored
+        and not given out again (not luo.ko's).
         """
         ...
 

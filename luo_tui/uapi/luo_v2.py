@@ -92,8 +92,9 @@ def unpreserve(device: int, token: int) -> None:
 def restore(device: int, token: int) -> int:
     """Return a new close-on-exec descriptor for what came over under ``token``.
 
-    EBUSY not updated, ENOENT unknown token, EINVAL restored already, ENOMEM,
-    EMFILE, EPERM.
+    Until finish luo.ko gives the same open file out as often as it is asked.
+    EBUSY not updated, ENOENT unknown token, ENOMEM, EMFILE, EPERM; by the RFC
+    EINVAL where it was restored already.
     """
     answer = bytearray(_FD.pack(-1, 0, token))
     fcntl.ioctl(device, FD_RESTORE, answer)
@@ -123,5 +124,5 @@ def cancel(device: int) -> None:
 
 
 def finish(device: int) -> None:
-    """From updated to normal; what nobody restored is thrown away. EINVAL from elsewhere, EPERM."""
+    """From updated to normal; what no process has is thrown away. EINVAL from elsewhere, EPERM."""
     fcntl.ioctl(device, EVENT_FINISH)

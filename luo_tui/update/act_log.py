@@ -17,6 +17,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from luo_tui.model import Snapshot
 from luo_tui.update.durable import fsync_folder, make_folder, reserve
 from luo_tui.update.journal import MOST, encode_record, read
 from luo_tui.update.window_state import FORMAT, Record
@@ -37,6 +38,26 @@ def read_acts(folder: Path) -> list[Record]:
         except FileNotFoundError:
             continue
     return found
+
+
+def delivered_here(folder: Path, snapshot: Snapshot) -> frozenset[int]:
+    """Return the tokens of held files that were given back as files in this boot.
+
+    They are looked for only where it matters: where something was restored and no
+    process has it. What cannot be read was not given back.
+    """
+    if not any(r.abandoned for r in snapshot.restored):
+        return frozenset()
+    try:
+        records = read_acts(folder)
+    except OSError:
+        return frozenset()
+    found = (
+        r.data.get("token")
+        for r in records
+        if r.event == "done" and r.data.get("act") == "restore" and r.boot == snapshot.host.boot_id
+    )
+    return frozenset(t for t in found if isinstance(t, int) and not isinstance(t, bool))
 
 
 class ActLog:

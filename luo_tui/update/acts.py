@@ -23,6 +23,7 @@ from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import KernelImage, Snapshot, State, Work
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.update import work
+from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import (
@@ -160,6 +161,7 @@ class Window:
             promised=promised,
             promised_fault=promised_fault,
             work=self._work(snapshot),
+            delivered=delivered_here(self._folder, snapshot),
         )
 
     def _work(self, snapshot: Snapshot) -> Work | None:
@@ -241,11 +243,11 @@ class Window:
         return left
 
     def finish(self, consent: Consent) -> None:
-        """Move updated -> normal; what nobody restored is discarded, as it was shown."""
+        """Move updated -> normal; what no process has is discarded, as it was shown."""
         with self._acting(consent, Act.FINISH) as now:
             assert self._journal is not None  # noqa: S101 - as in _write()
             try:
-                discarded = self._journal.write_discarded(now.snapshot.incoming)
+                discarded = self._journal.write_discarded(now.discarded)
             except OSError as error:
                 raise self._unwritten(error) from error
             self._move(consent, discarded=discarded, promises=now.promises.record())

@@ -44,7 +44,7 @@ class Consent:
     outgoing: tuple[Resource, ...] = ()
     """Shown as preserved: they survive."""
     incoming: tuple[Resource, ...] = ()
-    """Shown as not restored: finish discards them."""
+    """Shown as what no process has: finish discards them."""
     carried: tuple[str, ...] = ()
     """Devices shown as running on."""
     participants: tuple[Participant, ...] = ()
@@ -83,7 +83,7 @@ class Consent:
             boot_id=snapshot.host.boot_id,
             state=snapshot.luo.state,
             outgoing=snapshot.outgoing if act in (Act.PREPARE, Act.KEXEC) else (),
-            incoming=snapshot.incoming if act is Act.FINISH else (),
+            incoming=shown.discarded if act is Act.FINISH else (),
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
             participants=taking_part(snapshot) if act is Act.KEXEC else (),
             lost=tuple(o.label for o in shown.promises.lost) if act is Act.FINISH else (),
@@ -194,7 +194,9 @@ def _fewer_survive(consent: Consent, now: Facts) -> str:
 
 def _more_is_lost(consent: Consent, now: Facts) -> str:
     known = {r.token: r.name for r in consent.incoming}
-    more = [r for r in now.snapshot.incoming if known.get(r.token) != r.name]
+    more = [r for r in now.discarded if known.get(r.token) != r.name]
+    if more and more[0].abandoned:
+        return f"{more[0].label} was restored, and no process has it any more."
     if more:
         return f"More is unrestored than was shown: {more[0].label}."
     gone = [o for o in now.promises.lost if o.label not in consent.lost]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Restored bytes on their way into a file, with the kernel keeping them until they are there.
 
-From the kernel's restore on they belong to this process alone: its end would be
-theirs. So they are preserved anew before the first of them is copied, which
-costs the kernel no more than a reference, and given up when the file has its
-name. A kernel that does not take them then is asked again when it is needed.
+From the kernel's restore on they end with this process and a finish, which
+somebody else may make meanwhile. So they are preserved anew before the first of
+them is copied, which costs the kernel no more than a reference, and given up when
+the file has its name. A kernel that does not take them then is asked again when it
+is needed.
 """
 
 from __future__ import annotations

@@ -76,6 +76,8 @@ def outlook(resource: Resource, snapshot: Snapshot) -> str:
             )
         case ResourceState.INCOMING:
             return "finish discards it unless somebody restores it before"
+        case ResourceState.RESTORED if resource.abandoned:
+            return "its process is gone: finish discards it unless it is restored again before"
         case ResourceState.RESTORED:
             return "is back with a process; the next update does not carry it"
         case ResourceState.UNKNOWN:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from luo_tui.model import KernelImage, Snapshot, State, Work
+from luo_tui.model import KernelImage, Resource, Snapshot, State, Work
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Promises, promises_of
 from luo_tui.update.resource_list import Promised
@@ -89,11 +89,25 @@ class Facts:
     """Why that record cannot be read."""
     work: Work | None = None
     """What runs here and ends with this kernel; None while nothing rests on it."""
+    delivered: frozenset[int] = frozenset()
+    """Tokens of held files that were given back as files in this boot."""
 
     @cached_property
     def promises(self) -> Promises:
         """What has become of what was promised."""
-        return promises_of(self.snapshot, self.promised, self.promised_fault, self.work)
+        return promises_of(
+            self.snapshot, self.promised, self.promised_fault, self.work, self.delivered
+        )
+
+    @cached_property
+    def discarded(self) -> tuple[Resource, ...]:
+        """What came over and no process has, restored or not: finish throws it away.
+
+        A held file that was given back is not lost with the memory it lay in.
+        """
+        return tuple(
+            r for r in self.snapshot.discarded if not (r.abandoned and r.token in self.delivered)
+        )
 
     @property
     def blockers(self) -> tuple[Finding, ...]:
@@ -216,7 +230,7 @@ def step_of(facts: Facts) -> tuple[Step | None, Sequence[Step]]:
         case State.PREPARED | State.FROZEN:
             at = Step.KEXEC
         case State.UPDATED:
-            at = Step.RESTORE if snapshot.incoming else Step.FINISH
+            at = Step.RESTORE if facts.discarded else Step.FINISH
         case _:
             return None, ()
     return at, steps[: steps.index(at)]

@@ -104,8 +104,11 @@ def refuse_restore(held: Held, now: Snapshot) -> None:
             "it can be restored after the next update.",
             Exit.WRONG_STATE,
         )
-    if found.state is ResourceState.RESTORED:
-        raise ActFailed.of(Op.RESTORE, errno.EINVAL, now.luo.state)
+    if found.state is ResourceState.RESTORED and not found.abandoned:
+        raise NotDone(
+            f"{held.name} was restored already, and a process has it (token {held.token}). "
+            "Nothing was restored."
+        )
 
 
 def refuse_unpreserve(held: Held, now: Snapshot) -> None:

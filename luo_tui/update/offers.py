@@ -230,22 +230,25 @@ def _kexec(facts: Facts) -> Action:
 
 def _finish(facts: Facts) -> Action:
     snapshot, promises = facts.snapshot, facts.promises
-    left = snapshot.incoming
+    left = facts.discarded
+    abandoned = [r for r in left if r.abandoned]
+    kept = tuple(r for r in snapshot.restored if r not in abandoned)
     gone = tuple(f"{o}: it is lost already" for o in promises.lost)
-    lost = Names(_unrestored(facts), first=gone)
-    discards = f" and discard {len(left):,} unrestored" if left else ""
+    lost = Names(_discarded(facts), first=gone)
+    what = "that no process has" if abandoned else "unrestored"
+    discards = f" and discard {len(left):,} {what}" if left else ""
     missing = f", with {len(gone):,} lost on the way" if gone else ""
+    unrestored = len(left) > len(abandoned)
     return Action(
         act=Act.FINISH,
         label=f"Finish{discards}{missing}: updated -> normal",
         keep="Stay updated",
         does=(
             "Ends the update: nothing more can be restored from the previous kernel.",
-            *(("Discards for good what nobody restored.",) if left else ()),
+            *(("Discards for good what nobody restored.",) if unrestored else ()),
+            *(("Discards for good what processes restored that are gone.",) if abandoned else ()),
         ),
-        survives=Names(
-            ((snapshot.restored, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))
-        ),
+        survives=Names(((kept, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))),
         lost=lost,
         way_back=f"None: what is {'discarded' if left else 'lost'} is gone."
         if lost
@@ -254,15 +257,21 @@ def _finish(facts: Facts) -> Action:
     )
 
 
-def _unrestored(facts: Facts) -> tuple[tuple[tuple[Resource, ...], str], ...]:
+def _discarded(facts: Facts) -> tuple[tuple[tuple[Resource, ...], str], ...]:
     """Name what finish discards; first, and with the reason, what could not be restored."""
-    incoming = {r.token: r for r in facts.snapshot.incoming}
-    failed = [o for o in facts.promises.that(Became.FAILED) if o.token in incoming]
+    left = {r.token: r for r in facts.discarded}
+    failed = [o for o in facts.promises.that(Became.FAILED) if o.token in left]
     named = []
     for one in failed:
         reason = one.reason.replace("{", "{{").replace("}", "}}")
-        named.append(((incoming.pop(one.token),), f"{{}}, of {{}}: {reason}"))
-    return (*named, (tuple(incoming.values()), "{}, of {}"))
+        named.append(((left.pop(one.token),), f"{{}}, of {{}}: {reason}"))
+    abandoned = tuple(r for r in left.values() if r.abandoned)
+    unrestored = tuple(r for r in left.values() if not r.abandoned)
+    return (
+        *named,
+        (unrestored, "{}, of {}"),
+        (abandoned, "{}, of {}: restored by a process that is gone"),
+    )
 
 
 def _handed_over(facts: Facts) -> Iterator[str]:

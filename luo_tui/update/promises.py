@@ -9,7 +9,7 @@ known, and never kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -121,19 +121,24 @@ def taking_part(snapshot: Snapshot) -> tuple[Participant, ...]:
 
 
 def promises_of(
-    snapshot: Snapshot, promised: Promised | None, fault: str = "", work: Work | None = None
+    snapshot: Snapshot,
+    promised: Promised | None,
+    fault: str = "",
+    work: Work | None = None,
+    delivered: Set[int] = frozenset(),
 ) -> Promises:
     """Hold what was promised against this kernel; nothing is promised but in state updated.
 
     ``promised`` is None where no record tells of it. Then what arrived, and
     what the kernel itself tells of as lost, is all that can be spoken of.
-    ``work`` is what runs here, as far as it was looked for.
+    ``work`` is what runs here, as far as it was looked for; ``delivered`` are the
+    tokens of held files that were given back as files.
     """
     if snapshot.luo.state is not State.UPDATED:
         return Promises()
     resources, participants = _listed_as_arrived(snapshot) if promised is None else promised
     found: dict[Became, list[PromiseOutcome]] = {became: [] for became in Became}
-    for outcome in _resources(snapshot, resources, work):
+    for outcome in _resources(snapshot, resources, work, delivered):
         found[outcome.became].append(outcome)
     for outcome in _participants(snapshot, participants):
         found[outcome.became].append(outcome)
@@ -158,7 +163,7 @@ def _listed_as_arrived(snapshot: Snapshot) -> Promised:
 
 
 def _resources(
-    snapshot: Snapshot, promised: Iterable[Listed], work: Work | None
+    snapshot: Snapshot, promised: Iterable[Listed], work: Work | None, delivered: Set[int]
 ) -> Iterator[PromiseOutcome]:
     there, failed = snapshot.resources, snapshot.failed_restores
     doubt = next(iter(snapshot.doubts("resources")), "")
@@ -173,6 +178,8 @@ def _resources(
         elif found.state is ResourceState.INCOMING:
             failure = failed.get(one.token)
             yield _failed(found, failure, work) if failure else _waiting(one, found)
+        elif found.abandoned and one.token not in delivered:
+            yield PromiseOutcome(one, Became.NOT_YET, "it was restored by a process that is gone")
 
 
 def _missing(doubt: str) -> tuple[Became, str]:

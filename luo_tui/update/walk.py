@@ -83,6 +83,9 @@ def _became(facts: Facts) -> Iterator[str]:
     waiting = sum(o.token < 0 for o in promises.that(Became.NOT_YET))
     if left:
         yield f"{count_text(left, 'resource')} not restored yet."
+    abandoned = sum(r.abandoned for r in facts.discarded)
+    if abandoned:
+        yield f"{count_text(abandoned, 'resource')} restored by processes that are gone."
     if waiting:
         yield f"{count_text(waiting, 'participant')} not claimed yet."
     unknown = promises.that(Became.NOT_KNOWN)
@@ -92,7 +95,7 @@ def _became(facts: Facts) -> Iterator[str]:
         yield "All is restored."
     elif not promises.open:
         yield "All that arrived is restored; what was promised is not known."
-    elif not left and not waiting:
+    elif not left and not waiting and not abandoned:
         yield "All else is restored."
 
 
@@ -129,10 +132,15 @@ def _notes(facts: Facts) -> list[str]:
     notes += [f"{o.label}: {o.remedy}" for o in facts.promises.that(Became.FAILED)[:_TOLD]]
     if facts.promised_fault:
         notes.append(f"What was promised cannot be read: {facts.promised_fault}")
-    if state is State.UPDATED and snapshot.incoming:
+    if state is State.UPDATED and facts.discarded:
         notes.append(
             "Their owners restore them; files that were held: luo-tui restore NAME -o FILE. "
             "Finish discards what nobody restored."
+        )
+    if state is State.UPDATED and any(r.abandoned for r in facts.discarded):
+        notes.append(
+            "What was restored by a process that is gone can be restored again until finish, "
+            "which discards it."
         )
     if not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")

@@ -41,6 +41,7 @@ extern struct options opt;
 void fuzz(void);
 void threads(void);
 void faults(void);
+void faults_in_load(void);
 void rounds(void);
 void security(void);
 

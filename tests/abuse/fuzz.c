@@ -195,7 +195,6 @@ static void do_restore(void)
 	if (readable(p)) {
 		may(arg.flags, EINVAL);
 		may(!in, ENOENT);
-		may(in && in->restored, EINVAL);
 	}
 
 	getrlimit(RLIMIT_NOFILE, &limit);
@@ -207,6 +206,11 @@ static void do_restore(void)
 		return;
 	memcpy(&arg, window + (p == CROOKED ? 67 : 64), sizeof(arg));
 	CHECK(fcntl(arg.fd, F_GETFD) == FD_CLOEXEC, "not close-on-exec: %m");
+	/* The same open file as the first time: what became of it is followed there. */
+	if (in->restored) {
+		close(arg.fd);
+		return;
+	}
 	in->restored = true;
 	file_adopt(in, arg.fd);
 }

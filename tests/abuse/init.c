@@ -183,6 +183,8 @@ int main(void)
 	for (i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
 		if (strcmp(opt.scenario, scenarios[i].name))
 			continue;
+		if (scenarios[i].run == faults && opt.round == 2)
+			faults_in_load();
 		MUST(load_module("luo", "") == 0, "%m");
 		MUST(load_module("luo_test", "") == 0, "%m");
 		scenarios[i].run();

@@ -387,7 +387,7 @@ static void *want_all(void *arg)
 			CHECK(has(fd, 0, SMALL_SIZE, i), "file %d came back wrong", i);
 			close(fd);
 		} else {
-			EXPECT("RESTORE", fd, EINVAL, EBUSY);
+			EXPECT("RESTORE", fd, EBUSY);
 		}
 		if (!(next_of(&seed) % 16))
 			look();
@@ -413,8 +413,8 @@ static void arrive(int dev)
 
 		killed += killed_in(dev, LIVEUPDATE_IOCTL_FD_RESTORE, &arg, 60000);
 		fd = luo_restore(dev, opt.carry + i);
-		/* Whoever got it took it with him. */
-		if (EXPECT("RESTORE", fd < 0 ? fd : 0, EINVAL)) {
+		/* Whoever was killed with it has not taken it along. */
+		if (EXPECT("RESTORE", fd < 0 ? fd : 0, 0)) {
 			whole++;
 			CHECK(has(fd, 0, LARGE_SIZE, i), "large file %d is not whole", i);
 			close(fd);
@@ -428,7 +428,7 @@ static void arrive(int dev)
 	for (i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	for (i = 0; i < SMALL; i++)
-		CHECK(restored[i] == 1, "file %d was restored %d times", i, restored[i]);
+		CHECK(restored[i] >= 1, "file %d was never restored", i);
 	CHECK(finished == 1, "finished %d times", finished);
 	CHECK(luo_state(dev) == 0);
 }

@@ -7,7 +7,7 @@ import errno
 
 import pytest
 
-from tests.contract.machines import Machine
+from tests.contract.machines import LabMachine, Machine
 
 SEAL_SHRINK, SEAL_GROW, SEAL_WRITE = 2, 4, 8
 
@@ -60,7 +60,6 @@ def test_a_file_arrives_as_it_was(machine: Machine) -> None:
     assert machine.call("digest", fd=back) == digest
     (shown,) = machine.call("picture")["resources"]
     assert shown["state"] == "restored"
-    assert refused(machine, "restore", token=token) == errno.EINVAL
     assert refused(machine, "restore", token=token + 1) == errno.ENOENT
     assert refused(machine, "unpreserve", token=token) == errno.ENOENT
     machine.call("move", move="finish")
@@ -68,6 +67,36 @@ def test_a_file_arrives_as_it_was(machine: Machine) -> None:
     assert machine.call("digest", fd=back) == digest
     assert refused(machine, "restore", token=token) == errno.EBUSY
     assert refused(machine, "move", move="finish") == errno.EINVAL
+
+
+def test_a_restorer_that_crashed_is_followed_by_another(machine: Machine) -> None:
+    """Until finish the kernel gives out what it still holds, and says what nobody else does."""
+    tokens = []
+    for name in ("left", "kept"):
+        fd = machine.call("memfd", name=name, size=1 << 20)
+        machine.call("fill", fd=fd, at=0, size=1 << 20, seed=name)
+        tokens.append(machine.call("preserve", fd=fd))
+    digest = machine.call("digest", fd=fd)
+    update(machine)
+    for token in tokens:
+        machine.call("restore", token=token)
+    assert [r["abandoned"] for r in machine.call("picture")["resources"]] == [False, False]
+    machine.restart_agent()
+    shown = machine.call("picture")["resources"]
+    assert [(r["state"], r["abandoned"]) for r in shown] == [("restored", True)] * 2
+    back = machine.call("restore", token=tokens[1])
+    again = machine.call("restore", token=tokens[1])
+    assert machine.call("digest", fd=back) == digest
+    machine.call("seek", fd=back, position=4711)
+    assert machine.call("about", fd=again)["position"] == 4711, "it is the same open file"
+    shown = machine.call("picture")["resources"]
+    assert [r["abandoned"] for r in shown] == [True, False]
+    assert refused(machine, "unpreserve", token=tokens[1]) == errno.ENOENT
+    machine.call("move", move="finish")
+    if isinstance(machine, LabMachine):
+        assert "luo: finish discards 1 resources that nobody holds" in machine.log()
+    assert machine.call("digest", fd=back) == digest
+    assert refused(machine, "restore", token=tokens[1]) == errno.EBUSY
 
 
 def test_writes_after_prepare_arrive_also_into_holes(machine: Machine) -> None:

@@ -7,6 +7,7 @@ luo_test.ko has three subsystems, called in the order a, c, b, and one kind of f
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -198,6 +199,24 @@ def test_numbers_and_files_of_other_modules_cross(host: LabMachine) -> None:
     host.call("move", move="finish")
     assert calls(host) == ["test-b finish", "test-c finish", "test-a finish", "file finish"]
     assert {about(host, n, "state") for n in ALL} == {"registered"}
+
+
+def test_a_module_that_fails_to_load_gives_back_what_it_was_given(host: LabMachine) -> None:
+    mine = host.call("open", path="/dev/luo-test")
+    token = host.call("preserve", fd=mine)
+    host.call("write", fd=mine, at=0, text="waits")
+    update(host)
+    # It has registered everything, has the file, and fails then.
+    assert host.shell(f"{LOAD} init_result=-5 2>&1 || true")
+    (shown,) = host.call("picture")["resources"]
+    assert (shown["kind"], shown["state"]) == ("unknown", "incoming")
+    assert host.shell(f"cat {CLASS}/token{token}/handler").strip() == "test-v1"
+    assert refused(host, "restore", token=token) == errno.EOPNOTSUPP
+    host.shell(LOAD)
+    back = host.call("restore", token=token)
+    assert host.call("read", fd=back, at=0, size=5) == "waits"
+    host.call("move", move="finish")
+    assert not re.search("BUG:|WARNING:|Oops", host.log())
 
 
 def test_what_nobody_claims_is_named_and_goes(host: LabMachine) -> None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Handovers that a kernel must not take: from another version, and one that was never frozen.
 
-Both come from luo.ko itself, built with one line changed.
+And one that it cannot take now, for want of memory. All come from luo.ko itself, built
+with one line changed.
 """
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import machine as lab
 import pytest
 
 from tests.contract.machines import LabMachine
+from tests.contract.test_across import refused
 
 SIZE = 64 << 20
 NOISE_KIB = 24 << 10
@@ -56,10 +59,15 @@ def hand_over(host: LabMachine) -> tuple[int, str]:
     return token, digest
 
 
-def test_another_version_is_refused_and_the_right_one_still_takes_it(
+def test_what_cannot_be_taken_is_still_there_for_who_can(
     host: LabMachine, cold: lab.Machine, tmp_path: Path
 ) -> None:
     other = variant(cold, tmp_path, "new", "luo_internal.h", '"luo-ko-v2"', '"luo-ko-v0"')
+    mapping = "vmap(area->pages, area->nr_pages, VM_MAP, PAGE_KERNEL)"
+    short = variant(cold, tmp_path / "short", "new", "luo_area.c", mapping, "NULL")
+    # The table of files is mapped, the list of pages at the second try.
+    second = f"({{ static int nth; nth++ == 1 ? NULL : {mapping}; }})"
+    scarce = variant(cold, tmp_path / "scarce", "new", "luo_area.c", mapping, second)
     host.shell(f"insmod {GOOD}")
     token, digest = hand_over(host)
     cold.put(other, "/tmp/other.ko")
@@ -69,11 +77,16 @@ def test_another_version_is_refused_and_the_right_one_still_takes_it(
     assert (shown["state"], shown["resources"], shown["from_release"]) == ("normal", [], "")
     refusal = "handover refused: it is 'luo-ko-v2', this module reads only 'luo-ko-v0'"
     assert refusal in host.log()
-    # Nothing of it was touched.
     host.shell("rmmod luo")
-    host.shell(f"insmod {GOOD}")
+    cold.put(short, "/tmp/short.ko")
+    host.shell("! insmod /tmp/short.ko 2>/dev/null && test ! -e /dev/liveupdate")
+    assert "luo: not loaded (-12)" in host.log()
+    # Nothing of it was touched.
+    cold.put(scarce, "/tmp/scarce.ko")
+    host.shell("insmod /tmp/scarce.ko")
     host.restart_agent()
     assert host.call("state") == "updated"
+    assert refused(host, "restore", token=token) == errno.ENOMEM
     assert host.call("digest", fd=host.call("restore", token=token)) == digest
     host.call("move", move="finish")
 

@@ -186,7 +186,7 @@ def test_a_guest_that_nobody_restored_is_lost(tmp_path: Path) -> None:
     assert len(see(made).incoming) == 4
     made.move(Move.FINISH)
     live(life, 5)
-    assert "luo: finish discards 4 resources that nobody restored" in lines(made)
+    assert "luo: finish discards 4 resources that nobody holds" in lines(made)
     assert any("guest-db1: its memory was not restored" in line for line in lines(made))
     assert "guest-db1" not in {r.name for r in see(made).outgoing}
 

@@ -170,8 +170,15 @@ def test_nothing_restored_is_to_be_lost(tmp_path: Path) -> None:
     with pytest.raises(SimulatedJump):
         made.reboot()
     assert len(see(made).incoming) == 4
-    os.close(made.restore(see(made).incoming[0].token))
+    token = see(made).incoming[0].token
+    fd = made.restore(token)
     assert (len(see(made).incoming), len(see(made).restored)) == (3, 1)
+    assert token not in {r.token for r in see(made).discarded}
+    os.close(fd)
+    # Whoever restored it is gone; the kernel has it, and gives it out again.
+    assert [r.token for r in see(made).discarded if r.abandoned] == [token]
+    assert len(see(made).discarded) == 4
+    os.close(made.restore(token))
 
 
 def test_an_image_without_a_release_is_none(tmp_path: Path) -> None:

@@ -214,6 +214,8 @@ def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> Non
     put(tmp_path, 7, state="incoming", name=" \x1b]0;x\x07 ", bytes="34359738368", pid="0")
     put(tmp_path, 3, state="incoming", kind="unknown", handler="test-\x1b", result="-28", pages="0")
     (put(tmp_path, 8) / "comm").unlink()
+    put(tmp_path, 9, state="restored", held="0")
+    put(tmp_path, 10, state="restored", held="1")
     (tmp_path / "other").mkdir()
     assert sorted(read_resources(tmp_path, reading), key=lambda r: r.token) == [
         Resource(0, "memfd", ResourceState.PRESERVED, "guest", 4096, 71, "qemu", 1),
@@ -221,6 +223,8 @@ def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> Non
             3, "unknown", ResourceState.INCOMING, "guest", 4096, 71, "qemu", 0, "test-\\x1b", 28
         ),
         Resource(7, "memfd", ResourceState.INCOMING, " \\x1b]0;x\\x07 ", 32 << 30, 0, "qemu", 1),
+        Resource(9, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu", 1, abandoned=True),
+        Resource(10, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu", 1),
     ]
     assert read_resource(tmp_path / "token99", reading) is None
     assert reading.missing == ()

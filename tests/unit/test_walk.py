@@ -152,6 +152,17 @@ def test_finish_names_what_nobody_restored() -> None:
     assert offer.lost == ("guest-db (token 0), 64 MiB, of vmm [812]",)
     assert "discard 1 unrestored" in offer.label
     assert offer.survives == ("guest-web (token 1), 4 KiB (restored)",)
+    # Restored, and its process has ended: finish would be the end of it.
+    gone = replace(back, abandoned=True)
+    offer = walk(facts(picture(State.UPDATED, gone))).action(Act.FINISH)
+    assert offer is not None
+    assert (offer.lost, offer.survives) == (
+        ("guest-web (token 1), 4 KiB, of an unknown process: restored by a process that is gone",),
+        (),
+    )
+    assert "discard 1 that nobody has" in offer.label
+    walked = walk(facts(picture(State.UPDATED, gone)))
+    assert walked.headline.endswith("1 resource with no process, 1 of them restored.")
     none_left = walk(facts(picture(State.UPDATED, back))).action(Act.FINISH)
     assert none_left is not None
     assert none_left.lost == ()

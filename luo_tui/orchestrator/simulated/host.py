@@ -290,7 +290,7 @@ class SimulatedHost(SimulatedKernel):
     def restore_for_agent(self, token: int) -> bool:
         """Let one of them take its own back; False if it could not."""
         try:
-            os.close(self.restore(token))
+            os.close(self.restore(token, by_agent=True))
         except OSError:
             return False
         return True

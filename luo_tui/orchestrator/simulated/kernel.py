@@ -22,7 +22,7 @@ from types import MappingProxyType
 from luo_tui.model import LuoState, Participant, Resource, ResourceState, Stamps, State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.boot import COMPATIBLE
-from luo_tui.orchestrator.simulated.kept import Kept, error, is_open, tsc
+from luo_tui.orchestrator.simulated.kept import Kept, error, is_open, tsc, who_holds
 from luo_tui.orchestrator.simulated.news import News
 from luo_tui.orchestrator.simulated.pace import Pace
 from luo_tui.sources.changes import (
@@ -94,7 +94,24 @@ class SimulatedKernel:
     def resources(self) -> tuple[Resource, ...]:
         """Return what the class shows."""
         with self._table:
-            return tuple(k.resource() for k in self._kept.values())
+            gone = self._abandoned()
+            found = tuple(k.resource() for k in self._kept.values())
+            if not gone:
+                return found
+            return tuple(replace(r, abandoned=True) if r.token in gone else r for r in found)
+
+    def _abandoned(self) -> frozenset[int]:
+        """Return the tokens of what was restored and nobody has any more.
+
+        A descriptor of this process counts, and nothing else: no other has any.
+        """
+        back = [
+            k for k in self._kept.values() if k.state is ResourceState.RESTORED and not k.by_agent
+        ]
+        if not back:
+            return frozenset()
+        holds = who_holds({k.file for k in back})
+        return frozenset(k.token for k in back if holds.get(k.file, 0) <= 1)
 
     # Moves
 
@@ -129,8 +146,9 @@ class SimulatedKernel:
 
     def _finish(self) -> None:
         lost = sum(k.state is ResourceState.INCOMING for k in self._kept.values())
+        lost += len(self._abandoned())
         if lost:
-            self.say(f"luo: finish discards {lost} resources that nobody restored")
+            self.say(f"luo: finish discards {lost} resources that nobody holds")
         self._take(1)
         self._are("registered")
         self._drop(lambda kept: kept.state is not ResourceState.PRESERVED)
@@ -194,21 +212,20 @@ class SimulatedKernel:
             going = frozenset(tokens)
             self._drop(lambda k: k.token in going)
 
-    def restore(self, token: int) -> int:
-        """Give out what came over."""
+    def restore(self, token: int, *, by_agent: bool = False) -> int:
+        """Give out what came over, as often as it is asked for."""
         with self.acting:
             if self.state is not State.UPDATED:
                 raise error(errno.EBUSY)
             kept = self._kept.get(token)
             if kept is None or kept.state is ResourceState.PRESERVED:
                 raise error(errno.ENOENT)
-            if kept.state is ResourceState.RESTORED:
-                raise error(errno.EINVAL)
             if self.short_of_memory and kept.resource().bytes >= _SHORT:
                 self.say(f"luo: restore of token {token} failed ({-errno.ENOMEM})")
                 raise error(errno.ENOMEM)
             fd = os.dup(kept.fd)
             kept.state = ResourceState.RESTORED
+            kept.by_agent = kept.by_agent or by_agent
             self.news.announce(LUO, ResourcePut(kept.resource()))
             return fd
 
