@@ -225,7 +225,6 @@ def test_a_look_loads_nothing_that_it_does_not_need() -> None:
     assert foreign & {"textual", "pyudev", "watchdog", "hashlib", "tempfile"} == set()
     unneeded = {
         "luo_tui.update.hold",
-        "luo_tui.update.act_log",
         "luo_tui.cli.watch",
         "luo_tui.console.session",
         "luo_tui.demo",

@@ -10,17 +10,24 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.model import ResourceState
+from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
-from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump, SimulatedOrchestrator
+from luo_tui.orchestrator.simulated import (
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+    machinery,
+)
 from luo_tui.update import delivery, hold
-from luo_tui.update.act_log import LONGEST, ActLog, read_acts
+from luo_tui.update.act_log import LONGEST, ActLog, delivered_here, read_acts
+from luo_tui.update.facts import Facts
 from luo_tui.update.held import HeldRecords
 from luo_tui.update.hold import Holds
 from luo_tui.update.lock import Lock, act_count, act_lock, act_reading
@@ -524,6 +531,29 @@ def test_who_did_what_is_written_down(host: SimulatedHost, source: Path, tmp_pat
     begun = read_acts(host.folder)[0]
     assert begun.data["who"] == held.who
     assert begun.data["sha256"] == held.sha256
+
+
+def test_a_file_that_was_given_back_is_not_discarded(
+    host: SimulatedHost, source: Path, tmp_path: Path
+) -> None:
+    held = holds(host).hold(source, "cache")
+    update(host)
+    holds(host).restore("cache", tmp_path / "back")
+    gone = Resource(held.token, "memfd", ResourceState.RESTORED, "cache", 4096, abandoned=True)
+    boot = machinery(host.folder).boot_id
+    snapshot = Snapshot(
+        Host("hv-07", "7.3.4-new", boot), LuoState(State.UPDATED), Resources((gone,))
+    )
+    assert delivered_here(host.folder, snapshot) == {held.token}
+    facts = Facts(snapshot, True, delivered=delivered_here(host.folder, snapshot))
+    assert facts.discarded == ()
+    assert replace(facts, delivered=frozenset()).discarded == (gone,)
+    # Of another boot: tokens restart with each.
+    later = replace(snapshot, host=replace(snapshot.host, boot_id="another"))
+    assert delivered_here(host.folder, later) == frozenset()
+    # What some process has is not looked up.
+    kept = replace(snapshot, resources=Resources((replace(gone, abandoned=False),)))
+    assert delivered_here(tmp_path / "nowhere", kept) == frozenset()
 
 
 def test_what_cannot_be_written_down_is_not_begun(

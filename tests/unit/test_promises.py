@@ -83,6 +83,12 @@ def arrived(*there: Resource | Participant, doubt: str = "") -> Snapshot:
             "guest-db (token 3)",
             "another (token 3) is there in its place",
         ),
+        (
+            (CARD, VFIO, replace(GUEST, abandoned=True)),
+            Became.NOT_YET,
+            "guest-db (token 3)",
+            "restored by a process that is gone",
+        ),
         ((GUEST, VFIO), Became.LOST, "pci 0000:3b:00.0", "knows nothing of it"),
         (
             (GUEST, VFIO, replace(CARD, state="lost", reason="it was off")),

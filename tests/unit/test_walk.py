@@ -160,9 +160,9 @@ def test_finish_names_what_nobody_restored() -> None:
         ("guest-web (token 1), 4 KiB, of an unknown process: restored by a process that is gone",),
         (),
     )
-    assert "discard 1 that nobody has" in offer.label
+    assert "discard 1 that no process has" in offer.label
     walked = walk(facts(picture(State.UPDATED, gone)))
-    assert walked.headline.endswith("1 resource with no process, 1 of them restored.")
+    assert walked.headline.endswith("1 resource restored by processes that are gone.")
     none_left = walk(facts(picture(State.UPDATED, back))).action(Act.FINISH)
     assert none_left is not None
     assert none_left.lost == ()
