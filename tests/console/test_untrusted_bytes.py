@@ -114,7 +114,7 @@ def test_what_follows_in_one_burst_goes_where_the_first_key_leads(pieces: int) -
         t.wait_until_gone(typed)
         # An escape directly before `:` would be Alt with it, which is no key of ours.
         t.send("escape")
-        t.wait_for("[>] load next")
+        t.wait_for("[1 overview]")
         in_pieces(t, f":{typed}", pieces)
         t.wait_for(typed)
         t.send("escape", "w")
