@@ -119,8 +119,9 @@ async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench
         await press(pilot, "k")
         assert time.process_time() - began < 3
         await press(pilot, *["pagedown"] * 30)
-        # Ten thousand resources and one device, less the two hundred that are named.
-        assert "and 9,801 more: the resources (key 2) have them all" in flat(app)
+        # Ten thousand resources, a device, a subsystem and a file handler, less the two
+        # hundred that are named.
+        assert "and 9,803 more: the resources (key 2) have them all" in flat(app)
 
 
 async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
