@@ -16,14 +16,13 @@ from pathlib import Path
 import pytest
 
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, Snapshot, State
+from luo_tui.model import LuoState, Resource, Resources, ResourceState, Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     SimulatedHost,
     SimulatedJump,
     SimulatedOrchestrator,
-    machinery,
 )
 from luo_tui.update import delivery, hold
 from luo_tui.update.act_log import LONGEST, ActLog, delivered_here, read_acts
@@ -540,10 +539,8 @@ def test_a_file_that_was_given_back_is_not_discarded(
     update(host)
     holds(host).restore("cache", tmp_path / "back")
     gone = Resource(held.token, "memfd", ResourceState.RESTORED, "cache", 4096, abandoned=True)
-    boot = machinery(host.folder).boot_id
-    snapshot = Snapshot(
-        Host("hv-07", "7.3.4-new", boot), LuoState(State.UPDATED), Resources((gone,))
-    )
+    now = Hub(SimulatedOrchestrator(host), lambda: None).read_now()
+    snapshot = Snapshot(now.host, LuoState(State.UPDATED), Resources((gone,)))
     assert delivered_here(host.folder, snapshot) == {held.token}
     facts = Facts(snapshot, True, delivered=delivered_here(host.folder, snapshot))
     assert facts.discarded == ()
