@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui import __version__
-from luo_tui.cli import hold
+from luo_tui.cli import hold, window
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone
@@ -109,6 +109,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return _watch(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
+        case command if command in window.COMMANDS:
+            return window.run(orchestrator, args)
         case _:
             return _console(orchestrator, args.folder, args.log, settings)
 
@@ -273,6 +275,15 @@ act, as root:
   restore      give held bytes back, after the update
   unpreserve   give up held bytes, before an update
 
+act without the console, as root; nothing is asked, --show says what is lost:
+  load         load the target kernel
+  unload       unload it again
+  prepare      make ready what is preserved
+  kexec        freeze, and jump into the target
+  cancel       go back to normal, before the jump
+  finish       end the update, after the jump
+  take-over    take over a window whose holder is gone
+
 `luo-tui COMMAND --help` tells a command's options."""
 
 
@@ -294,6 +305,7 @@ def _after() -> Iterator[str]:
     yield "  luo-tui status --json | jq -r .state          for a script"
     yield "  luo-tui watch --until updated --timeout 300   wait for the new kernel's LUO"
     yield "  sudo luo-tui                                  walk an update"
+    yield "  sudo luo-tui kexec --show                     what a kexec would take with it"
     yield ""
     yield "exit codes:"
     for code, text in CODES.items():
@@ -366,6 +378,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
+    window.add_to(commands)
     hold.add_to(commands)
     commands.add_parser(
         "config",

@@ -27,7 +27,7 @@ from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Became, PromiseOutcome, said
 from luo_tui.update.rules import refusal
-from luo_tui.update.target import Target, read_target
+from luo_tui.update.target import Target, read_loaded, read_target
 from luo_tui.update.walk import Walk, walk
 from luo_tui.update.window_state import WindowState
 
@@ -247,12 +247,8 @@ class Session:
         if isinstance(self._resumed, Target) and self._resumed_for == loaded:
             return self._resumed
         self._resumed_for = loaded
-        self._resumed = read_target(
-            Path(window_state.image),
-            self.orchestrator.kexec.modules_folder,
-            window_state.command_line or self._command_line,
-            Path(window_state.initrd) if window_state.initrd else None,
-        )
+        modules = self.orchestrator.kexec.modules_folder
+        self._resumed = read_loaded(snapshot, window_state, modules, self._command_line)
         return self._resumed
 
 

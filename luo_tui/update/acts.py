@@ -284,6 +284,7 @@ class Window:
                     endangered=[id_ for id_, _ in consent.endangered],
                     typed=consent.typed,
                     confirmed=consent.label,
+                    **_agreed(consent),
                 )
 
             steps = Steps(check, record, lambda: self._load(target), hand_back)
@@ -371,6 +372,13 @@ class Window:
                     self._close(f"left: {why}")
         self._rest()
         return tuple(said)
+
+    def release(self) -> None:
+        """Let go of the window as it stands, for the next command or console.
+
+        Nothing is unloaded and nothing written; harmless where it is not open here.
+        """
+        self._rest()
 
     def _stays_loaded(self) -> tuple[str, ...]:
         """Say that a window which was never taken over here leaves its image behind."""
@@ -492,7 +500,8 @@ class Window:
 
     def _begin(self, consent: Consent, **more: object) -> None:
         typed = {"typed": consent.typed} if consent.typed else {}
-        self._write("begin", act=consent.act, confirmed=consent.label, **typed, **more)
+        given = {**typed, **_agreed(consent)}
+        self._write("begin", act=consent.act, confirmed=consent.label, **given, **more)
 
     def _move(self, consent: Consent, target: Target | None = None, **more: object) -> None:
         act = consent.act
@@ -627,6 +636,10 @@ class Window:
             self._journal.close(trim=False)
             self._journal = None
         self._lock.release()
+
+
+def _agreed(consent: Consent) -> dict[str, str]:
+    return {"agreed": consent.agreed} if consent.agreed else {}
 
 
 def _in_short(failure: ActFailed) -> str:

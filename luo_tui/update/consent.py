@@ -9,6 +9,8 @@ only better than it was shown does not.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +18,7 @@ from luo_tui.errors import Exit
 from luo_tui.model import FileIdentity, KernelImage, Participant, Resource, State
 from luo_tui.update.device_outcome import Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts
-from luo_tui.update.offers import word_to_type
+from luo_tui.update.offers import DISCARD, word_to_type
 from luo_tui.update.promises import taking_part
 from luo_tui.update.rules import RESTS_ON, Refusal
 from luo_tui.update.uncarried import uncarried
@@ -53,6 +55,8 @@ class Consent:
     """Promises of the jump into this kernel that were shown as lost, by name."""
     uncarried: tuple[int, ...] = ()
     """Guests shown as not preserved, by process id."""
+    unknown: tuple[str, ...] = ()
+    """What was shown as not known of the guests that would be lost."""
     endangered: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Devices shown as taken from somebody, each with its users."""
     doubts: tuple[str, ...] = ()
@@ -64,6 +68,8 @@ class Consent:
     """Acts of others that need no window (hold, restore), as far as they were shown."""
     typed: str = ""
     """What was typed; only what loses something has to be typed for."""
+    agreed: str = ""
+    """:func:`digest` of what was agreed to, where it was given in place of a typed word."""
     label: str = ""
     """The outcome as the answer named it; empty where nothing was asked."""
     gone: str = ""
@@ -72,7 +78,9 @@ class Consent:
     """Who agreed."""
 
     @classmethod
-    def to(cls, act: Act, shown: Facts, *, typed: str = "", label: str = "") -> Consent:
+    def to(
+        cls, act: Act, shown: Facts, *, typed: str = "", label: str = "", agreed: str = ""
+    ) -> Consent:
         """Build a consent from the facts that the operator saw."""
         snapshot = shown.snapshot
         outcomes = device_outcomes(snapshot) if act is Act.KEXEC else ()
@@ -88,12 +96,14 @@ class Consent:
             participants=taking_part(snapshot) if act is Act.KEXEC else (),
             lost=tuple(o.label for o in shown.promises.lost) if act is Act.FINISH else (),
             uncarried=tuple(g.pid for g in uncarried(shown)) if act is Act.KEXEC else (),
+            unknown=shown.work.missing if act is Act.KEXEC and shown.work is not None else (),
             endangered=tuple((o.device.id, o.device.users) for o in outcomes if o.dangerous),
             doubts=snapshot.doubts(*RESTS_ON[act]) if act in RESTS_ON else (),
             target=agreed_target(shown) if with_target else None,
             foreign_image=shown.foreign_is_loaded,
             acts_seen=shown.acts_seen,
             typed=typed,
+            agreed=agreed,
             label=label,
             gone=str(shown.gone_holder or "") if act is Act.TAKE_OVER else "",
             who=str(shown.me or ""),
@@ -108,9 +118,41 @@ def agreed_target(facts: Facts) -> AgreedTarget | None:
     return AgreedTarget(image.release, image.identity, image.initrd_identity, facts.command_line)
 
 
+def digest(consent: Consent) -> str:
+    """Return the SHA-256 of what a consent is to, in hexadecimal; not of who gave it, and how.
+
+    It is the same for the same facts in every process, and another one as soon
+    as anything differs by which :func:`objection` goes, be it to the better.
+    """
+    target = consent.target
+    files = [target.image, target.initrd] if target else []
+    to = {
+        "act": consent.act,
+        "host": [consent.host, consent.boot_id],
+        "state": consent.state,
+        "outgoing": [[r.token, r.kind, r.name, r.pid, r.bytes] for r in consent.outgoing],
+        "incoming": [[r.token, r.name, r.bytes, r.abandoned] for r in consent.incoming],
+        "carried": sorted(consent.carried),
+        "participants": sorted([p.kind, p.name] for p in consent.participants),
+        "lost": sorted(consent.lost),
+        "uncarried": sorted(consent.uncarried),
+        "unknown": sorted(consent.unknown),
+        "endangered": sorted([id_, sorted(users)] for id_, users in consent.endangered),
+        "doubts": sorted(consent.doubts),
+        "target": [target.release, target.command_line] if target else None,
+        "files": [[f.path, f.sha256] if f else None for f in files],
+        "foreign_image": consent.foreign_image,
+        "acts_seen": consent.acts_seen if _others_acted in _ASKED[consent.act] else None,
+        "gone": consent.gone,
+    }
+    text = json.dumps(to, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def objection(consent: Consent, now: Facts) -> Refusal | None:
     """Say what has changed since the consent so that it is void; None where it still holds."""
-    changed = next(filter(None, (ask(consent, now) for ask in _ASKED[consent.act])), "")
+    asks = (*_ASKED[consent.act], _not_as_agreed)
+    changed = next(filter(None, (ask(consent, now) for ask in asks)), "")
     if not changed:
         return None
     return Refusal(f"{changed} Nothing was done: look again.", Exit.WRONG_STATE)
@@ -119,6 +161,9 @@ def objection(consent: Consent, now: Facts) -> Refusal | None:
 def wrong_word(consent: Consent, now: Facts) -> Refusal | None:
     """Refuse an act that loses something, where its word was not typed."""
     word = word_to_type(consent.act, now)
+    if consent.agreed and word == DISCARD and consent.act is not Act.KEXEC:
+        # Closer than the word: :func:`objection` holds it against all that is lost now.
+        return None
     # A kexec without a word to type is none that could be agreed to.
     if consent.typed == word if word else consent.act is not Act.KEXEC:
         return None
@@ -139,6 +184,12 @@ def _not_whole(consent: Consent, now: Facts) -> str:
     del now
     doubt = next(iter(consent.doubts), "")
     return f"What was agreed to had not been read whole: {doubt}." if doubt else ""
+
+
+def _not_as_agreed(consent: Consent, now: Facts) -> str:
+    if consent.agreed in ("", digest(Consent.to(consent.act, now))):
+        return ""
+    return "What would be done, kept or lost is no longer what the digest was given for."
 
 
 def _state_changed(consent: Consent, now: Facts) -> str:
@@ -242,6 +293,13 @@ def _more_guests_end(consent: Consent, now: Facts) -> str:
     return ""
 
 
+def _less_is_known(consent: Consent, now: Facts) -> str:
+    for sentence in now.work.missing if now.work is not None else ():
+        if sentence not in consent.unknown:
+            return f"What would be lost is not known any more: {sentence}."
+    return ""
+
+
 _Ask = Callable[[Consent, Facts], str]
 _ALWAYS: tuple[_Ask, ...] = (_elsewhere, _state_changed, _not_whole)
 _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
@@ -257,6 +315,7 @@ _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
         _devices_changed,
         _fewer_take_part,
         _more_guests_end,
+        _less_is_known,
         _others_acted,
     ),
     Act.FINISH: (*_ALWAYS, _more_is_lost, _others_acted),

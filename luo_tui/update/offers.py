@@ -52,6 +52,13 @@ class Action:
     typed: str = ""
     blocked: str = ""
     """Why it cannot be done now; empty when it can."""
+    always: tuple[str, ...] = ()
+    """What of :attr:`lost` goes with the act on every host."""
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """What is lost here besides what always goes with the act."""
+        return tuple(one for one in self.lost if one not in self.always)
 
     @property
     def possible(self) -> bool:
@@ -62,6 +69,11 @@ class Action:
 def offers(facts: Facts) -> tuple[Action, ...]:
     """Return the acts that make sense now, the next one first; each with what blocks it."""
     return tuple(_checked(_offer(act, facts), facts) for act in _sensible(facts))
+
+
+def offered(act: Act, facts: Facts) -> Action | None:
+    """Return the offer of ``act``; None where it makes no sense now."""
+    return next((a for a in offers(facts) if a.act is act), None)
 
 
 def word_to_type(act: Act, facts: Facts) -> str:
@@ -205,6 +217,11 @@ def _kexec(facts: Facts) -> Action:
     target = window_state.target if window_state and not window_state.closed else ""
     kept = snapshot.outgoing
     found = device_outcomes(snapshot)
+    always = (
+        f"Every process on {snapshot.host.name} ends, this console and every login with it.",
+        cut_services(facts),
+        "All memory, connections and devices that are not listed as surviving are lost.",
+    )
     return Action(
         act=Act.KEXEC,
         label=f"End this kernel: kexec into {target or 'the target'}",
@@ -215,13 +232,8 @@ def _kexec(facts: Facts) -> Action:
         ),
         survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))
         or ("Nothing: no resource is preserved.",),
-        lost=(
-            *lost_guests(facts),
-            f"Every process on {snapshot.host.name} ends, this console and every login with it.",
-            cut_services(facts),
-            "All memory, connections and devices that are not listed as surviving are lost.",
-            *_interrupted(found),
-        ),
+        lost=(*lost_guests(facts), *always, *_interrupted(found)),
+        always=always,
         way_back="None after the jump. Until then: cancel the update.",
         ask=Ask.TYPE,
         typed=typed_word(snapshot, facts.image.release if facts.image else target),

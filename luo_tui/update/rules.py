@@ -52,6 +52,11 @@ def refusal(act: Act, facts: Facts) -> Refusal | None:
     return None
 
 
+def refused_anyway(act: Act, facts: Facts) -> Refusal | None:
+    """Say why ``act`` may not be done, whatever the target: before one is read."""
+    return next(filter(None, (rule(act, facts) for rule in _RULES if rule is not _target)), None)
+
+
 def _privilege(act: Act, facts: Facts) -> Refusal | None:
     del act
     if facts.may_act:
@@ -144,6 +149,12 @@ def _target(act: Act, facts: Facts) -> Refusal | None:
 def _load(facts: Facts) -> Refusal | None:
     image, window_state = facts.image, facts.window_state
     if facts.ours_is_loaded and image is not None and window_state is not None:
+        if facts.snapshot.luo.state is not State.NORMAL:
+            return Refusal(
+                f"The update into {window_state.target} is under way: cancel it before you load "
+                "another kernel.",
+                Exit.WRONG_STATE,
+            )
         same = window_state.image == image.path and window_state.initrd == image.initrd
         if same and _digests(facts) in (("", ""), _recorded(facts)):
             return Refusal("It is loaded already; unload it to load it anew.", Exit.WRONG_STATE)

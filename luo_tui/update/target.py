@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from luo_tui.model import FileIdentity, KernelImage
+from luo_tui.errors import Exit, NotDone
+from luo_tui.model import FileIdentity, KernelImage, Snapshot
+from luo_tui.update.facts import ours_is_loaded
 from luo_tui.update.images import read_image
 from luo_tui.update.sealed import SealedCopy, identify, seal
+from luo_tui.update.window_state import WindowState
+from luo_tui.update.wording import few
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +55,42 @@ def read_target(
         initrd_identity=initrd_copy.identity if initrd_copy is not None else None,
     )
     return Target(image, command_line, image_copy, initrd_copy)
+
+
+def read_loaded(
+    snapshot: Snapshot, window_state: WindowState | None, modules: Path, command_line: str
+) -> Target | KernelImage | None:
+    """Copy and read again what the window has loaded; None where it has nothing loaded.
+
+    ``command_line`` is for a record of an older version, which has none. Never raises.
+    """
+    if window_state is None or not window_state.image:
+        return None
+    if not ours_is_loaded(snapshot, window_state):
+        return None
+    initrd = Path(window_state.initrd) if window_state.initrd else None
+    line = window_state.command_line or command_line
+    return read_target(Path(window_state.image), modules, line, initrd)
+
+
+def named(images: Sequence[KernelImage], name: str, running: str) -> KernelImage:
+    """Return the image whose release or file name is ``name``; NotDone where that is not one.
+
+    Without a name it is the only one that could be loaded and is not ``running``. Pure.
+    """
+    if name:
+        found = [i for i in images if name in (i.release, Path(i.path).name)]
+        where = f"{name}: there is no such kernel; a path has a slash in it."
+    else:
+        found = [i for i in images if not i.fault and i.release != running]
+        where = "There is no kernel but the running one: name its file by a path."
+    if len(found) == 1:
+        return found[0]
+    those = found or images
+    listed = f" There are: {few([Path(i.path).name for i in those], 8)}." if those else ""
+    if found:
+        raise NotDone(f"Which kernel? Name one.{listed}", Exit.USAGE)
+    raise NotDone(f"{where}{listed}", Exit.NOT_FOUND)
 
 
 def look_again(target: Target, modules: Path) -> KernelImage:

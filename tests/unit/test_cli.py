@@ -144,6 +144,7 @@ def test_the_help_tells_every_command_and_every_exit_code() -> None:
     assert done.returncode == 0
     for command in (
         "status", "watch", "demo", "console", "hold", "restore", "unpreserve",
+        "load", "unload", "prepare", "kexec", "cancel", "finish", "take-over",
     ):  # fmt: skip
         assert f"\n  {command} " in done.stdout
         assert run(command, "--help").returncode == 0
@@ -225,6 +226,8 @@ def test_a_look_loads_nothing_that_it_does_not_need() -> None:
     assert foreign & {"textual", "pyudev", "watchdog", "hashlib", "tempfile"} == set()
     unneeded = {
         "luo_tui.update.hold",
+        "luo_tui.update.acts",
+        "luo_tui.update.agreement",
         "luo_tui.cli.watch",
         "luo_tui.console.session",
         "luo_tui.demo",
