@@ -98,7 +98,17 @@ class KmsgSource:
             self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def enumerate(self) -> Sequence[Change]:
-        """Read what has been said already."""
+        """Read what has been said already: of one that is not open, all of this boot."""
+        if self._fd >= 0:
+            return self._said_already()
+        self.reopen()
+        self._last = -1
+        try:
+            return self._said_already()
+        finally:
+            self.close()
+
+    def _said_already(self) -> Sequence[Change]:
         missing = (f"the kernel's lines are not shown here: {self._refused}",)
         said = [c for c in self._read() if not isinstance(c, KernelPrinted)]
         return [*said, ReadingDone(self.name, missing if self._refused else ())]

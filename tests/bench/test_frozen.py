@@ -15,7 +15,7 @@ def test_time_frozen_when_a_jump_fails(lab_machine: Any) -> None:
     lab_machine.boot()
     release = lab_machine.built.kernels["new"].release
     lab_machine.put(SCRIPT.read_bytes(), "/root/frozen.py")
-    said = lab_machine.must(f"python3 /root/frozen.py {release} {NUMBER}", timeout=600)
+    said = lab_machine.must(f"python3 /root/frozen.py {release} {NUMBER}", timeout=1800)
     found = json.loads(said.splitlines()[-1])
     assert found["refused"] == "EINVAL"
     assert found["state"] == "normal"

@@ -121,7 +121,7 @@ def finish(t: Terminal, *, lost: str = "") -> None:
         t.send(*"discard")
         t.wait_for("[discard ")
         t.send("tab")
-        t.wait_for("> [ Finish and discard ")
+        t.wait_for("> [ Finish")
     t.send("enter")
     t.wait_for("Done: Finish")
     t.wait_for("Nothing is prepared.")

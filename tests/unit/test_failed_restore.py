@@ -23,7 +23,7 @@ from luo_tui.model import (
 )
 from luo_tui.monitor.fold import fold
 from luo_tui.orchestrator.simulated import SimulatedJump
-from luo_tui.sources.changes import KernelSaid, LuoChanged, RestoreFailed
+from luo_tui.sources.changes import KernelSaid, LuoChanged, ReadingDone, RestoreFailed
 from luo_tui.sources.kmsg import KmsgSource
 from luo_tui.update.device_outcome import outlook
 from luo_tui.update.facts import Act, Facts
@@ -95,6 +95,18 @@ def test_the_kernels_line_is_believed_and_nobody_elses(tmp_path: Path) -> None:
     assert not any(isinstance(c, RestoreFailed) for c in said)
 
 
+def test_a_look_without_watching_has_it_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "kmsg"
+    path.write_bytes(b"4,7,1000000,-;luo: restore of token 3 failed (-12)\n")
+    source = KmsgSource(str(path))
+    for _ in range(2):
+        assert [c.token for c in source.enumerate() if isinstance(c, RestoreFailed)] == [3]
+        assert source.fileno() == -1
+    unreadable = KmsgSource(str(tmp_path / "none")).enumerate()
+    (done,) = (c for c in unreadable if isinstance(c, ReadingDone))
+    assert "No such file" in done.missing[0]
+
+
 def test_failures_belong_to_one_arrival() -> None:
     snapshot = Snapshot(Host("hv-07", "7.3.4-new", "boot-2"), LuoState(State.UPDATED))
     snapshot = fold(snapshot, [RestoreFailed(3, FAILED[3])])
@@ -126,6 +138,7 @@ def test_the_scenario_is_told_while_the_host_stands_still(tmp_path: Path) -> Non
     assert (failed.became, failed.token) == (Became.FAILED, 1)
     told = walk(facts)
     assert told.headline.startswith("RESTORE FAILED: guest-db1 (token 1): there is not enough")
+    assert after.window.facts().promises.open == facts.promises.open, "each look has all of it"
     assert any("cloud-hyperviso [2177], which runs in this kernel" in n for n in told.notes)
     lines = "\n".join(status_text(after.orchestrator, facts.snapshot, tmp_path))
     assert "RESTORE FAILED: guest-db1 (token 1)" in lines

@@ -99,7 +99,9 @@ class SimulatedLines(_Heard):
         self._told = 0.0
 
     def enumerate(self) -> Sequence[Change]:
-        """Read what was said already, but nothing twice."""
+        """Read what was said already: of one that listens, nothing twice."""
+        if self._ear is None:
+            self._told = 0.0
         lines = [said for said in self._host.lines if said.at > self._told]
         self._told = max((said.at for said in lines), default=self._told)
         return [*lines, *(failed for said in lines for failed in restore_failed(said))]
