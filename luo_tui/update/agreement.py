@@ -65,10 +65,10 @@ def agree(action: Action, facts: Facts, given: Given) -> Consent:
     NotDone: USAGE where something is missing, REFUSED for another host's name,
     WRONG_STATE for another digest.
     """
-    _refuse_missing(action, given)
     name = action.typed if action.act is Act.KEXEC else facts.snapshot.host.name
     if given.host and given.host != name:
         raise NotDone(f"{YES_TO} {given.host!r} is not {name!r}: nothing was done.", Exit.REFUSED)
+    _refuse_missing(action, given)
     if given.digest and given.digest != digest_of(action, facts):
         raise NotDone(
             f"{AGREE} {given.digest}: that is not the digest of what would be done, kept and lost "

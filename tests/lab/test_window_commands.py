@@ -31,7 +31,7 @@ def test_an_update_by_commands(built: Built, machine: Machine) -> None:
     digest = machine.must("sha256sum /dev/shm/cache.bin").split()[0]
     machine.must("luo-tui hold /dev/shm/cache.bin --name cache", timeout=120)
 
-    assert refused(machine, "prepare --yes")[0] == Exit.WRONG_STATE
+    assert refused(machine, "prepare --yes")[0] == Exit.REFUSED, "nothing is loaded"
     assert told(machine, f"load {target}")["state_after"] == "normal"
     code, said = refused(machine, "prepare")
     assert (code, "--yes" in said) == (Exit.USAGE, True)
