@@ -62,7 +62,10 @@ class Exit(IntEnum):
     BAD_IMAGE = 11
     NO_TERMINAL = 12
     TIMED_OUT = 13
+    HUNG_UP = 129
     INTERRUPTED = 130
+    QUIT = 131
+    TERMINATED = 143
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import io
 import json
 import os
@@ -23,7 +22,7 @@ from luo_tui import __version__
 from luo_tui.cli import hold, window
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
-from luo_tui.errors import ActFailed, Exit, NotDone
+from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
@@ -44,7 +43,10 @@ CODES = {
     Exit.BAD_IMAGE: "not an image that can be booted",
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
     Exit.TIMED_OUT: "the state that `watch --until` waits for did not come in time",
+    Exit.HUNG_UP: "the console's terminal is gone (SIGHUP)",
     Exit.INTERRUPTED: "interrupted by a signal, as `watch` is",
+    Exit.QUIT: "the console was asked to leave at once (Ctrl+\\, SIGQUIT)",
+    Exit.TERMINATED: "the console was told to end (SIGTERM)",
 }
 """What each exit code means."""
 
@@ -72,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         _complain((f"{error.filename or args.command}: {error.strerror or error}",))
         _drop_output()
-        return Exit.NO_SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else Exit.FAILED
+        return explain(Op.FILE, error).code
 
 
 def _drop_output() -> None:

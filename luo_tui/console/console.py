@@ -64,6 +64,7 @@ from luo_tui.orchestrator import Paced
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act, Step, arrival_is_due
 from luo_tui.update.offers import Ask
+from luo_tui.update.rules import not_now
 from luo_tui.update.target import Target
 
 
@@ -432,7 +433,7 @@ class Console(OnLine[KexecRequest | Left]):
         """Read the images, then offer them."""
         load = self.session.ask(self.view, Act.LOAD)
         if load is None:
-            self._say(f"target: not in state {self.view.snapshot.luo.state}.")
+            self._say(not_now(Act.LOAD, self.view.snapshot.luo))
         elif self.view.watching:
             self._say(load.action.blocked)
         elif self._may_begin():
@@ -443,7 +444,7 @@ class Console(OnLine[KexecRequest | Left]):
         act = Act(name)
         question = self.session.ask(self.view, act)
         if question is None:
-            self._say(f"{WORD[act]}: not in state {self.view.snapshot.luo.state}.")
+            self._say(not_now(act, self.view.snapshot.luo))
         elif question.action.blocked:
             self._say(question.action.blocked)
         elif self._may_begin():

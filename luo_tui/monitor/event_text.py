@@ -25,6 +25,7 @@ from luo_tui.model import (
     State,
     Vitals,
 )
+from luo_tui.monitor.sizes import change_text
 from luo_tui.sources.changes import (
     Change,
     DeviceGone,
@@ -183,6 +184,12 @@ def state_event(old: LuoState, new: LuoState) -> EventDraft:
     )
 
 
+_WENT = {
+    ResourceState.INCOMING: "is gone without having been restored",
+    ResourceState.RESTORED: "released: it had been restored",
+}
+
+
 def _resource(old: object, new: object) -> Iterator[EventDraft]:
     was = old if isinstance(old, Resource) else None
     now = new if isinstance(new, Resource) else None
@@ -191,15 +198,16 @@ def _resource(old: object, new: object) -> Iterator[EventDraft]:
         return
     subject = str(both.token)
     if now is None:
+        word = _WENT.get(both.state, "is gone")
         lost = both.state is ResourceState.INCOMING
-        word = "gone without having been restored" if lost else "gone"
-        yield EventDraft("resource", f"{both.label} is {word}", subject, lost)
+        yield EventDraft("resource", f"{both.label} {word}", subject, lost)
         return
     if was is None or was.state is not now.state:
         owner = f" by {now.comm or 'process'} [{now.pid}]" if now.pid else ""
         yield EventDraft("resource", f"{now.label} {now.state}{owner}", subject)
     elif was.bytes != now.bytes:
-        yield EventDraft("resource", f"{now.label}: {was.bytes:,} -> {now.bytes:,} bytes", subject)
+        grown = change_text(was.bytes, now.bytes)
+        yield EventDraft("resource", f"{now.label}: {grown}", subject)
     if now.result and (was is None or was.result != now.result):
         yield _refused(now.label, now.result, "resource", subject)
 

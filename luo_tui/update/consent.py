@@ -22,7 +22,7 @@ from luo_tui.update.offers import DISCARD, word_to_type
 from luo_tui.update.promises import taking_part
 from luo_tui.update.rules import RESTS_ON, Refusal
 from luo_tui.update.uncarried import uncarried
-from luo_tui.update.wording import size_text
+from luo_tui.update.wording import change_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ def _fewer_survive(consent: Consent, now: Facts) -> str:
         if found is None or (found.kind, found.name, found.pid) != (then.kind, then.name, then.pid):
             return f"{then.label} was shown as preserved and is no longer."
         if found.bytes < then.bytes:
-            return f"{then.label} was {size_text(then.bytes)} and is now {size_text(found.bytes)}."
+            return f"{then.label} has shrunk: {change_text(then.bytes, found.bytes)}."
     return ""
 
 

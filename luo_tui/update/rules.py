@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from luo_tui.errors import Exit
-from luo_tui.model import State
+from luo_tui.model import LuoState, State
 from luo_tui.update.facts import Act, Facts
 
 STATES: Mapping[Act, frozenset[State]] = {
@@ -91,14 +91,39 @@ def _state(act: Act, facts: Facts) -> Refusal | None:
     luo = facts.snapshot.luo
     if luo.state in STATES[act]:
         return None
+    return Refusal(not_now(act, luo), Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE)
+
+
+def not_now(act: Act, luo: LuoState) -> str:
+    """Say why ``act`` makes no sense as LUO stands, and what comes first, with its key."""
     if not luo.state.usable:
         why = f": {luo.detail}" if luo.detail else ""
-        return Refusal(f"{_said(act)} is not possible: LUO is {luo.state}{why}.", Exit.UNAVAILABLE)
-    wanted = " or ".join(s for s in State if s in STATES[act])
-    return Refusal(
-        f"{_said(act)} is possible in state {wanted} only; this host is {luo.state}.",
-        Exit.WRONG_STATE,
-    )
+        return f"Not now: LUO is {luo.state.upper()}{why}."
+    return f"Not now: this host is {luo.state.upper()}. {_FIRST[act, luo.state]}"
+
+
+_UNDO, _END = "Cancel the update first (c).", "Finish the update first (f)."
+_FIRST: Mapping[tuple[Act, State], str] = {
+    (Act.LOAD, State.PREPARED): "The target is loaded already: go on (k), or cancel (c).",
+    (Act.LOAD, State.FROZEN): "The target is loaded already: go on (k), or cancel (c).",
+    (Act.LOAD, State.UPDATED): _END,
+    (Act.UNLOAD, State.NORMAL): "No kernel image is loaded.",
+    (Act.UNLOAD, State.PREPARED): _UNDO,
+    (Act.UNLOAD, State.FROZEN): _UNDO,
+    (Act.UNLOAD, State.UPDATED): "No kernel image is loaded.",
+    (Act.PREPARE, State.PREPARED): "It is done: go on with the kexec (k), or cancel (c).",
+    (Act.PREPARE, State.FROZEN): _UNDO,
+    (Act.PREPARE, State.UPDATED): _END,
+    (Act.KEXEC, State.NORMAL): "Prepare first (p).",
+    (Act.KEXEC, State.UPDATED): _END,
+    (Act.CANCEL, State.NORMAL): "There is nothing to cancel.",
+    (Act.CANCEL, State.UPDATED): "After the kexec there is no way back: finish (f).",
+    (Act.FINISH, State.NORMAL): "There is nothing to finish.",
+    (Act.FINISH, State.PREPARED): "Finish comes after the kexec (k).",
+    (Act.FINISH, State.FROZEN): "Finish comes after the kexec (k).",
+    **dict.fromkeys(((Act.TAKE_OVER, s) for s in State), "There is nothing to take over."),
+}
+"""What comes before an act that makes no sense in a state; keys as the console has them."""
 
 
 def _picture(act: Act, facts: Facts) -> Refusal | None:
@@ -198,11 +223,6 @@ def _digests(facts: Facts) -> tuple[str, str]:
 def _recorded(facts: Facts) -> tuple[str, str]:
     window_state = facts.window_state
     return (window_state.image_digest, window_state.initrd_digest) if window_state else ("", "")
-
-
-def _said(act: Act) -> str:
-    words = {Act.LOAD: "Loading", Act.UNLOAD: "Unloading", Act.KEXEC: "The kexec"}
-    return words.get(act, str(act).capitalize())
 
 
 _RULES: tuple[Callable[[Act, Facts], Refusal | None], ...] = (

@@ -10,22 +10,14 @@ from itertools import islice
 from typing import overload
 
 from luo_tui.model import Resource
+from luo_tui.monitor.sizes import change_text as change_text
+from luo_tui.monitor.sizes import size_text as size_text
 from luo_tui.update.window_state import Done
-
-
-def size_text(number: int) -> str:
-    """Write a number of bytes in binary units, to three figures, never rounded up past a unit."""
-    value = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            return f"{number} B" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")
 
 
 def count_text(number: int, what: str) -> str:
     """Write a number of things: ``1 device``, ``2 devices``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def local_time(at: str) -> str:

@@ -103,7 +103,7 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
         await settle(pilot)
 
 
-_NAMES = {"-": "minus", "?": "question_mark"}
+_NAMES = {"-": "minus", "?": "question_mark", "!": "exclamation_mark"}
 
 
 def many(count: int) -> tuple[Resource, ...]:

@@ -278,7 +278,11 @@ async def test_events_follow_the_end_unless_one_looks_back(bench: Bench) -> None
         happen(app, "luo: BAD end")
         await settle(pilot)
         assert app.screen.query_one(PickTable).cursor == there
-        assert "; 1 grave" in flat(app)
+        assert ", 1 serious (! goes to the next)" in flat(app)
+        await press(pilot, "!")
+        row = app.screen.query_one(PickTable).row
+        assert row is not None
+        assert row.text == "luo: BAD end"
         await press(pilot, "end")
         assert re.match(r" >\+ ! \d\d:\d\d:\d\d\.\d{3} kernel", line_of(app, "BAD end"))
 

@@ -136,17 +136,17 @@ async def test_a_key_that_is_not_possible_says_why_and_does_nothing(bench: Bench
         for key, why in (
             ("l", "Choose a target kernel first."),
             ("p", "Load the target kernel first."),
-            ("k", "freeze and kexec: not in state normal."),
-            ("c", "cancel the update: not in state normal."),
-            ("f", "finish: not in state normal."),
-            ("u", "unload: not in state normal."),
+            ("k", "Not now: this host is NORMAL. Prepare first (p)."),
+            ("c", "Not now: this host is NORMAL. There is nothing to cancel."),
+            ("f", "Not now: this host is NORMAL. There is nothing to finish."),
+            ("u", "Not now: this host is NORMAL. No kernel image is loaded."),
         ):
             await press(pilot, key)
             assert isinstance(app.screen, Overview), key
             assert why in text(app), key
         assert app.session.window.window_state() is None, "not even a window was opened"
         await press(pilot, "x")
-        assert "not in state" not in text(app), "what was said is gone with the next key"
+        assert "Not now: this host" not in text(app), "what was said is gone with the next key"
 
 
 async def test_a_held_key_loads_once_and_enter_alone_does_nothing(bench: Bench) -> None:

@@ -124,7 +124,7 @@ def test_a_console_without_a_terminal_is_refused_in_words() -> None:
 
 def test_a_failure_that_nobody_foresaw_is_one_line(tmp_path: Path) -> None:
     done = run("demo", "--resume", str(tmp_path / "none"))
-    assert done.returncode == 1
+    assert done.returncode == Exit.NOT_FOUND
     assert done.stderr.count("\n") == 1
     assert "No such file" in done.stderr
 
@@ -149,6 +149,8 @@ def test_the_help_tells_every_command_and_every_exit_code() -> None:
         assert f"\n  {command} " in done.stdout
         assert run(command, "--help").returncode == 0
     assert set(cli.CODES) == set(Exit)
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        assert 128 + number in cli.CODES, "as the console ends by it"
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     for code, text in cli.CODES.items():
         assert f" {code:d}  {text}\n" in done.stdout
@@ -208,7 +210,7 @@ def test_a_log_is_kept_by_who_watches_and_refused_by_who_does_not(tmp_path: Path
         assert json.loads(path.read_text().splitlines()[0])["text"].startswith("watching begins")
         path.unlink()
     done = run(*waiting, "--log", str(tmp_path / "none" / "log"))
-    assert done.returncode == Exit.FAILED
+    assert done.returncode == Exit.NOT_FOUND
     assert "No such file" in done.stderr
 
 

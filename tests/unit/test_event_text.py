@@ -68,7 +68,7 @@ BEFORE = fold(
         (LuoChanged(LuoState(State.PREPARED)), "state normal -> prepared", False),
         (LuoChanged(LuoState(State.UNAVAILABLE, "gone")), "-> unavailable: gone", True),
         (ResourcePut(replace(GUEST, token=4)), "guest (token 4) preserved by qemu [7]", False),
-        (ResourcePut(replace(GUEST, bytes=8192)), "4,096 -> 8,192 bytes", False),
+        (ResourcePut(replace(GUEST, bytes=8192)), "guest (token 3): 4 -> 8 KiB", False),
         (ResourcePut(replace(GUEST, result=5)), "guest (token 3) REFUSED (EIO)", True),
         (ResourceGone(3), "guest (token 3) is gone", False),
         (ResourcesRead(()), "guest (token 3) is gone", False),
@@ -142,6 +142,13 @@ def test_what_was_never_restored_is_a_loss() -> None:
     (told,) = events_of(before, [ResourceGone(3)])
     assert told.grave
     assert "without having been restored" in told.text
+
+
+def test_what_goes_after_it_was_restored_is_released() -> None:
+    before = fold(BEFORE, [ResourcePut(replace(GUEST, state=ResourceState.RESTORED))])
+    (told,) = events_of(before, [ResourceGone(3)])
+    assert not told.grave
+    assert told.text == "guest (token 3) released: it had been restored"
 
 
 def test_a_source_that_comes_back_is_told() -> None:

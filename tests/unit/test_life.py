@@ -110,7 +110,7 @@ def test_all_that_can_happen_happens(tmp_path: Path) -> None:
     for word in (
         "preserved by cloud-hyperviso",
         "is gone",
-        " bytes",
+        " GiB",
         "pci 0000:c5:00.0 (KIOXIA Corporation NVMe SSD CM7) is there",
         "pci 0000:c5:00.0 (KIOXIA Corporation NVMe SSD CM7) is gone",
         "pci 0000:6a:00.0 takes part",

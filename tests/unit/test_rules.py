@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import NoReturn
 
 import pytest
 
+from luo_tui.console.widgets.presenter import KEY
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import Device, SourceHealth, State
 from luo_tui.orchestrator import Move
@@ -23,7 +25,7 @@ from luo_tui.sources.changes import SourceFailed
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, handover_lost
 from luo_tui.update.offers import DISCARD
-from luo_tui.update.rules import STATES, refusal
+from luo_tui.update.rules import STATES, not_now, refusal
 from luo_tui.update.target import Target, read_target
 from luo_tui.update.walk import walk
 from tests.opened import load_files
@@ -161,7 +163,7 @@ def test_another_command_line_than_was_loaded_stops_the_kexec(tmp_path: Path) ->
 def test_a_consent_given_in_normal_jumps_from_nowhere(tmp_path: Path) -> None:
     console = Console(host(tmp_path))
     console.load()
-    with pytest.raises(NotDone, match="prepared or frozen only; this host is normal"):
+    with pytest.raises(NotDone, match=r"this host is NORMAL\. Prepare first \(p\)"):
         jump(console, yes(console))
     assert console.host.boots == 1
     assert "jump" not in console.events()
@@ -215,6 +217,14 @@ def test_every_act_is_refused_in_every_other_state(tmp_path: Path) -> None:
             found = refusal(act, now)
             if act is Act.TAKE_OVER:
                 continue
+            if state not in states:
+                said = not_now(act, luo)
+                assert said.startswith("Not now: ")
+                assert state.upper() in said
+                # What comes first is named by a key that is not dead in this state.
+                for key in re.findall(r"\((.)\)", said):
+                    first = next(a for a, k in KEY.items() if k == key)
+                    assert state in STATES[first], said
             if state not in states:
                 assert found is not None, (act, state)
                 assert found.code in (Exit.WRONG_STATE, Exit.UNAVAILABLE)

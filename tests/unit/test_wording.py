@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from luo_tui.model import Resource, ResourceState
-from luo_tui.update.wording import Names
+from luo_tui.update.wording import Names, change_text, count_text, size_text
 
 SOME = tuple(
     Resource(n, "memfd", ResourceState.PRESERVED, f"g{n}", 1 << 20, n, "vmm") for n in range(4)
@@ -48,3 +48,41 @@ def test_they_are_equal_by_what_is_read() -> None:
     assert names == other
     assert names != Names(PARTS)
     assert names != Names(((SOME[1:], "{}"),))
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1020 << 20, "1020 MiB"),
+        (GIB - 1, "1023 MiB"),
+        (int(10.1 * GIB), "10.1 GiB"),
+        (5000 << 40, "5000 TiB"),
+    ],
+)
+def test_a_size_has_no_power_of_ten_and_is_not_rounded_into_the_next_unit(
+    number: int, text: str
+) -> None:
+    assert size_text(number) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (9 * GIB, int(10.1 * GIB), "9 -> 10.1 GiB"),
+        (512 << 20, 2 * GIB, "512 MiB -> 2 GiB"),
+        (8 * GIB, 8 * GIB + 4096, "8,589,934,592 -> 8,589,938,688 bytes"),
+    ],
+)
+def test_a_change_of_size_is_told_so_that_it_is_seen(before: int, after: int, text: str) -> None:
+    assert change_text(before, after) == text
+
+
+def test_thousands_are_set_off() -> None:
+    assert count_text(1, "guest") == "1 guest"
+    assert count_text(12_000, "guest") == "12,000 guests"

@@ -28,6 +28,7 @@ from luo_tui.console.widgets.text import Row, plain
 from luo_tui.errors import NotDone
 from luo_tui.model import Event
 from luo_tui.monitor.log import MOST
+from luo_tui.update.wording import count_text
 
 CLIPBOARD = 74_994
 """Bytes that terminals take for their clipboard: 100,000 in base64, less the sequence around."""
@@ -89,6 +90,13 @@ class Events(ListingPlace[Event]):
         ),
         Binding("Y", "copy(True)", "copy", tooltip="copy all that the filter shows"),
         Binding(
+            "exclamation_mark",
+            "next_serious",
+            "next serious",
+            key_display="!",
+            tooltip="go to the next serious event",
+        ),
+        Binding(
             "e", "export", "write to a file", tooltip="write all that the filter shows to a file"
         ),
     ]
@@ -122,7 +130,9 @@ class Events(ListingPlace[Event]):
         """Yield how many there are, and whether some were dropped."""
         dropped = max(0, self._last - MOST)
         gone = f", the oldest {dropped:,} are no longer kept" if dropped else ""
-        yield Row(f"{self._last:,}{gone}; {len(self._grave):,} grave", "events")
+        many = count_text(self._last, "event")
+        to = " (! goes to the next)" if self._grave else ""
+        yield Row(f"{many}{gone}, {len(self._grave):,} serious{to}")
         if view.log.fault:
             yield Row(view.log.fault, style="$text-error")
 
@@ -131,7 +141,7 @@ class Events(ListingPlace[Event]):
         yield Row(item.text, "event", style="bold" if item.grave else "")
         yield Row(f"{day(item)} {moment(item)}", "time")
         yield Row(
-            f"{item.kind}, number {item.number:,}" + (", grave" if item.grave else ""), "kind"
+            f"{item.kind}, number {item.number:,}" + (", serious" if item.grave else ""), "kind"
         )
         if item.subject:
             yield Row(item.subject, "subject")
@@ -159,8 +169,13 @@ class Events(ListingPlace[Event]):
                 )
                 return
         self.app.copy_to_clipboard("\n".join(lines))
-        what = f"{len(chosen):,} event{'s' if len(chosen) != 1 else ''}"
+        what = count_text(len(chosen), "event")
         self.say(f"{what} sent to the terminal's clipboard; not every terminal takes it.")
+
+    def action_next_serious(self) -> None:
+        """Go to the next serious event below the cursor; after the last one, to the first."""
+        if not self.listed.go_on(lambda e: e.grave):
+            self.say("No serious event is listed.")
 
     def action_export(self) -> None:
         """Ask for a file."""
@@ -199,7 +214,7 @@ class Export(Dialog[str]):
 
     def furniture(self) -> Iterable[Widget]:
         """Yield the question, and the path that is proposed."""
-        yield Static(f"Write {len(self._events):,} events to a new file:")
+        yield Static(f"Write {count_text(len(self._events), 'event')} to a new file:")
         with Horizontal(id="field"):
             field = Typing(id="path", max_length=4096)
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -259,4 +274,4 @@ def write_new(typed: str, events: Sequence[Event]) -> str:
     except OSError as error:
         left = "The file is not whole" if begun else "Nothing was written"
         raise NotDone(f"{path}: {why_not(error)}. {left}; choose another path.") from error
-    return f"{len(events):,} events written to {plain(str(path))}."
+    return f"{count_text(len(events), 'event')} written to {plain(str(path))}."

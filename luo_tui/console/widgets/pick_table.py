@@ -304,6 +304,16 @@ class PickTable(Table[Row], Generic[Row]):
         self._settle(old + by, 1 if by > 0 else -1)
         self._moved(old)
 
+    def go_on(self, wanted: Callable[[Row], bool]) -> bool:
+        """Move the cursor to the next row that is wanted, round the end; False if there is none."""
+        lines, rows, old = self._lines, self.listing.rows, self._place
+        for at in (*range(old + 1, len(lines)), *range(min(old + 1, len(lines)))):
+            if not isinstance(lines[at], Head) and wanted(rows[lines[at]]):
+                self._settle(at, 1)
+                self._moved(old)
+                return True
+        return False
+
     def action_open(self) -> None:
         """Ask for the row under the cursor to be shown whole."""
         if self.cursor is not None:
