@@ -322,8 +322,8 @@ def test_another_file_than_was_shown_is_not_loaded(shell: Shell) -> None:
 
 def test_in_the_wrong_state_nothing_is_done(shell: Shell) -> None:
     for command in ("cancel", "kexec", "finish"):
-        assert "this host is normal" in shell.refused(Exit.WRONG_STATE, command, "--yes")
-        assert "this host is normal" in shell.refused(Exit.WRONG_STATE, command, "--show")
+        assert "this host is NORMAL" in shell.refused(Exit.WRONG_STATE, command, "--yes")
+        assert "this host is NORMAL" in shell.refused(Exit.WRONG_STATE, command, "--show")
     shell.refused(Exit.WRONG_STATE, "unload")
     assert "Load the target kernel first" in shell.refused(Exit.REFUSED, "prepare", "--yes")
     shell.prepared()
