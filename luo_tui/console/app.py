@@ -103,7 +103,7 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
             raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
         sys.stdout.flush()
 
-    _print((RESET, f"Jumping from {running} into {target} ..."))
+    _print((RESET, *before_jump(running, target, demo=session.orchestrator.demo)))
     try:
         session.window.kexec(request.consent, request.target, hand_back)
     except ActFailed as failed:
@@ -114,6 +114,12 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
         return (refused.reason,)
     except Exception as error:
         return _own_error(error)
+
+
+def before_jump(running: str, target: str, *, demo: bool) -> tuple[str, ...]:
+    """Return the last lines that this kernel prints; a simulated jump ends no login."""
+    jumping = f"Jumping from {running} into {target} ..."
+    return (jumping,) if demo else (jumping, "This login ends. Afterwards: sudo luo-tui")
 
 
 def _own_error(error: BaseException) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 """What an operator types to narrow a list, as a rule. Pure.
 
 Words must all occur, in any order and case. ``-word`` must not occur.
-``field:text`` looks in one field alone; ``size>1G``, ``size<4M`` and ``pid=7``
+``field:text`` looks in one field alone; ``size>1G``, ``size<=4M`` and ``pid=7``
 compare numbers. What is no such thing is looked for as it stands: a filter that
 is half typed never fails.
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,16 @@ from typing import Generic, TypeVar
 Row = TypeVar("Row")
 Field = Callable[[Row], str | float]
 
-_TERM = re.compile(r"(?P<field>[a-z]+)(?P<how>[:=<>])(?P<value>.+)")
+_TERM = re.compile(r"(?P<field>[a-z]+)(?P<how>[<>]=|[:=<>])(?P<value>.+)")
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?")
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    ":": operator.eq,
+}
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -41,9 +50,7 @@ class _Term(Generic[Row]):
         value = self.field(row)
         if isinstance(value, str):
             return self.word in value.lower()
-        if self.how == "<":
-            return value < self.number
-        return value > self.number if self.how == ">" else value == self.number
+        return _COMPARE[self.how](value, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +87,12 @@ def _term(body: str, wanted: bool, fields: Mapping[str, Field[Row]]) -> tuple[_T
     field = fields.get(found["field"])
     if field is None:
         # A name may well have a colon; only what looks like a comparison is told.
-        known = ", ".join(sorted(fields))
-        doubt = f"{found['field']!r} is no field here ({known}); looked for as it stands."
+        doubt = f"no field {found['field']!r} here"
         return _Term(wanted, body), doubt
     number = _NUMBER.fullmatch(found["value"])
     if number is not None:
         amount = float(number[1]) * _UNITS[number[2]]
         return _Term(wanted, found["value"], field, found["how"], amount), ""
-    if found["how"] in "<>":
-        return _Term(wanted, body), f"{found['value']!r} is no number; looked for as it stands."
+    if found["how"][0] in "<>":
+        return _Term(wanted, body), f"{found['value']!r}: no number"
     return _Term(wanted, found["value"], field), ""

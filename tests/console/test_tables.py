@@ -142,10 +142,20 @@ async def test_a_filter_narrows_while_it_is_typed_and_stays(bench: Bench) -> Non
         assert len(table.listing.order) == 201
         assert "Filter" not in text(app)
         await press(pilot, "slash", *"colour:red")
-        assert "no field here" in flat(app)
+        assert "no field 'colour' here" in flat(app)
         assert "Nothing passes the filter." in text(app)
         await press(pilot, "escape", "escape")
         assert "[1 overview]" in text(app)
+
+
+async def test_what_a_filter_doubts_leaves_room_for_what_is_typed(bench: Bench) -> None:
+    app = bench.console()
+    typed = "kind:memfd colours:red"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "2", "slash", *typed)
+        assert f"Filter: {typed}" in text(app)
+        assert "no fi" in text(app)
 
 
 async def test_a_letter_in_the_filter_is_no_act(bench: Bench) -> None:

@@ -71,6 +71,7 @@ ACT_BINDINGS: list[BindingType] = [
         )
     ),
     Binding("question_mark", "app.help", "help", key_display="?", tooltip="this help"),
+    Binding("f1", "app.help", key_display="F1", show=False, tooltip="this help"),
     Binding(
         "q",
         "app.quit",
@@ -317,4 +318,5 @@ class Dialog(Drawn[Result], ModalScreen[Result]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark", "app.help", key_display="?", show=False, tooltip="this help"),
+        Binding("f1", "app.help", key_display="F1", show=False, tooltip="this help"),
     ]

@@ -35,7 +35,7 @@ class Help(Dialog[None]):
     AUTO_FOCUS = "#page"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "back", key_display="Esc", tooltip="back"),
-        Binding("enter,q,question_mark", "close", show=False),
+        Binding("enter,q,question_mark,f1", "close", show=False),
     ]
 
     def __init__(self, here: Iterable[Row] = (), keys: Iterable[Row] = ()) -> None:

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from luo_tui.console.widgets.field import Field
+from luo_tui.console.widgets.text import clip
 
 
 class FilterLine(Horizontal):
@@ -64,7 +65,9 @@ class FilterLine(Horizontal):
         self.query_one(Field).focus()
 
     def say(self, text: str) -> None:
-        """Tell what passes, to the right of what was typed."""
+        """Tell what passes, to the right of what was typed, which keeps half the line."""
+        if self.size.width:
+            text = clip(text, min(len(text), self.size.width // 2))
         said = self.query_one("#filter-said", Static)
         if said.content != text:
             # A count of as many figures moves nothing.
