@@ -193,7 +193,7 @@ async def test_a_withdrawn_question_is_asked_again_as_it_is_now(bench: Bench) ->
         old = app.view.snapshot
         see(app, replace(old, resources=old.resources.changed({first.token: less})))
         await settle(pilot)
-        assert f"{first.label} was" in flat(app)
+        assert f"{first.label} has shrunk" in flat(app)
         assert bench.host.state is State.NORMAL
         await asyncio.sleep(GRACE)
         await press(pilot, "tab")

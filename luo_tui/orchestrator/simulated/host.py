@@ -138,8 +138,8 @@ class SimulatedHost(SimulatedKernel):
         host.pace.speed = raw["speed"]
         host.lively = raw["lively"]
         kept = [
-            Kept(token, fd, name, pid, comm, ResourceState(state))
-            for token, fd, name, pid, comm, state in raw["kept"]
+            Kept(token, fd, name, pid, comm, ResourceState(state), by_agent=by_agent)
+            for token, fd, name, pid, comm, state, by_agent in raw["kept"]
         ]
         for fd in (*host.carried, *(k.fd for k in kept)):
             os.set_inheritable(fd, False)
@@ -320,7 +320,10 @@ class SimulatedHost(SimulatedKernel):
             "next_token": self.next_token,
             "short_of_memory": self.short_of_memory,
             "stamps": asdict(self.stamps),
-            "kept": [(k.token, k.fd, k.name, k.pid, k.comm, k.state) for k in self._kept.values()],
+            "kept": [
+                (k.token, k.fd, k.name, k.pid, k.comm, k.state, k.by_agent)
+                for k in self._kept.values()
+            ],
             "participants": [asdict(p) for p in self.participants.values()],
             "devices": [asdict(d) for d in self.devices.values()],
             "vitals": asdict(self.vitals),
