@@ -209,6 +209,7 @@ int luo_leave(void);
 /* luo_reboot.c */
 void luo_reboot_init(void);
 void luo_reboot_exit(void);
+const char *luo_reboot_veto_name(void);
 
 /* luo_ioctl.c */
 int luo_ioctl_init(void);

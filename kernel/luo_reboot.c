@@ -20,6 +20,7 @@
 #include <linux/ptrace.h>
 #include <linux/reboot.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "luo_internal.h"
 
@@ -69,14 +70,41 @@ static int luo_probe_init(void)
 {
 	int err = register_kprobe(&luo_reboot_probe);
 
-	luo_probe_on = !err;
+	WRITE_ONCE(luo_probe_on, !err);
 	return err;
 }
 
 static void luo_probe_exit(void)
 {
-	if (luo_probe_on)
-		unregister_kprobe(&luo_reboot_probe);
+	if (!luo_probe_on)
+		return;
+	WRITE_ONCE(luo_probe_on, false);
+	unregister_kprobe(&luo_reboot_probe);
+}
+
+/**
+ * luo_reboot_veto_name - what can stop a kexec whose freeze is refused
+ *
+ * A registered probe is not enough: debugfs can take all probes of a machine
+ * out of the code. Of one that stands on the function tracer that cannot be
+ * seen.
+ *
+ * Context: may sleep.
+ * Return: "kprobe", "kprobe-ftrace", or "none".
+ */
+const char *luo_reboot_veto_name(void)
+{
+	struct kprobe *p = &luo_reboot_probe;
+	kprobe_opcode_t now;
+
+	if (!READ_ONCE(luo_probe_on) || kprobe_disabled(p))
+		return "none";
+	if (kprobe_ftrace(p))
+		return "kprobe-ftrace";
+	if (copy_from_kernel_nofault(&now, p->addr, sizeof(now)) ||
+	    now == p->opcode)
+		return "none";
+	return "kprobe";
 }
 
 #else /* !CONFIG_KPROBES */
@@ -88,6 +116,11 @@ static int luo_probe_init(void)
 
 static void luo_probe_exit(void)
 {
+}
+
+const char *luo_reboot_veto_name(void)
+{
+	return "none";
 }
 
 #endif /* CONFIG_KPROBES */
@@ -133,8 +166,8 @@ void luo_reboot_init(void)
 	int err;
 
 	err = luo_probe_init();
-	if (err)
-		pr_info("no kprobe on the kexec path (%d): a refused freeze cannot stop a kexec, it will hand over nothing\n",
+	if (!strcmp(luo_reboot_veto_name(), "none"))
+		pr_warn("no kprobe on the kexec path (%d): a refused freeze cannot stop a kexec, it will hand over nothing\n",
 			err);
 	register_reboot_notifier(&luo_reboot_nb);
 	kmsg_dump_register(&luo_reboot_dumper);

@@ -4,8 +4,9 @@
  *
  * Read-only, for everybody: the state, which wakes poll(2) at every change,
  * the version of what this module hands over, the time stamps of the latest
- * update and the release that the last handover came from. Nothing here
- * takes the state lock: whoever looks must never wait for a long PREPARE.
+ * update, the release that the last handover came from, and whether a refused
+ * freeze can stop a kexec. Nothing here takes the state lock: whoever looks
+ * must never wait for a long PREPARE.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
@@ -42,10 +43,19 @@ static ssize_t from_release_show(struct kobject *kobj,
 
 static struct kobj_attribute from_release_attr = __ATTR_RO(from_release);
 
+static ssize_t veto_show(struct kobject *kobj, struct kobj_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%s\n", luo_reboot_veto_name());
+}
+
+static struct kobj_attribute veto_attr = __ATTR_RO(veto);
+
 static struct attribute *luo_attrs[] = {
 	&state_attr.attr,
 	&compatible_attr.attr,
 	&from_release_attr.attr,
+	&veto_attr.attr,
 	NULL
 };
 

@@ -71,6 +71,26 @@ def test_an_answer_that_cannot_be_taken_changes_nothing(machine: Machine) -> Non
     machine.call("move", move="finish")
 
 
+def test_whether_a_refused_freeze_can_stop_a_kexec_is_told(machine: Machine) -> None:
+    """Kprobes can be switched off, before luo.ko is loaded and after."""
+    assert isinstance(machine, LabMachine)
+    veto = "cat /sys/kernel/liveupdate/veto"
+    switch = "/sys/kernel/debug/kprobes/enabled"
+    warning = "no kprobe on the kexec path"
+    assert machine.shell(veto) == "kprobe\n"
+    assert warning not in machine.log()
+    try:
+        machine.shell(f"echo 0 >{switch}")
+        assert machine.shell(veto) == "none\n"
+        assert machine.call("module", command="rmmod") == 0
+        assert machine.call("module", command="insmod") == 0
+        assert machine.shell(veto) == "none\n"
+        assert warning in machine.log()
+    finally:
+        machine.shell(f"echo 1 >{switch}")
+    assert machine.shell(veto) == "kprobe\n"
+
+
 def test_what_stands_behind_the_orchestrator_is_told(machine: Machine) -> None:
     seen = machine.call("evidence")
     assert (seen["state"], seen["detail"]) == ("normal", "")
