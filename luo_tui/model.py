@@ -473,6 +473,11 @@ class Snapshot:
     """What the running orchestrator writes and reads; the target must say the same."""
     from_release: str = ""
     """Release of the kernel that handed over to this one; empty after an ordinary boot."""
+    veto: str = ""
+    """What stops a kexec whose freeze is refused: ``kprobe``, ``kprobe-ftrace`` or ``none``.
+
+    Empty where the orchestrator does not say (``kernel/luo_reboot.c``).
+    """
     failed_restores: Mapping[int, RestoreFailure] = field(default_factory=dict)
     """By token: the latest failure of each, in state updated. It may have succeeded since."""
     health: Mapping[str, SourceHealth] = field(default_factory=dict)

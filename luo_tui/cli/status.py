@@ -52,6 +52,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "state": str(snapshot.luo.state),
         "detail": snapshot.luo.detail,
         "from_release": snapshot.from_release,
+        "veto": snapshot.veto,
         "headline": standing.headline,
         "notes": list(standing.notes),
         "step": str(standing.step) if standing.step else None,

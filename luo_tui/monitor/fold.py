@@ -58,12 +58,13 @@ class _Picture:
 
     def take(self, change: Change) -> None:
         match change:
-            case LuoChanged(luo, stamps, compatible, from_release):
+            case LuoChanged(luo, stamps, compatible, from_release, veto):
                 self._other |= {
                     "luo": luo,
                     "stamps": stamps,
                     "compatible": compatible,
                     "from_release": from_release,
+                    "veto": veto,
                 }
             case ResourcePut(resource):
                 self._resources[resource.token] = resource

@@ -28,6 +28,7 @@ class LuoChanged:
     stamps: Stamps = field(default_factory=Stamps)
     compatible: str = ""
     from_release: str = ""
+    veto: str = ""
 
 
 @dataclass(frozen=True, slots=True)

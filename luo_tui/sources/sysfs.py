@@ -50,10 +50,10 @@ def read_luo(folder: Path = FOLDER, reading: Reading | None = None) -> LuoChange
     if not luo.state.usable:
         return LuoChanged(luo)
     stamps = {f.name: _number(folder / "times" / f.name, reading) for f in fields(Stamps)}
-    compatible, release = (
-        clean(reading.text(folder / name)) for name in ("compatible", "from_release")
+    compatible, release, veto = (
+        clean(reading.text(folder / name)) for name in ("compatible", "from_release", "veto")
     )
-    return LuoChanged(luo, Stamps(**stamps), compatible, release)
+    return LuoChanged(luo, Stamps(**stamps), compatible, release, veto)
 
 
 def _why() -> str:

@@ -75,6 +75,7 @@ def folder(tmp_path: Path) -> Path:
         "state": "updated\n",
         "compatible": "luo-ko-v2\n",
         "from_release": "7.3.4-luo-old\n",
+        "veto": "kprobe-ftrace\n",
         "times/tsc_khz": "2600000\n",
         "times/jump": "18446744073709551615\n",
         "times/arrived": "nonsense\n",
@@ -89,9 +90,13 @@ def test_everything_beside_the_state_is_read_with_it(folder: Path) -> None:
         Stamps(tsc_khz=2_600_000, jump=2**64 - 1),
         "luo-ko-v2",
         "7.3.4-luo-old",
+        "kprobe-ftrace",
     )
     (folder / "from_release").write_text("\n")
     assert sysfs.read_luo(folder).from_release == ""
+    # A luo.ko of before does not say, which is neither armed nor not.
+    (folder / "veto").unlink()
+    assert sysfs.read_luo(folder).veto == ""
 
 
 @pytest.mark.parametrize(

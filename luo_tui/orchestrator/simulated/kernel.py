@@ -67,6 +67,7 @@ class SimulatedKernel:
         self.state = State.NORMAL
         self.release = ""
         self.from_release = ""
+        self.veto = "kprobe"
         self.stamps = Stamps()
         self.next_token = 0
         self.boots = 1
@@ -89,7 +90,8 @@ class SimulatedKernel:
 
     def luo(self) -> LuoChanged:
         """Return the state with all that stands beside it."""
-        return LuoChanged(LuoState(self.state), self.stamps, COMPATIBLE, self.from_release)
+        luo = LuoState(self.state)
+        return LuoChanged(luo, self.stamps, COMPATIBLE, self.from_release, self.veto)
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what the class shows."""
