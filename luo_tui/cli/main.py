@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui import __version__
-from luo_tui.cli import hold, window
+from luo_tui.cli import hold, plan, window
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
@@ -111,6 +111,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return _watch(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
+        case command if command in plan.COMMANDS:
+            return plan.run(orchestrator, args)
         case command if command in window.COMMANDS:
             return window.run(orchestrator, args)
         case _:
@@ -280,6 +282,8 @@ act, as root:
 act without the console, as root; nothing is asked, --show says what is lost:
 """
 _MORE = """
+  plan         write, show and check the plan of a window
+  run          walk a whole update by a plan
 
 `luo-tui COMMAND --help` tells a command's options."""
 
@@ -376,6 +380,7 @@ def _parser() -> argparse.ArgumentParser:
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
     window.add_to(commands)
+    plan.add_to(commands)
     hold.add_to(commands)
     commands.add_parser(
         "config",

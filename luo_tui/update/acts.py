@@ -32,12 +32,13 @@ from luo_tui.update.facts import (
     gone_holder,
 )
 from luo_tui.update.facts_reader import FactsReader
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
 from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import Lock, LockReading, act_lock
 from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
-from luo_tui.update.plan import HookPoint, Plan
+from luo_tui.update.plan import Plan
 from luo_tui.update.resource_list import few_of
 from luo_tui.update.rules import Refusal, refusal
 from luo_tui.update.target import Target

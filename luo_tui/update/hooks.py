@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luo_tui.sources.clean import clean
-from luo_tui.update.plan import Hook
+from luo_tui.update.hook import Hook
 
 KEPT, LINES = 2048, 5
 """Bytes and lines of what it prints that are kept: the last ones."""

@@ -76,6 +76,14 @@ def offered(act: Act, facts: Facts) -> Action | None:
     return next((a for a in offers(facts) if a.act is act), None)
 
 
+def planned(act: Act, facts: Facts) -> Action:
+    """Return the offer of ``act`` as it would be on these facts, whether or not it makes sense now.
+
+    For a look ahead, before anything is done: what a kexec would lose is known before a prepare.
+    """
+    return _offer(act, facts)
+
+
 def word_to_type(act: Act, facts: Facts) -> str:
     """Return what has to be typed before ``act`` on ``facts``; empty where nothing is lost."""
     return _offer(act, facts).typed

@@ -9,20 +9,21 @@ rule of an act refuses; it only stands in for answers.
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from luo_tui.sources.clean import clean
 from luo_tui.uapi.command_line import parameters, with_added, without
+from luo_tui.update.hook import SECONDS, Hook, HookPoint
 
 FORMAT = 1
 LONGEST = 64 << 10
 """Bytes of a plan's file: one that is longer is none."""
-SECONDS, MOST_SECONDS = 60, 3600
-"""How long a hook may take: where the plan does not say, and at most."""
+MOST_SECONDS = 3600
+"""How long a hook may take at most."""
 _LINE = 200
 """Characters of a text that is shown in one line."""
 
@@ -33,31 +34,6 @@ _Take = Callable[[Any], Any]
 
 class BadPlan(Exception):
     """What is wrong with a plan: one line that begins with the key, or the line of the file."""
-
-
-class HookPoint(StrEnum):
-    """When a hook runs."""
-
-    BEFORE_PREPARE = "before-prepare"
-    BEFORE_FREEZE = "before-freeze"
-    """After everything else that can take time: to pause guests."""
-    AFTER_RESTORE = "after-restore"
-    """In the new kernel, once all that was promised has been restored: to resume guests."""
-    AFTER_FINISH = "after-finish"
-    ON_CANCEL = "on-cancel"
-    ON_FAILURE = "on-failure"
-    """After a hook before it has run, and the act that it belongs to was not done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A program that runs at one point of the window."""
-
-    point: HookPoint
-    run: tuple[str, ...]
-    """The program's whole path, and its arguments. No shell reads them."""
-    seconds: int = SECONDS
-    """After so many it is killed, with what it has started in its process group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +120,48 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield f"{'step':<12}{step}"
         elif (hook := plan.hooks.get(step)) is not None:
             yield f"{'hook':<12}{step}: {clean(' '.join(hook.run))} (at most {hook.seconds} s)"
+
+
+def plan_text(target: str, losses: Iterable[str]) -> str:
+    """Return a plan's text for an operator to edit: it agrees to no loss before he has said so."""
+    lost = "\n".join(f"#  {_quoted(one)}," for one in losses)
+    return f"""\
+# The plan of a maintenance window; `luo-tui plan check` holds it against this host.
+format = {FORMAT}
+target = {_quoted(target)}
+#initrd = "/boot/..."
+change = ""
+reason = ""
+approved_by = ""
+
+# Whether the update is finished without an operator, once nothing is missing.
+finish = false
+
+# What a kexec would lose on this host as it is now, beyond what always goes with one.
+# A line that counts is what you agree to lose; one that changes has to be agreed to anew.
+losses = [
+{lost or "# nothing"}
+]
+
+[command_line]
+add = []
+remove = []
+
+# Hooks, each a program by its whole path, with its arguments, and the seconds it may take:
+# {", ".join(HookPoint)}.
+#[hooks.{HookPoint.BEFORE_FREEZE}]
+#run = ["/usr/local/sbin/pause-guests"]
+#seconds = {SECONDS}
+#[hooks.{HookPoint.AFTER_RESTORE}]
+#run = ["/usr/local/sbin/resume-guests"]
+#[hooks.{HookPoint.ON_FAILURE}]
+#run = ["/usr/local/sbin/resume-guests"]
+"""
+
+
+def _quoted(text: str) -> str:
+    """Write a text without control characters as TOML has it: as JSON has it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _taken(

@@ -17,8 +17,9 @@ from typing import Protocol
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.sources.clean import clean
 from luo_tui.update.facts import Facts
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.hooks import HookEnd, run_hook
-from luo_tui.update.plan import HookPoint, Plan
+from luo_tui.update.plan import Plan
 from luo_tui.update.plan_files import keep_copy, kept_plan
 from luo_tui.update.promises import Became
 from luo_tui.update.window_state import WindowState

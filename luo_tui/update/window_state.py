@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luo_tui.sources.clean import clean
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
-from luo_tui.update.plan import HookPoint
 
 FORMAT = 1
 """Format of the records that are written here; those before it had no number and count as 0."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from luo_tui.update import hooks
+from luo_tui.update.hook import Hook, HookPoint
 from luo_tui.update.hooks import KEPT, hook_fault, run_hook
-from luo_tui.update.plan import Hook, HookPoint
 from luo_tui.update.signals import signals_held_back
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luo_tui.uapi.command_line import parameters, with_added
-from luo_tui.update.plan import SECONDS, BadPlan, Hook, HookPoint, Plan, parse_plan, plan_lines
+from luo_tui.update.hook import SECONDS, Hook, HookPoint
+from luo_tui.update.plan import BadPlan, Plan, parse_plan, plan_lines
 
 WHOLE = """\
 format = 1

@@ -13,9 +13,9 @@ from luo_tui.model import State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
 from luo_tui.update.facts import Act
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.journal import latest
 from luo_tui.update.person import Person
-from luo_tui.update.plan import HookPoint
 from luo_tui.update.plan_files import read_plan
 from tests.unit.test_acts import Console, host
 
