@@ -177,16 +177,14 @@ class Command:
     def do(self, given: Given) -> Exit:
         """Do the act, if it may be done and was agreed to. A signal waits for its end."""
         from luo_tui.update.agreement import agree
-        from luo_tui.update.facts import Act, arrival_is_due
+        from luo_tui.update.facts import Act
         from luo_tui.update.signals import end_is_asked, signals_held_back, take_waiting
 
         facts = self._facts()
         agree(self._possible(facts), facts, given)
         with signals_held_back():
             try:
-                if self._act is not Act.TAKE_OVER and arrival_is_due(
-                    facts.snapshot, facts.window_state
-                ):
+                if self._act is not Act.TAKE_OVER and self._window.is_owed(facts):
                     self._window.arrive()
                     facts = self._facts()
                 action = self._possible(facts)

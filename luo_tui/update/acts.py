@@ -260,6 +260,11 @@ class Window:
 
     # -- arriving and leaving -------------------------------------------------------------
 
+    def is_owed(self, now: Facts) -> bool:
+        """Whether :meth:`arrive` has anything to do."""
+        undo = failure_is_due(now.window_state, now.snapshot.host.boot_id)
+        return _due(now) or undo or restore_is_due(now)
+
     def arrive(self) -> None:
         """Write down, once, what became of the jump of the open window.
 
