@@ -132,7 +132,8 @@ class Window:
 
     def facts_of(self, snapshot: Snapshot, target: Target | KernelImage | None = None) -> Facts:
         """Read what belongs to ``snapshot``: journal, lock, and the target's files."""
-        return self._reader.facts_of(snapshot, target, self.lock_reading(), mine=self.mine)
+        lock, plan = self.lock_reading(), self._planned.plan()
+        return self._reader.facts_of(snapshot, target, lock, plan, mine=self.mine)
 
     # -- the acts -----------------------------------------------------------------------
 

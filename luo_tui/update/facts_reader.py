@@ -15,6 +15,7 @@ from luo_tui.update.facts import Facts
 from luo_tui.update.journal import read_latest
 from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
+from luo_tui.update.plan import Plan
 from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -43,6 +44,7 @@ class FactsReader:
         snapshot: Snapshot,
         target: Target | KernelImage | None,
         lock: LockReading,
+        plan: Plan | None,
         *,
         mine: bool,
     ) -> Facts:
@@ -73,6 +75,7 @@ class FactsReader:
             journal_fault=journal.fault,
             me=self._me,
             mine=mine,
+            plan=plan,
             acts_seen=acts_seen,
             promised=promised,
             promised_fault=promised_fault,

@@ -67,10 +67,33 @@ class PlannedHooks:
         self._folder, self._window_state, self._write = folder, window_state, write
         self._plan: Plan | None = None
         self._text = ""
+        self._kept: Plan | None = None
+        """The copy that a window has, as it was last read."""
 
     def go_by(self, plan: Plan, text: str) -> None:
         """Take the plan for the windows that are opened here; ``text`` is its file's."""
         self._plan, self._text = plan, text
+
+    def plan(self) -> Plan | None:
+        """Return the plan that the open window goes by, or the next one will. Never fails.
+
+        None as well where it cannot be read: then its hooks do not run, which an act says.
+        """
+        window_state = self._window_state()
+        if window_state is None or window_state.closed or not window_state.plan_digest:
+            return self._plan
+        with contextlib.suppress(NotDone):
+            return self._plan_of(window_state)
+        return None
+
+    def _plan_of(self, window_state: WindowState) -> Plan:
+        """Return the plan of a window that has one. NotDone: its copy cannot be read."""
+        wanted = window_state.plan_digest
+        for known in (self._plan, self._kept):
+            if known is not None and known.digest == wanted:
+                return known
+        self._kept = kept_plan(self._folder, window_state.window, wanted)
+        return self._kept
 
     def note(self) -> None:
         """Write down by which plan the window goes.
@@ -150,9 +173,7 @@ class PlannedHooks:
         window_state = self._window_state()
         if window_state is None or not window_state.plan_digest:
             return None
-        plan = self._plan
-        if plan is None or plan.digest != window_state.plan_digest:
-            plan = kept_plan(self._folder, window_state.window, window_state.plan_digest)
+        plan = self._plan_of(window_state)
         if (hook := plan.hooks.get(point)) is None:
             return None
         self._write("hook", point=point, phase="begin", program=clean(hook.run[0]))

@@ -47,7 +47,7 @@ def test_an_update_by_a_plan(built: Built, machine: Machine) -> None:
     while machine.ssh(f"grep before-freeze {RAN}").returncode:
         assert time.monotonic() < end, machine.must("cat /root/run.log")
         time.sleep(0.5)
-    machine.must("pkill -9 -f 'luo-tui run'; rm /run/hang-before-freeze")
+    machine.must("pkill -9 -f 'luo[-_]tui ru[n]'; rm /run/hang-before-freeze")
     assert machine.must("cat /sys/kernel/liveupdate/state") == "prepared\n"
     machine.must("luo-tui cancel --yes", timeout=120)
     assert [point for point, _ in ran(machine)] == ["before-prepare", "before-freeze", "on-failure"]
