@@ -43,6 +43,7 @@ class Op(StrEnum):
     WINDOW = "open the window"
     LOCK = "take the lock for the act"
     FILE = "read or write the file"
+    HOOK = "run the hook"
 
 
 class Exit(IntEnum):

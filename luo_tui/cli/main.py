@@ -16,10 +16,11 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
 from luo_tui.cli import hold, window
+from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
@@ -27,6 +28,9 @@ from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
+
+if TYPE_CHECKING:
+    from luo_tui.update.plan import Plan
 
 CODES = {
     Exit.OK: "done; for `status`: there is an orchestrator",
@@ -111,10 +115,12 @@ def _dispatch(args: argparse.Namespace) -> int:
             return _watch(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
+        case command if command in plans.COMMANDS:
+            return plans.run(orchestrator, args)
         case command if command in window.COMMANDS:
             return window.run(orchestrator, args)
         case _:
-            return _console(orchestrator, args.folder, args.log, settings)
+            return _console(orchestrator, args.folder, args.log, settings, _planned(args))
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -181,7 +187,22 @@ def _watch(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
     return watch.run()
 
 
-def _console(orchestrator: Orchestrator, folder: Path, log: Path | None, settings: Settings) -> int:
+def _planned(args: argparse.Namespace) -> tuple[Plan, str] | None:
+    """Read the plan that the console is opened with; None where it is opened without."""
+    if getattr(args, "plan", None) is None:
+        return None
+    from luo_tui.update.plan_files import read_plan
+
+    return read_plan(args.plan)
+
+
+def _console(
+    orchestrator: Orchestrator,
+    folder: Path,
+    log: Path | None,
+    settings: Settings,
+    plan: tuple[Plan, str] | None = None,
+) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise NotDone("The console needs a terminal; `luo-tui status` does not.", Exit.NO_TERMINAL)
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -199,7 +220,7 @@ def _console(orchestrator: Orchestrator, folder: Path, log: Path | None, setting
         mouse=None if settings["mouse"] is None else bool(settings["mouse"]),
         bell=bool(settings["bell"]),
     )
-    return run_console(orchestrator, folder, log, wishes)
+    return run_console(orchestrator, folder, log, wishes, plan)
 
 
 def _demo(args: argparse.Namespace, settings: Settings) -> int:
@@ -280,6 +301,8 @@ act, as root:
 act without the console, as root; nothing is asked, --show says what is lost:
 """
 _MORE = """
+  plan         write, show and check the plan of a window
+  run          walk a whole update by a plan
 
 `luo-tui COMMAND --help` tells a command's options."""
 
@@ -339,6 +362,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="command", metavar="COMMAND", prog="luo-tui", help=argparse.SUPPRESS
     )
     console = commands.add_parser("console", help="open the console (the default)")
+    console.add_argument("--plan", type=Path, metavar="PLAN", help="its window goes by this plan")
     status = commands.add_parser("status", help="say how things stand, once")
     status.add_argument("--json", action="store_true", help="for programs; see --schema")
     status.add_argument("--all", action="store_true", help="do not cut long lists")
@@ -376,6 +400,7 @@ def _parser() -> argparse.ArgumentParser:
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
     window.add_to(commands)
+    plans.add_to(commands)
     hold.add_to(commands)
     commands.add_parser(
         "config",

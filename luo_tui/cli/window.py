@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import Exit, NotDone
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from luo_tui.update.consent import Consent
     from luo_tui.update.facts import Act, Facts
     from luo_tui.update.offers import Action
+    from luo_tui.update.plan import Plan
     from luo_tui.update.target import Target
 
 SCHEMA = 1
@@ -138,20 +139,27 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
 
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     window = Window(orchestrator, args.folder, look)
-    command = _Command(orchestrator, window, Act(args.command.replace("-", " ")), args)
+    command = Command(orchestrator, window, Act(args.command.replace("-", " ")), args)
     if args.show:
         command.show()
         return Exit.OK
     return command.do(Given(args.yes, args.yes_to, args.agree))
 
 
-class _Command:
+class Command:
     """One command: an act on the window of this host."""
 
     def __init__(
-        self, orchestrator: Orchestrator, window: Window, act: Act, args: argparse.Namespace
+        self,
+        orchestrator: Orchestrator,
+        window: Window,
+        act: Act,
+        args: argparse.Namespace,
+        plan: Plan | None = None,
     ) -> None:
+        """``args`` are those of its line; a ``plan`` changes the target's command line."""
         self._orchestrator, self._window = orchestrator, window
+        self._plan = plan
         self._act, self._args = act, args
         self._target: Target | KernelImage | None = None
         self._read = False
@@ -169,16 +177,14 @@ class _Command:
     def do(self, given: Given) -> Exit:
         """Do the act, if it may be done and was agreed to. A signal waits for its end."""
         from luo_tui.update.agreement import agree
-        from luo_tui.update.facts import Act, arrival_is_due
+        from luo_tui.update.facts import Act
         from luo_tui.update.signals import end_is_asked, signals_held_back, take_waiting
 
         facts = self._facts()
         agree(self._possible(facts), facts, given)
         with signals_held_back():
             try:
-                if self._act is not Act.TAKE_OVER and arrival_is_due(
-                    facts.snapshot, facts.window_state
-                ):
+                if self._act is not Act.TAKE_OVER and self._window.is_owed(facts):
                     self._window.arrive()
                     facts = self._facts()
                 action = self._possible(facts)
@@ -223,22 +229,16 @@ class _Command:
 
         kexec = self._orchestrator.kexec
         modules, line = kexec.modules_folder, kexec.command_line()
+        if self._plan is not None:
+            line = self._plan.command_line(line)
         if self._act is Act.LOAD:
-            image, initrd = self._path(facts.snapshot), self._args.initrd
+            release = facts.snapshot.host.release
+            image = image_path(self._orchestrator, self._args.target, release)
+            initrd = self._args.initrd
             return read_target(image, modules, line, _there(initrd) if initrd else None)
         if self._act in (Act.PREPARE, Act.KEXEC):
             return read_loaded(facts.snapshot, facts.window_state, modules, line)
         return None
-
-    def _path(self, snapshot: Snapshot) -> Path:
-        from luo_tui.update.images import scan
-        from luo_tui.update.target import named
-
-        wanted, kexec = self._args.target, self._orchestrator.kexec
-        if os.sep in wanted:
-            return _there(Path(wanted))
-        images = scan(kexec.boot_folder, kexec.modules_folder, snapshot.host.release)
-        return Path(named(images, wanted, snapshot.host.release).path)
 
     def _offered(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it makes no sense."""
@@ -278,7 +278,7 @@ class _Command:
             case Act.CANCEL:
                 return window.cancel(consent)
             case Act.FINISH:
-                window.finish(consent)
+                return window.finish(consent)
             case Act.TAKE_OVER:
                 window.take_over(consent)
             case Act.LOAD if isinstance(target, Target):
@@ -353,6 +353,21 @@ class _Command:
         for line in told["said"]:
             print(f"note        {line}")
         print(f"way back    {told['way_back']}")
+
+
+def image_path(orchestrator: Orchestrator, wanted: str, running: str) -> Path:
+    """Return the file of the kernel that is named, or of the only one that is not running.
+
+    NotDone: there is none, or there are several.
+    """
+    from luo_tui.update.images import scan
+    from luo_tui.update.target import named
+
+    if os.sep in wanted:
+        return _there(Path(wanted))
+    kexec = orchestrator.kexec
+    images = scan(kexec.boot_folder, kexec.modules_folder, running)
+    return Path(named(images, wanted, running).path)
 
 
 def _there(path: Path) -> Path:

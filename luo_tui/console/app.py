@@ -25,6 +25,7 @@ from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.person import Person
+from luo_tui.update.plan import BadPlan, Plan
 from luo_tui.update.wording import before_jump
 
 
@@ -33,6 +34,7 @@ def run_console(
     folder: Path,
     log: Path | None = None,
     wishes: Wishes | None = None,
+    plan: tuple[Plan, str] | None = None,
 ) -> int:
     """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
 
@@ -46,7 +48,10 @@ def run_console(
             Exit.NO_TERMINAL,
         )
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
-    session = Session(orchestrator, folder, look)
+    try:
+        session = Session(orchestrator, folder, look, plan=plan)
+    except BadPlan as wrong:
+        raise NotDone(str(wrong), Exit.USAGE) from wrong
     if wishes.mouse is None:
         wishes = replace(wishes, mouse=is_safe_for_mouse(Person.here(), os.environ))
     notice: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from luo_tui.update.facts import Act, Facts, ours_is_loaded
 from luo_tui.update.images import read_image, scan
 from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
+from luo_tui.update.plan import Plan
 from luo_tui.update.promises import Became, PromiseOutcome, said
 from luo_tui.update.rules import refusal
 from luo_tui.update.target import Target, read_loaded, read_target
@@ -105,10 +106,13 @@ class Session:
         folder: Path,
         look: Callable[[], Snapshot],
         me: Person | None = None,
+        plan: tuple[Plan, str] | None = None,
     ) -> None:
         """``look`` reads the facts anew from the kernel, in whatever thread calls it.
 
-        ``me`` acts; the one who runs this process, where that is not said.
+        ``me`` acts; the one who runs this process, where that is not said. Its
+        windows go by ``plan``, which is one with its file's text. BadPlan: it
+        would change the command line into another one than it says.
         """
         self.orchestrator = orchestrator
         self.folder = folder
@@ -126,6 +130,11 @@ class Session:
         self._resumed_for = ("", "", "")
         """Window, path and digest for which :attr:`_resumed` was read."""
         self._command_line = orchestrator.kexec.command_line()
+        self.planned = plan[0] if plan is not None else None
+        """The plan that this console was opened with."""
+        if plan is not None:
+            self.window.go_by(*plan)
+            self._command_line = plan[0].command_line(self._command_line)
 
     def hub(self, wake: Callable[[], None]) -> Hub:
         """Return a hub that watches this host, its files, and what other consoles write."""
@@ -172,9 +181,11 @@ class Session:
         return [o for o in broken if _of(facts, o) not in self._told]
 
     def targets(self, running: str) -> Sequence[KernelImage]:
-        """Read the images that could be loaded; takes its time on a slow disk."""
+        """Read the images that could be loaded, the plan's first; takes its time on a slow disk."""
         kexec = self.orchestrator.kexec
-        return scan(kexec.boot_folder, kexec.modules_folder, running)
+        found = scan(kexec.boot_folder, kexec.modules_folder, running)
+        wanted = self.planned.target if self.planned is not None else ""
+        return sorted(found, key=lambda i: wanted not in (i.release, Path(i.path).name, i.path))
 
     def read_image(self, path: Path, initrd: Path | None) -> KernelImage:
         """Read one image that was named by hand; what speaks against it is in its faults."""
@@ -187,6 +198,8 @@ class Session:
         What speaks against it is in the image's ``fault``.
         """
         modules = self.orchestrator.kexec.modules_folder
+        if initrd is None and self.planned is not None and self.planned.initrd:
+            initrd = Path(self.planned.initrd)
         target = read_target(path, modules, self._command_line, initrd)
         self._chosen = target
         image = target.image if isinstance(target, Target) else target
@@ -214,7 +227,7 @@ class Session:
             case Act.CANCEL:
                 return self.window.cancel(consent)
             case Act.FINISH:
-                self.window.finish(consent)
+                return self.window.finish(consent)
             case Act.TAKE_OVER:
                 self.window.take_over(consent)
             case Act.LOAD | Act.PREPARE:

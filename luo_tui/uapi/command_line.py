@@ -28,7 +28,7 @@ Lines are strings made by ``os.fsdecode``, so that any byte passes through.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _SPACES = b"\t\n\v\f\r \xa0"
@@ -112,6 +112,20 @@ def without(line: str, *names: str) -> str:
     if at and at == len(raw):
         kept = kept.rstrip(_SPACES)
     return os.fsdecode(kept + raw[at:])
+
+
+def with_added(line: str, parameters_: Iterable[str]) -> str:
+    """Return the line with these parameters behind the kernel's own, before a bare ``--``.
+
+    Each stands there as it is given, quotes too. All else is as it was, byte for byte.
+    """
+    added = b" ".join(os.fsencode(one) for one in parameters_)
+    if not added:
+        return line
+    raw = os.fsencode(line)
+    end = max((found.end for found in _found(raw)), default=_past_spaces(raw, 0))
+    before, after = raw[:end].rstrip(_SPACES), raw[end:]
+    return os.fsdecode(b" ".join(part for part in (before, added, after) if part))
 
 
 def _text(value: bytes | None) -> str | None:

@@ -20,11 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
-from luo_tui.model import KernelImage, Snapshot, State, Work
+from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
-from luo_tui.update import work
-from luo_tui.update.act_log import delivered_here
-from luo_tui.update.checks.target import run_checks
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import (
     Act,
@@ -34,15 +31,19 @@ from luo_tui.update.facts import (
     arrival_is_due,
     gone_holder,
 )
+from luo_tui.update.facts_reader import FactsReader
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
 from luo_tui.update.jump import Stayed, Steps, jump
-from luo_tui.update.lock import Lock, LockReading, act_count, act_lock
+from luo_tui.update.lock import Lock, LockReading, act_lock
 from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
-from luo_tui.update.resource_list import Promised, few_of, promised_here
+from luo_tui.update.plan import Plan
+from luo_tui.update.resource_list import few_of
 from luo_tui.update.rules import Refusal, refusal
-from luo_tui.update.target import Target, look_again
+from luo_tui.update.target import Target
 from luo_tui.update.uncarried import uncarried
+from luo_tui.update.window_hooks import PlannedHooks, failure_is_due, restore_is_due
 from luo_tui.update.window_state import WindowState
 
 _OPS = {
@@ -61,8 +62,6 @@ _MOVES = {
 _STILL, _PATIENCE = 0.1, 100
 """Seconds in which nothing more may arrive before anything is called lost, and how many times."""
 _REFUSED_BY = "Refused by "
-_FRESH = 2.0
-"""Seconds for which what runs need not be looked for again in order to be shown."""
 
 
 class Window:
@@ -85,15 +84,17 @@ class Window:
         self._look = look
         self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
-        self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
-        """What ran, when and in which boot it was looked for."""
-        self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
-        """What was to survive, and the jump that it was read for: it may be long."""
+        self._reader = FactsReader(orchestrator, folder, self.me)
+        self._planned = PlannedHooks(folder, self.window_state, self._write)
 
     @property
     def mine(self) -> bool:
         """Whether this console has the window open."""
         return self._journal is not None and not self._lock.lost
+
+    def go_by(self, plan: Plan, text: str) -> None:
+        """Let the windows that are opened here go by this plan; ``text`` is its file's."""
+        self._planned.go_by(plan, text)
 
     def window_state(self) -> WindowState | None:
         """Return the state of the newest window; None where there never was one.
@@ -126,68 +127,13 @@ class Window:
 
     def facts(self, target: Target | None = None) -> Facts:
         """Read everything anew that an act is decided on. OSError if the host cannot be read."""
-        self._worked = (-_FRESH, "", None)
+        self._reader.forget()
         return self.facts_of(self._look(), target)
 
     def facts_of(self, snapshot: Snapshot, target: Target | KernelImage | None = None) -> Facts:
         """Read what belongs to ``snapshot``: journal, lock, and the target's files."""
-        image: KernelImage | None = None
-        line = ""
-        if isinstance(target, Target):
-            image = look_again(target, self._orchestrator.kexec.modules_folder)
-            line = target.command_line
-        elif target is not None:
-            image = target
-        journal, lock = self.journal_reading(), self.lock_reading()
-        acts_seen, lock_fault = 0, lock.fault
-        try:
-            acts_seen = act_count(self._orchestrator.lock_folder)
-        except OSError as error:
-            lock_fault = lock_fault or error.strerror or str(error)
-        promised, promised_fault = self._promised_here(journal.window_state, snapshot)
-        return Facts(
-            snapshot=snapshot,
-            may_act=self._orchestrator.may_act(),
-            image=image,
-            command_line=line,
-            findings=run_checks(snapshot, image, line) if image is not None else (),
-            window_state=journal.window_state,
-            lock_holder=lock.person,
-            lock_fault=lock_fault,
-            journal_fault=journal.fault,
-            me=self.me,
-            mine=self.mine,
-            acts_seen=acts_seen,
-            promised=promised,
-            promised_fault=promised_fault,
-            work=self._work(snapshot),
-            delivered=delivered_here(self._folder, snapshot),
-        )
-
-    def _work(self, snapshot: Snapshot) -> Work | None:
-        """Look for what runs, where a decision rests on it; for pictures not again and again."""
-        if not work.wanted(snapshot):
-            return None
-        at, boot_id, found = self._worked
-        now = time.monotonic()
-        if found is None or boot_id != snapshot.host.boot_id or now - at > _FRESH:
-            found = work.look(self._orchestrator, snapshot)
-            self._worked = (time.monotonic(), snapshot.host.boot_id, found)
-        return found
-
-    def _promised_here(
-        self, window_state: WindowState | None, snapshot: Snapshot
-    ) -> tuple[Promised | None, str]:
-        """Read what was to survive the jump into this kernel; once, for it does not change."""
-        boot_id = snapshot.host.boot_id
-        if window_state is None:
-            return None, ""
-        jump_ = (window_state.window, window_state.promised_file, window_state.closed, boot_id)
-        known, found = self._promised
-        if known != jump_ or found[1]:
-            found = promised_here(self._folder, window_state, boot_id)
-            self._promised = (jump_, found)
-        return found
+        lock, plan = self.lock_reading(), self._planned.plan()
+        return self._reader.facts_of(snapshot, target, lock, plan, mine=self.mine)
 
     # -- the acts -----------------------------------------------------------------------
 
@@ -231,7 +177,7 @@ class Window:
 
     def prepare(self, consent: Consent, target: Target) -> None:
         """Move normal -> prepared, with the target loaded by this window."""
-        with self._acting(consent, Act.PREPARE, target):
+        with self._acting(consent, Act.PREPARE, target), self._planned.undoing():
             self._move(consent, target)
 
     def cancel(self, consent: Consent) -> tuple[str, ...]:
@@ -239,19 +185,28 @@ class Window:
         with self._acting(consent, Act.CANCEL) as now:
             self._move(consent)
             left = self._unload_ours() if now.ours_is_loaded else ()
+            left += self._planned.after(HookPoint.ON_CANCEL)
             self._close("cancelled")
         return left
 
-    def finish(self, consent: Consent) -> None:
-        """Move updated -> normal; what no process has is discarded, as it was shown."""
+    def finish(self, consent: Consent) -> tuple[str, ...]:
+        """Move updated -> normal; what no process has is discarded, as it was shown.
+
+        Returns what is left to say.
+        """
         with self._acting(consent, Act.FINISH) as now:
             assert self._journal is not None  # noqa: S101 - as in _write()
             try:
                 discarded = self._journal.write_discarded(now.discarded)
             except OSError as error:
                 raise self._unwritten(error) from error
+            run = now.window_state.hooks_run if now.window_state else ()
+            first = HookPoint.AFTER_RESTORE
+            left = () if first in run else self._planned.after(first)
             self._move(consent, discarded=discarded, promises=now.promises.record())
+            left += self._planned.after(HookPoint.AFTER_FINISH)
             self._close("finished")
+        return left
 
     def kexec(self, consent: Consent, target: Target, hand_back: Callable[[], None]) -> NoReturn:
         """Freeze and jump: the point of no return. Leaves by an exception if it did not happen.
@@ -287,16 +242,29 @@ class Window:
                     **_agreed(consent),
                 )
 
-            steps = Steps(check, record, lambda: self._load(target), hand_back)
+            def pause() -> None:
+                if self._planned.before(HookPoint.BEFORE_FREEZE):
+                    check()
+
+            steps = Steps(check, record, lambda: self._load(target), hand_back, pause)
             try:
                 jump(self._orchestrator, consent.state, steps)
             except Stayed as stayed:
                 raise self._stayed(stayed) from stayed.cause
             except NotDone as refused:
+                said = self._planned.undo()
                 self._returned(refused.reason)
+                raise NotDone(" ".join((refused.reason, *said)), refused.code) from refused
+            except (Exception, KeyboardInterrupt, SystemExit):
+                self._planned.undo()
                 raise
 
     # -- arriving and leaving -------------------------------------------------------------
+
+    def is_owed(self, now: Facts) -> bool:
+        """Whether :meth:`arrive` has anything to do."""
+        undo = failure_is_due(now.window_state, now.snapshot.host.boot_id)
+        return _due(now) or undo or restore_is_due(now)
 
     def arrive(self) -> None:
         """Write down, once, what became of the jump of the open window.
@@ -304,7 +272,11 @@ class Window:
         For a console that starts after the kexec; does nothing where there is
         no such window, another console has it, or this one may not act.
         """
-        if not self._orchestrator.may_act() or not _due(self.facts()):
+        if not self._orchestrator.may_act():
+            return
+        now = self.facts()
+        self._settle_hooks(now)
+        if not _due(now):
             return
         with contextlib.suppress(NotDone, ActFailed):
             held = self.mine
@@ -316,6 +288,7 @@ class Window:
                 return
             self._open(now)
             self._account(self.settled(now) if now.promises.lost else now)
+            self._settle_hooks(self.facts())
 
     def settled(self, now: Facts) -> Facts:
         """Read anew until nothing more arrives. OSError as :meth:`facts`.
@@ -342,6 +315,7 @@ class Window:
                 self._close("finished by something else")
             case Arrival.LOST:
                 lost = now.window_state.promised_count if now.window_state else 0
+                self._planned.undo()
                 self._write("lost", release=host, promised=lost)
                 self._close("lost")
             case Arrival.UNKNOWN:
@@ -390,6 +364,34 @@ class Window:
                     "an ordinary reboot may kexec into it.",
                 )
         return ()
+
+    # -- hooks ----------------------------------------------------------------------------
+
+    def _settle_hooks(self, now: Facts) -> None:
+        """Do, once, what the hooks of a console that has died still owe. Never fails.
+
+        What a hook did is undone also where the window has to be taken over
+        first: no guest waits for that.
+        """
+        boot_id = now.snapshot.host.boot_id
+        undo = failure_is_due(now.window_state, boot_id)
+        if not undo and not (restore_is_due(now) and now.gone_holder is None):
+            return
+        with contextlib.suppress(NotDone, ActFailed, OSError):
+            held = self.mine
+            self._take()
+            try:
+                if not held:
+                    self._journal, state = open_journal(self._folder, boot_id)
+                    # Another one may have done it before the lock was ours.
+                    undo = undo and failure_is_due(state, boot_id)
+                if undo:
+                    self._planned.undo()
+                elif restore_is_due(self.facts()):
+                    self._planned.after(HookPoint.AFTER_RESTORE)
+            finally:
+                if not held:
+                    self._rest()
 
     # -- rule and consent -----------------------------------------------------------------
 
@@ -483,6 +485,7 @@ class Window:
                     host=snapshot.host.name,
                     release=snapshot.host.release,
                 )
+            self._planned.note()
         except OSError as error:
             self._rest()
             raise ActFailed.of(
@@ -507,6 +510,8 @@ class Window:
         act = consent.act
         move, wanted = _MOVES[act]
         self._begin(consent, **more)
+        if act is Act.PREPARE:
+            self._planned.before(HookPoint.BEFORE_PREPARE, act)
         self._check_again(consent, target)
         try:
             self._orchestrator.move(move)
@@ -550,7 +555,7 @@ class Window:
         """Say why the machine did not jump; what had to be undone is undone already."""
         state = self._state()
         error = stayed.cause if isinstance(stayed.cause, OSError) else OSError(repr(stayed.cause))
-        more: list[str] = []
+        more = list(self._planned.undo())
         if stayed.touched and stayed.undo is None:
             more.append("The freeze was cancelled at once: the state is normal again.")
         elif stayed.undo is not None and state is not State.NORMAL:

@@ -15,11 +15,14 @@ The digest is that of the consent (:func:`luo_tui.update.consent.digest`): a yes
 to exactly what was shown. So beside it, or beside the host's name, no ``--yes``
 is needed. Neither ``--yes`` nor the host's name agrees to a loss. What is given
 has to be right, also where the act would not need it.
+
+A plan takes the place of a digest: it agrees to the losses that it lists, each
+as it is told, and to no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from luo_tui.errors import Exit, NotDone
@@ -42,6 +45,8 @@ class Given:
     """The name of the host that is meant; empty where none was given."""
     digest: str = ""
     """That of the consent as it was shown; empty where none was given."""
+    losses: frozenset[str] = frozenset()
+    """What a plan lists as what may be lost, each as :attr:`Action.beyond` tells it."""
 
 
 def digest_of(action: Action, facts: Facts) -> str:
@@ -65,6 +70,8 @@ def agree(action: Action, facts: Facts, given: Given) -> Consent:
     NotDone: USAGE where something is missing, REFUSED for another host's name,
     WRONG_STATE for another digest.
     """
+    losses = bool(action.beyond) and given.losses.issuperset(action.beyond)
+    digest_ = given.digest or (digest_of(action, facts) if losses else "")
     name = action.typed if action.act is Act.KEXEC else facts.snapshot.host.name
     if given.host and given.host != name:
         raise NotDone(f"{YES_TO} {given.host!r} is not {name!r}: nothing was done.", Exit.REFUSED)
@@ -79,7 +86,7 @@ def agree(action: Action, facts: Facts, given: Given) -> Consent:
         action.act,
         facts,
         typed=given.host if action.act is Act.KEXEC else "",
-        agreed=given.digest,
+        agreed=digest_,
         label=", ".join((action.label, *_by(given))) if action.ask is not Ask.NOTHING else "",
     )
 
@@ -90,18 +97,25 @@ def _refuse_missing(action: Action, given: Given) -> None:
         wanted.append(YES)
     if action.act is Act.KEXEC and not given.host:
         wanted.append(f"{YES_TO} HOSTNAME")
-    loses = action.ask is Ask.TYPE and bool(action.beyond)
-    if loses and not given.digest:
+    left = unlisted(action, given.losses) if action.ask is Ask.TYPE else ()
+    if left and not given.digest:
         wanted.append(f"{AGREE} DIGEST")
     if not wanted:
         return
-    named = [one.rstrip(".") for one in action.beyond] if loses else []
+    loses = bool(left)
+    named = [one.rstrip(".") for one in left]
     lost = f" This would be lost: {few(named, between='; ')}." if loses else ""
     raise NotDone(
         f"{action.label}: it needs {' and '.join(wanted)}.{lost} "
         "Nothing was done; --show says what it does and what to give.",
         Exit.USAGE,
     )
+
+
+def unlisted(action: Action, losses: Iterable[str]) -> tuple[str, ...]:
+    """Return what the act would lose beyond what always goes with it, and beyond ``losses``."""
+    listed = frozenset(losses)
+    return tuple(one for one in action.beyond if one not in listed)
 
 
 def _by(given: Given) -> Iterator[str]:
@@ -111,3 +125,5 @@ def _by(given: Given) -> Iterator[str]:
         yield f"by {YES_TO} {given.host}"
     if given.digest:
         yield f"by {AGREE} {given.digest[:_SHORT]}"
+    elif given.losses:
+        yield "by the plan"

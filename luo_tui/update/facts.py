@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from luo_tui.model import KernelImage, Resource, Snapshot, State, Work
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Promises, promises_of
 from luo_tui.update.resource_list import Promised
 from luo_tui.update.window_state import WindowState
+
+# It needs hashlib, which `luo-tui status` does without.
+if TYPE_CHECKING:
+    from luo_tui.update.plan import Plan
 
 
 class Act(StrEnum):
@@ -89,6 +94,8 @@ class Facts:
     """Why that record cannot be read."""
     work: Work | None = None
     """What runs here and ends with this kernel; None while nothing rests on it."""
+    plan: Plan | None = None
+    """By which the window goes, or will; None where there is none, or it cannot be read."""
     delivered: frozenset[int] = frozenset()
     """Tokens of held files that were given back as files in this boot."""
 

@@ -3,7 +3,8 @@
 
 No terminal is touched here and nothing is asked. In this order: the rules on
 facts read anew; the file systems synced; the last record; our image loaded
-again from its sealed copy; the terminal handed back; HUP, INT, QUIT, TERM and
+again from its sealed copy; the terminal handed back; the plan's hook, which may
+pause guests, and the rules once more; HUP, INT, QUIT, TERM and
 TSTP held; the state asked once more; freeze and reboot, with nothing in
 between.
 
@@ -37,6 +38,8 @@ class Steps:
     """Loads the image again."""
     hand_back: Callable[[], None]
     """Leaves the terminal clean."""
+    pause: Callable[[], None] = lambda: None
+    """Runs what an operator has planned for the last moment; NotDone if that went wrong."""
 
 
 class Stayed(Exception):
@@ -97,6 +100,8 @@ def _before(orchestrator: Orchestrator, steps: Steps) -> None:
         steps.load()
         op = Op.TERMINAL
         steps.hand_back()
+        op = Op.HOOK
+        steps.pause()
     except (NotDone, ActFailed):
         raise
     except Exception as cause:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from luo_tui.model import Resource, ResourceState, State
+from luo_tui.sources.clean import clean
 from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Became, taking_part
 from luo_tui.update.rules import STATES, refusal
@@ -74,6 +76,14 @@ def offers(facts: Facts) -> tuple[Action, ...]:
 def offered(act: Act, facts: Facts) -> Action | None:
     """Return the offer of ``act``; None where it makes no sense now."""
     return next((a for a in offers(facts) if a.act is act), None)
+
+
+def planned(act: Act, facts: Facts) -> Action:
+    """Return the offer of ``act`` as it would be on these facts, whether or not it makes sense now.
+
+    For a look ahead, before anything is done: what a kexec would lose is known before a prepare.
+    """
+    return _offer(act, facts)
 
 
 def word_to_type(act: Act, facts: Facts) -> str:
@@ -186,6 +196,7 @@ def _prepare(facts: Facts) -> Action:
             "From now until cancel or finish nothing can be preserved or unpreserved, "
             "and preserved files can neither grow nor shrink.",
             *(() if kept else ("Nothing is preserved: an update now would carry nothing across.",)),
+            *_hooks(facts, HookPoint.BEFORE_PREPARE),
         ),
         survives=("Processes, guests and devices run on; writing into preserved memory goes on.",),
         lost=(),
@@ -204,6 +215,7 @@ def _cancel(facts: Facts) -> Action:
         does=(
             f"Takes the host back from {state} to normal.",
             *(("Unloads the kernel image that this window loaded.",) if ours else ()),
+            *_hooks(facts, HookPoint.ON_CANCEL),
         ),
         survives=("Everything: resources stay preserved and keep their tokens.",),
         lost=(),
@@ -229,6 +241,7 @@ def _kexec(facts: Facts) -> Action:
         does=(
             "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
+            *_hooks(facts, HookPoint.BEFORE_FREEZE),
         ),
         survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))
         or ("Nothing: no resource is preserved.",),
@@ -251,6 +264,9 @@ def _finish(facts: Facts) -> Action:
     discards = f" and discard {len(left):,} {what}" if left else ""
     missing = f", with {len(gone):,} lost on the way" if gone else ""
     unrestored = len(left) > len(abandoned)
+    window_state = facts.window_state
+    ran = window_state is not None and HookPoint.AFTER_RESTORE in window_state.hooks_run
+    before = () if ran else (HookPoint.AFTER_RESTORE,)
     return Action(
         act=Act.FINISH,
         label=f"Finish{discards}{missing}: updated -> normal",
@@ -259,6 +275,7 @@ def _finish(facts: Facts) -> Action:
             "Ends the update: nothing more can be restored from the previous kernel.",
             *(("Discards for good what nobody restored.",) if unrestored else ()),
             *(("Discards for good what processes restored that are gone.",) if abandoned else ()),
+            *_hooks(facts, *before, HookPoint.AFTER_FINISH),
         ),
         survives=Names(((kept, "{} (restored)"), (snapshot.outgoing, "{} (preserved anew)"))),
         lost=lost,
@@ -298,6 +315,16 @@ def _carried(found: Iterable[DeviceOutcome]) -> Iterator[str]:
     for one in found:
         if one.outcome is Outcome.CARRIED:
             yield f"{one.device.bus} {one.device.id} ({one.device.driver or 'no driver'}), runs on"
+
+
+def _hooks(facts: Facts, *points: HookPoint) -> Iterator[str]:
+    """Say which of the plan's hooks run with an act."""
+    for point in points:
+        if facts.plan is not None and (hook := facts.plan.hooks.get(point)) is not None:
+            yield (
+                f"Runs the plan's hook {point}: {clean(' '.join(hook.run))} "
+                f"(at most {hook.seconds} s)."
+            )
 
 
 def _interrupted(found: Iterable[DeviceOutcome]) -> Iterator[str]:

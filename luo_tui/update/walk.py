@@ -118,6 +118,7 @@ def _notes(facts: Facts) -> list[str]:
     failed = window_state.failed if window_state else None
     if failed is not None and failed.boot == snapshot.host.boot_id and failed.why:
         notes.append(f"{failed.act.capitalize()} failed at {local_time(failed.at)}: {failed.why}")
+    notes += _plan_notes(facts)
     notes += _window_notes(facts)
     prepared_here = window_state and not window_state.closed and window_state.prepared
     if state is State.PREPARED and not prepared_here:
@@ -145,6 +146,23 @@ def _notes(facts: Facts) -> list[str]:
     if not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
     return notes
+
+
+def _plan_notes(facts: Facts) -> Iterator[str]:
+    """Say by which plan the window goes, and what a hook of it has left behind."""
+    window_state, plan = facts.window_state, facts.plan
+    opened = window_state is not None and not window_state.closed
+    if plan is not None:
+        what = " ".join(filter(None, (plan.change, plan.reason))) or "without a change number"
+        approved = f", approved by {plan.approved_by}" if plan.approved_by else ""
+        yield f"{'It goes' if opened else 'The next window goes'} by a plan: {what}{approved}."
+    elif opened and window_state is not None and window_state.plan_digest:
+        yield "The plan of this window cannot be read: no hook of it runs."
+    if opened and window_state is not None and window_state.hook_open:
+        yield (
+            f"The hook {window_state.hook_open} was begun, and its act is not done: what it did "
+            "stands until on-failure has run, or the update is over."
+        )
 
 
 def _window_notes(facts: Facts) -> list[str]:

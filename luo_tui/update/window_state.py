@@ -16,10 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from luo_tui.sources.clean import clean
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
 
 FORMAT = 1
 """Format of the records that are written here; those before it had no number and count as 0."""
+_BEFORE = (HookPoint.BEFORE_PREPARE, HookPoint.BEFORE_FREEZE)
+_UNDO = (HookPoint.ON_FAILURE, HookPoint.ON_CANCEL, HookPoint.AFTER_RESTORE)
 _MOST = 60
 """Lines of a timeline that are kept: three windows' worth."""
 
@@ -128,6 +131,16 @@ class WindowState:
     """From whom the holder took it over; None when he did not."""
     acts: tuple[Done, ...] = ()
     """The timeline, newest last; of a very long one the last part."""
+    plan_digest: str = ""
+    """SHA-256 of the plan that the window goes by; empty where there is none."""
+    change: str = ""
+    reason: str = ""
+    approved_by: str = ""
+    """What the plan says of itself."""
+    hook_open: str = ""
+    """Hook whose act was not done yet: what it did has to be undone, or made good."""
+    hooks_run: tuple[str, ...] = ()
+    """Hooks that have ended, well or not."""
     newer_format: bool = False
     """Whether a newer version of this program has written into it. Then only that it is
     closed can be trusted, and nothing may be written into it."""
@@ -205,6 +218,16 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
             return replace(begun, prepared_up=r.up, prepared_in=r.boot)
         case "done" | "failed":
             return replace(_ended(window_state, r), under_way="")
+        case "plan":
+            return replace(
+                window_state,
+                plan_digest=_text(r, "sha256"),
+                change=_text(r, "change"),
+                reason=_text(r, "reason"),
+                approved_by=_text(r, "approved_by"),
+            )
+        case "hook":
+            return _hook(window_state, _text(r, "point"), _text(r, "phase"))
         case "jump":
             return replace(
                 window_state,
@@ -230,6 +253,14 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "closed":
             return replace(window_state, closed=_text(r, "how") or "closed")
     return window_state
+
+
+def _hook(window_state: WindowState, point: str, phase: str) -> WindowState:
+    if phase == "begin":
+        return replace(window_state, hook_open=point) if point in _BEFORE else window_state
+    run = (*window_state.hooks_run, point) if point in list(HookPoint) else window_state.hooks_run
+    undone = phase == "done" and point in _UNDO
+    return replace(window_state, hooks_run=run, hook_open="" if undone else window_state.hook_open)
 
 
 def _failing(window_state: WindowState, r: Record) -> WindowState:
@@ -278,7 +309,7 @@ def _ended(window_state: WindowState, r: Record) -> WindowState:
         case "unload":
             return replace(window_state, loaded_in="")
         case "prepare":
-            return replace(window_state, prepared=True)
+            return replace(window_state, prepared=True, hook_open="")
         case "cancel":
             return replace(window_state, prepared=False)
     return window_state
@@ -295,6 +326,13 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
             if confirmed and (typed := _text(r, "typed")):
                 confirmed += f", {typed} typed"
             acts += (Done(what, r.at, by, confirmed),)
+        case "hook" if _text(r, "phase") == "begin":
+            acts += (Done(f"hook {_text(r, 'point')}", r.at, by),)
+        case "hook":
+            acts = _with_end(acts, f"hook {_text(r, 'point')}", _hook_end(r))
+        case "plan":
+            text = _text(r, "change") or _text(r, "path")
+            acts += (Done("plan", r.at, by, ended=r.at, result=text),)
         case "done" | "failed" | "returned":
             what = "kexec" if r.event == "returned" else _text(r, "act")
             acts = _with_end(acts, what, r)
@@ -312,6 +350,12 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
         case _:
             return window_state
     return replace(window_state, acts=acts[-_MOST:])
+
+
+def _hook_end(r: Record) -> Record:
+    """Return a hook's end in the words of an act's."""
+    why = _text(r, "why")
+    return replace(r, event=f"{_text(r, 'phase')}: {why}" if why else _text(r, "phase"), data={})
 
 
 def _lost_number(r: Record) -> int:

@@ -368,7 +368,7 @@ async def test_a_guest_that_starts_while_the_kexec_is_asked_for_withdraws_the_qu
         with pytest.raises(OSError, match="busy"):
             bench.host.start_process("guest-late", 2 << 30, 2399, "cloud-hyperviso")
         bench.host.say("vmm[2399]: liveupdate: preserve guest-late: Device or resource busy")
-        app.session.window._worked = (-10.0, "", None)
+        app.session.window._reader.forget()
         app.viewer.ask()
         await settle(pilot)
         assert "Withdrawn guest-late" in flat(app)

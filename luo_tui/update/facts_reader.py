@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Reads what stands beside the picture of a host: journal, lock, the target's files, what runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from luo_tui.model import KernelImage, Snapshot, Work
+from luo_tui.orchestrator import Orchestrator
+from luo_tui.update import work
+from luo_tui.update.act_log import delivered_here
+from luo_tui.update.checks.target import run_checks
+from luo_tui.update.facts import Facts
+from luo_tui.update.journal import read_latest
+from luo_tui.update.lock import LockReading, act_count
+from luo_tui.update.person import Person
+from luo_tui.update.plan import Plan
+from luo_tui.update.resource_list import Promised, promised_here
+from luo_tui.update.target import Target, look_again
+from luo_tui.update.window_state import WindowState
+
+_FRESH = 2.0
+"""Seconds for which what runs need not be looked for again in order to be shown."""
+
+
+class FactsReader:
+    """Reads the facts that go with a snapshot; keeps what is slow to read and does not change."""
+
+    def __init__(self, orchestrator: Orchestrator, folder: Path, me: Person) -> None:
+        """``folder`` holds the journal."""
+        self._orchestrator, self._folder, self._me = orchestrator, folder, me
+        self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
+        """What ran, when and in which boot it was looked for."""
+        self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
+        """What was to survive, and the jump that it was read for: it may be long."""
+
+    def forget(self) -> None:
+        """Look anew for what runs, the next time: a decision rests on it."""
+        self._worked = (-_FRESH, "", None)
+
+    def facts_of(
+        self,
+        snapshot: Snapshot,
+        target: Target | KernelImage | None,
+        lock: LockReading,
+        plan: Plan | None,
+        *,
+        mine: bool,
+    ) -> Facts:
+        """Read what belongs to ``snapshot``; ``mine`` says that this console has the window."""
+        image: KernelImage | None = None
+        line = ""
+        if isinstance(target, Target):
+            image = look_again(target, self._orchestrator.kexec.modules_folder)
+            line = target.command_line
+        elif target is not None:
+            image = target
+        journal = read_latest(self._folder)
+        acts_seen, lock_fault = 0, lock.fault
+        try:
+            acts_seen = act_count(self._orchestrator.lock_folder)
+        except OSError as error:
+            lock_fault = lock_fault or error.strerror or str(error)
+        promised, promised_fault = self._promised_here(journal.window_state, snapshot)
+        return Facts(
+            snapshot=snapshot,
+            may_act=self._orchestrator.may_act(),
+            image=image,
+            command_line=line,
+            findings=run_checks(snapshot, image, line) if image is not None else (),
+            window_state=journal.window_state,
+            lock_holder=lock.person,
+            lock_fault=lock_fault,
+            journal_fault=journal.fault,
+            me=self._me,
+            mine=mine,
+            plan=plan,
+            acts_seen=acts_seen,
+            promised=promised,
+            promised_fault=promised_fault,
+            work=self._work(snapshot),
+            delivered=delivered_here(self._folder, snapshot),
+        )
+
+    def _work(self, snapshot: Snapshot) -> Work | None:
+        """Look for what runs, where a decision rests on it; for pictures not again and again."""
+        if not work.wanted(snapshot):
+            return None
+        at, boot_id, found = self._worked
+        now = time.monotonic()
+        if found is None or boot_id != snapshot.host.boot_id or now - at > _FRESH:
+            found = work.look(self._orchestrator, snapshot)
+            self._worked = (time.monotonic(), snapshot.host.boot_id, found)
+        return found
+
+    def _promised_here(
+        self, window_state: WindowState | None, snapshot: Snapshot
+    ) -> tuple[Promised | None, str]:
+        """Read what was to survive the jump into this kernel; once, for it does not change."""
+        boot_id = snapshot.host.boot_id
+        if window_state is None:
+            return None, ""
+        jump_ = (window_state.window, window_state.promised_file, window_state.closed, boot_id)
+        known, found = self._promised
+        if known != jump_ or found[1]:
+            found = promised_here(self._folder, window_state, boot_id)
+            self._promised = (jump_, found)
+        return found
