@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import Exit, NotDone
-from luo_tui.model import KernelImage, Snapshot, State
+from luo_tui.model import KernelImage, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 
@@ -216,26 +215,17 @@ class _Command:
     def _find_target(self, facts: Facts) -> Target | KernelImage | None:
         """Read the kernel to load; for what comes after the load, the one that was loaded."""
         from luo_tui.update.facts import Act
-        from luo_tui.update.target import read_loaded, read_target
+        from luo_tui.update.target import image_path, read_loaded, read_target, whole_path
 
         kexec = self._orchestrator.kexec
         modules, line = kexec.modules_folder, kexec.command_line()
         if self._act is Act.LOAD:
-            image, initrd = self._path(facts.snapshot), self._args.initrd
-            return read_target(image, modules, line, _there(initrd) if initrd else None)
+            image = image_path(kexec, self._args.target, facts.snapshot.host.release)
+            initrd = self._args.initrd
+            return read_target(image, modules, line, whole_path(initrd) if initrd else None)
         if self._act in (Act.PREPARE, Act.KEXEC):
             return read_loaded(facts.snapshot, facts.window_state, modules, line)
         return None
-
-    def _path(self, snapshot: Snapshot) -> Path:
-        from luo_tui.update.images import scan
-        from luo_tui.update.target import named
-
-        wanted, kexec = self._args.target, self._orchestrator.kexec
-        if os.sep in wanted:
-            return _there(Path(wanted))
-        images = scan(kexec.boot_folder, kexec.modules_folder, snapshot.host.release)
-        return Path(named(images, wanted, snapshot.host.release).path)
 
     def _offered(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it makes no sense."""
@@ -349,13 +339,6 @@ class _Command:
         for line in told["said"]:
             print(f"note        {line}")
         print(f"way back    {told['way_back']}")
-
-
-def _there(path: Path) -> Path:
-    """Return the whole path of a file that is there."""
-    if not os.path.lexists(path):
-        raise NotDone(f"{path}: there is no such file.", Exit.NOT_FOUND)
-    return path.absolute()
 
 
 def _where(facts: Facts) -> dict[str, Any]:
