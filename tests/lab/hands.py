@@ -20,6 +20,8 @@ from luo_tui.orchestrator.choose import open_orchestrator
 _PR_SET_NAME = 15
 
 orchestrator = open_orchestrator()
+kept: list[int] = []
+"""Descriptors of what was restored."""
 
 
 def call_myself(name: str) -> None:
@@ -46,8 +48,8 @@ def unpreserve(token: int) -> None:
 
 
 def restore(token: int) -> None:
-    """Take it back, and drop it."""
-    os.close(orchestrator.restore(token))
+    """Take it back, and keep it: what nobody has open is lost with finish."""
+    kept.append(orchestrator.restore(token))
 
 
 def move(name: str) -> None:

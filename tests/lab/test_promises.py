@@ -39,6 +39,7 @@ def status(machine: Machine) -> Any:
     return json.loads(machine.must("luo-tui status --json"))
 
 
+@pytest.mark.extra
 def test_a_restore_that_fails_is_told_until_it_is_made_good(built: Built, machine: Machine) -> None:
     machine.must("dd if=/dev/urandom of=/dev/shm/cache.bin bs=1M count=64 2>/dev/null", timeout=120)
     digest = machine.must("sha256sum /dev/shm/cache.bin").split()[0]

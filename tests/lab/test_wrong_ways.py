@@ -302,6 +302,7 @@ def test_an_image_that_is_no_kernel(host: Machine) -> None:
         host.must("rm /boot/vmlinuz-9.9.9-*")
 
 
+@pytest.mark.extra
 def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machine) -> None:
     host.ssh(
         # What the file system held back for itself is there again after each sync.
