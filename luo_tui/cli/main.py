@@ -283,13 +283,8 @@ act, as root:
   unpreserve   give up held bytes, before an update
 
 act without the console, as root; nothing is asked, --show says what is lost:
-  load         load the target kernel
-  unload       unload it again
-  prepare      make ready what is preserved
-  kexec        freeze, and jump into the target
-  cancel       go back to normal, before the jump
-  finish       end the update, after the jump
-  take-over    take over a window whose holder is gone
+"""
+_MORE = """
 
 `luo-tui COMMAND --help` tells a command's options."""
 
@@ -323,7 +318,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="luo-tui",
         usage="luo-tui [OPTIONS] [COMMAND ...]",
-        description=_ABOUT,
+        description=_ABOUT + window.listed() + _MORE,
         epilog="\n".join(_after()),
     )
     parser.add_argument("--version", action="version", version=f"luo-tui {__version__}")

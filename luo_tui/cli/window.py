@@ -40,8 +40,6 @@ SCHEMA = 1
 """Version of the objects that --json prints; within one, fields are only added."""
 MOST = 20
 """Survivors that are named to a person; what is lost is never cut."""
-NEXT = "This login ends. Afterwards: sudo luo-tui status"
-
 _ABOUT = {
     "load": (
         "load the target kernel",
@@ -95,6 +93,11 @@ Nothing is ever asked: what is missing is refused, and nothing is done then.
 what to give, and the digest for --agree. The digest is void as soon as any of
 that changes. The window stays open between commands; the console goes on in
 it, and these commands in the console's."""
+
+
+def listed() -> str:
+    """Return the commands, a line each, for the list of all commands."""
+    return "\n".join(f"  {name:<13}{short}" for name, (short, _) in _ABOUT.items())
 
 
 def add_to(commands: Any) -> None:
@@ -230,7 +233,7 @@ class _Command:
     def _offered(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it makes no sense."""
         from luo_tui.update.offers import offered
-        from luo_tui.update.rules import refusal
+        from luo_tui.update.rules import not_now, refusal
 
         action = offered(self._act, facts)
         if action is not None:
@@ -238,9 +241,9 @@ class _Command:
         found = refusal(self._act, facts)
         if found is not None:
             raise NotDone(found.reason, found.code)
-        state = facts.snapshot.luo.state
-        code = Exit.WRONG_STATE if state.usable else Exit.UNAVAILABLE
-        raise NotDone(f"{self._args.command}: not in state {state}.", code)
+        luo = facts.snapshot.luo
+        code = Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE
+        raise NotDone(not_now(self._act, luo), code)
 
     def _possible(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it may not be done."""
@@ -285,6 +288,7 @@ class _Command:
         is no jump: so it is with the console and its terminal.
         """
         from luo_tui.update.signals import end_is_asked
+        from luo_tui.update.wording import before_jump
 
         if end_is_asked():
             state = facts.snapshot.luo.state
@@ -294,7 +298,7 @@ class _Command:
             )
         image = facts.image
         target = image.release if image is not None else ""
-        said = (f"Jumping from {facts.snapshot.host.release} into {target} ...", NEXT)
+        said = before_jump(facts.snapshot.host.release, target, "sudo luo-tui status")
         self._print({**self._about("jumping", facts), "state_after": None, "said": list(said)})
         if sys.stdout is not None:
             sys.stdout.flush()

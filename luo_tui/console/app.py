@@ -25,6 +25,7 @@ from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.person import Person
+from luo_tui.update.wording import before_jump
 
 
 def run_console(
@@ -103,7 +104,9 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
             raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
         sys.stdout.flush()
 
-    _print((RESET, *before_jump(running, target, demo=session.orchestrator.demo)))
+    # A simulated jump ends no login.
+    afterwards = "" if session.orchestrator.demo else "sudo luo-tui"
+    _print((RESET, *before_jump(running, target, afterwards)))
     try:
         session.window.kexec(request.consent, request.target, hand_back)
     except ActFailed as failed:
@@ -114,12 +117,6 @@ def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[
         return (refused.reason,)
     except Exception as error:
         return _own_error(error)
-
-
-def before_jump(running: str, target: str, *, demo: bool) -> tuple[str, ...]:
-    """Return the last lines that this kernel prints; a simulated jump ends no login."""
-    jumping = f"Jumping from {running} into {target} ..."
-    return (jumping,) if demo else (jumping, "This login ends. Afterwards: sudo luo-tui")
 
 
 def _own_error(error: BaseException) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ LOCKS = Path("/proc/locks")
 _SUM = 9
 _TRIES = 20
 _PAUSE = 0.05
+_TORN_PAUSE = 0.002
 _ONLY_ROOT, _EVERYBODY_READS = 0o600, 0o644
 _WINDOW, _ACT, _COUNT = "window", "act", "act.count"
 _FLOCK = "hhqqi4x"
@@ -221,6 +222,8 @@ class Lock:
             for _ in range(_TRIES):
                 if (who := decode(os.pread(fd, SIZE, 0))) is not None:
                     return who
+                # Its writer may have lost the processor halfway, and needs it to go on.
+                time.sleep(_TORN_PAUSE)
         except OSError:
             return None
         finally:

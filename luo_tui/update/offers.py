@@ -243,8 +243,8 @@ def _kexec(facts: Facts) -> Action:
 def _finish(facts: Facts) -> Action:
     snapshot, promises = facts.snapshot, facts.promises
     left = facts.discarded
-    abandoned = [r for r in left if r.abandoned]
-    kept = tuple(r for r in snapshot.restored if r not in abandoned)
+    abandoned = {r.token for r in left if r.abandoned}
+    kept = tuple(r for r in snapshot.restored if r.token not in abandoned)
     gone = tuple(f"{o}: it is lost already" for o in promises.lost)
     lost = Names(_discarded(facts), first=gone)
     what = "that no process has" if abandoned else "unrestored"

@@ -98,6 +98,16 @@ class Names(Sequence[str]):
         return hash(tuple(self))
 
 
+def before_jump(running: str, target: str, afterwards: str) -> tuple[str, ...]:
+    """Return the last lines that the running kernel prints.
+
+    ``afterwards`` is the command with which the operator goes on after his
+    login has ended; empty where no login ends.
+    """
+    jumping = f"Jumping from {running} into {target} ..."
+    return (jumping, f"This login ends. Afterwards: {afterwards}") if afterwards else (jumping,)
+
+
 def _owner(resource: Resource) -> str:
     if not resource.pid:
         return "an unknown process"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from luo_tui.console.app import before_jump
 from luo_tui.console.console import KexecRequest, Left
 from luo_tui.console.screens.asking import AskAct
 from luo_tui.console.screens.help import Help
@@ -376,14 +375,6 @@ async def test_a_guest_that_starts_while_the_kexec_is_asked_for_withdraws_the_qu
         assert "[ Ask again, as it is now ]" in flat(app)
         await press(pilot, "escape", "k")
         assert "Lost 1 started since prepare will be lost: guest-late (cloud" in flat(app)
-
-
-def test_what_comes_after_the_jump_is_said_before_it() -> None:
-    assert before_jump("7.2", "7.3", demo=False) == (
-        "Jumping from 7.2 into 7.3 ...",
-        "This login ends. Afterwards: sudo luo-tui",
-    )
-    assert before_jump("7.2", "7.3", demo=True) == ("Jumping from 7.2 into 7.3 ...",)
 
 
 async def test_f1_opens_the_help_and_closes_it(bench: Bench) -> None:

@@ -78,6 +78,18 @@ def jump(t: Terminal, target: str) -> None:
     t.send("enter")
 
 
+def into(machine: Machine, target: str) -> None:
+    """Walk a console over ssh from normal into ``target``; wait until that has booted."""
+    before = machine.boot_id()
+    with over_ssh(machine) as t:
+        load(t, target)
+        prepare(t)
+        jump(t, target)
+        t.wait_for(f"into {target} ...")
+        t.meanwhile(lambda: machine.wait_ready(before, 90))
+    assert machine.must("uname -r").strip() == target
+
+
 def cancel(t: Terminal, state: str = "prepared") -> None:
     """On the walk: cancel the update."""
     t.send("c")

@@ -23,18 +23,6 @@ luo_v2.restore(luo_v2.open_device(), int(sys.argv[1]))
 """
 
 
-def update(machine: Machine, target: str) -> None:
-    """Walk the console up to the new kernel."""
-    before = machine.boot_id()
-    with driver.over_ssh(machine) as t:
-        driver.load(t, target)
-        driver.prepare(t)
-        driver.jump(t, target)
-        t.wait_for(f"into {target} ...")
-        t.meanwhile(lambda: machine.wait_ready(before, 90))
-    assert machine.must("uname -r").strip() == target
-
-
 def status(machine: Machine) -> Any:
     return json.loads(machine.must("luo-tui status --json"))
 
@@ -45,7 +33,7 @@ def test_a_restore_that_fails_is_told_until_it_is_made_good(built: Built, machin
     digest = machine.must("sha256sum /dev/shm/cache.bin").split()[0]
     machine.must("luo-tui hold /dev/shm/cache.bin --name cache", timeout=120)
     (token,) = (r["token"] for r in status(machine)["resources"])
-    update(machine, built.kernels["new"].release)
+    driver.into(machine, built.kernels["new"].release)
     group = "/sys/fs/cgroup/low"
     machine.must(
         f"echo +memory >/sys/fs/cgroup/cgroup.subtree_control; mkdir {group};"
@@ -84,7 +72,7 @@ def test_a_device_that_is_lost_is_the_headline(built: Built, cold: Machine) -> N
     edu = Edu(machine)
     edu.load()
     assert edu.listed() == "registered"
-    update(machine, built.kernels["new"].release)
+    driver.into(machine, built.kernels["new"].release)
     machine.must(f"echo 1 >{edu.device}/remove; insmod /lib/modules/$(uname -r)/extra/luo.ko")
     assert edu.listed() == "lost"
     name = f"pci {SLOT}"

@@ -39,12 +39,7 @@ def hold(machine: Machine, name: str = "cache") -> None:
 
 def whole_update(machine: Machine, target: str) -> None:
     """A full update after whatever went wrong: nothing was left behind that hinders it."""
-    before = machine.boot_id()
-    with driver.over_ssh(machine) as t:
-        driver.load(t, target)
-        driver.prepare(t)
-        driver.jump(t, target)
-        machine.wait_ready(before, 90)
+    driver.into(machine, target)
     machine.must("rm -f /dev/shm/back; luo-tui restore cache -o /dev/shm/back")
     assert machine.must("cat /dev/shm/back") == "precious\n"
     with driver.over_ssh(machine) as t:

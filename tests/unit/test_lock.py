@@ -98,6 +98,21 @@ def test_what_the_holder_does_is_seen_by_others(tmp_path: Path) -> None:
     assert (seen.user, seen.doing) == ("bob", ""), "nothing of the last holder is left"
 
 
+def test_a_text_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
+    mine, other = Lock(tmp_path), Lock(tmp_path)
+    mine.take(ANN)
+    path = tmp_path / "window.holder"
+    whole = path.read_bytes()
+    with path.open("r+b", buffering=0) as text:
+        text.write(b"x" * (SIZE // 2))
+        rest = threading.Timer(0.01, os.pwrite, (text.fileno(), whole, 0))
+        rest.start()
+        who = other.holder()
+        rest.join()
+    assert who is not None
+    assert who.user == "ann"
+
+
 def test_a_reader_never_sees_half_of_a_text(tmp_path: Path) -> None:
     mine, other = Lock(tmp_path), Lock(tmp_path)
     mine.take(ANN)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from luo_tui.cli import main as cli
-from luo_tui.cli.window import COMMANDS, NEXT
+from luo_tui.cli.window import COMMANDS
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import FileIdentity, Guest, Resource, ResourceState, State, Work
 from luo_tui.monitor.hub import Hub
@@ -40,6 +40,7 @@ from tests.opened import load_files
 
 TARGET = "7.3.4-hv"
 ANN = Person("ann", "pts/1", "", 11)
+AFTERWARDS = "This login ends. Afterwards: sudo luo-tui status"
 
 
 class Shell:
@@ -171,7 +172,7 @@ def test_a_whole_update_by_commands(shell: Shell) -> None:
     assert "way back    Cancel the update" in out
     assert host.state is State.PREPARED
     shell.kexec("--agree", shell.digest("kexec"))
-    assert shell.out.splitlines()[-1] == NEXT
+    assert shell.out.splitlines()[-1] == AFTERWARDS
     assert f"into {TARGET} ..." in shell.out
     assert (host.state, host.release) == (State.UPDATED, TARGET)
     shell.must("finish", "--yes")
@@ -207,7 +208,7 @@ def test_json_says_what_was_done(shell: Shell) -> None:
     shell.kexec("--agree", shell.digest("kexec"), "--json")
     told = json.loads(shell.out)
     assert (told["act"], told["result"], told["state_after"]) == ("kexec", "jumping", None)
-    assert told["said"][-1] == NEXT
+    assert told["said"][-1] == AFTERWARDS
     told = shell.json("finish", "--agree", shell.digest("finish"))
     assert (told["release"], told["window_open"]) == (TARGET, False)
 

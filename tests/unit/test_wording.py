@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from luo_tui.model import Resource, ResourceState
-from luo_tui.update.wording import Names, change_text, count_text, size_text
+from luo_tui.update.wording import Names, before_jump, change_text, count_text, size_text
 
 SOME = tuple(
     Resource(n, "memfd", ResourceState.PRESERVED, f"g{n}", 1 << 20, n, "vmm") for n in range(4)
@@ -86,3 +86,11 @@ def test_a_change_of_size_is_told_so_that_it_is_seen(before: int, after: int, te
 def test_thousands_are_set_off() -> None:
     assert count_text(1, "guest") == "1 guest"
     assert count_text(12_000, "guest") == "12,000 guests"
+
+
+def test_what_comes_after_the_jump_is_said_before_it() -> None:
+    assert before_jump("7.2", "7.3", "sudo luo-tui") == (
+        "Jumping from 7.2 into 7.3 ...",
+        "This login ends. Afterwards: sudo luo-tui",
+    )
+    assert before_jump("7.2", "7.3", "") == ("Jumping from 7.2 into 7.3 ...",)
