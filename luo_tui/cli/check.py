@@ -31,6 +31,8 @@ SCHEMA = 1
 NOT_CHECKED = (
     "what the target's own code can read of Kexec HandOver (its versions stand in the kernel)",
     "whether scratch memory is large enough for the target and its initrd",
+    "what of the command line differs from that of the running kernel",
+    "lockdown, and whether the image's signature is asked for",
     "memory limits of the cgroups that restore",
     "failed units, and a way in that is not the network",
 )

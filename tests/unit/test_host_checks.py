@@ -65,6 +65,15 @@ NO_LOGINS = {"vitals": SourceHealth("vitals", missing=("who is logged in cannot 
 CARD = Device("0000:3b:00.0", "pci", driver="mlx5_core", users=("eth0",))
 
 
+def read(source: str, *missing: str, fault: str = "") -> dict[str, SourceHealth]:
+    return {source: SourceHealth(source, fault=fault, missing=missing)}
+
+
+NO_LUO = LuoState(State.UNAVAILABLE, "luo.ko is not loaded")
+OPEN = "who has /dev/liveupdate open is not known: some processes could not be looked at"
+ARMED = "whether watchdog0 is armed is not told by this kernel"
+
+
 @pytest.mark.parametrize(
     ("found", "facts"),
     [
@@ -85,6 +94,22 @@ CARD = Device("0000:3b:00.0", "pci", driver="mlx5_core", users=("eth0",))
         ({"guests": "unknown"}, replace(GOOD, work=Work(missing=("/proc is not there",)))),
         ({"guests": "warning"}, replace(GOOD, work=Work(guests=(Guest(9, "qemu"),)))),
         ({"logins": "warning"}, pictured(vitals=Vitals(users=("ann on tty1", "bo on tty2")))),
+        ({"device node": "unknown", "participants": "unknown"}, pictured(luo=NO_LUO)),
+        (
+            {
+                "picture": "unknown",
+                "device node": "unknown",
+                "logins": "unknown",
+                "watchdogs": "unknown",
+            },
+            pictured(health=read("vitals", fault="it died")),
+        ),
+        ({"picture": "unknown", "device node": "unknown"}, pictured(health=read("vitals", OPEN))),
+        ({"picture": "unknown", "watchdogs": "unknown"}, pictured(health=read("vitals", ARMED))),
+        (
+            {"picture": "unknown", "participants": "unknown"},
+            pictured(health=read("resources", fault="udev is gone")),
+        ),
         ({"watchdogs": "warning"}, pictured(vitals=Vitals(watchdogs=("watchdog0, 30 s",)))),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, dict) else "",

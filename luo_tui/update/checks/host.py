@@ -20,6 +20,21 @@ JOURNAL_NEEDS = 4 << 20
 """Bytes that one window writes at most: its journal, and the names of 100,000 resources twice."""
 
 
+_AGAIN = "Put that right, then ask again."
+
+
+def _unread(facts: Facts, source: str, about: str = "") -> str:
+    """Say why a source does not know; empty where it does.
+
+    A source that is dead knows nothing. Of one that lives only that counts
+    which is ``about`` the question; where nothing is named, all of it.
+    """
+    health = facts.snapshot.health.get(source)
+    if health is None:
+        return ""
+    return next(filter(None, (health.fault, *(m for m in health.missing if about in m))), "")
+
+
 class HostCheck(Check, Protocol):
     """One question about the host."""
 
@@ -57,7 +72,7 @@ class AllIsRead:
         if not doubts:
             return Finding(self.name, Level.OK, "All could be read.")
         text = f"Not everything could be read: {few(doubts, between='; ')}."
-        return Finding(self.name, Level.UNKNOWN, text, "Put that right, then ask again.")
+        return Finding(self.name, Level.UNKNOWN, text, _AGAIN)
 
 
 class WindowIsFree:
@@ -72,7 +87,7 @@ class WindowIsFree:
         """Warn where somebody has it, or left it open; unknown where that cannot be read."""
         if fault := facts.lock_fault or facts.journal_fault:
             text = f"Whether somebody has a window open cannot be read: {fault}."
-            return Finding(self.name, Level.UNKNOWN, text, "Put that right, then ask again.")
+            return Finding(self.name, Level.UNKNOWN, text, _AGAIN)
         if facts.lock_holder is not None:
             text = f"It is open in another console: {facts.lock_holder}."
             return Finding(self.name, Level.WARNING, text, "Speak to them first.")
@@ -97,6 +112,11 @@ class NodeIsFree:
         if holders:
             text = f"/dev/liveupdate is open in {few(holders)}."
             return Finding(self.name, Level.WARNING, text, "Find out what for.")
+        if not facts.snapshot.luo.state.usable:
+            text = "There is no LUO whose device could be open."
+            return Finding(self.name, Level.UNKNOWN, text, "See LUO-C-001.")
+        if why := _unread(facts, "vitals", "/dev/liveupdate"):
+            return Finding(self.name, Level.UNKNOWN, f"Not known: {why}.", _AGAIN)
         if not facts.may_act:
             text = "Only root sees who has /dev/liveupdate open."
             return Finding(self.name, Level.UNKNOWN, text, "Ask again as root.")
@@ -117,6 +137,11 @@ class AllTakePart:
         if bad:
             told = few([f"{p.label} ({p.reason or p.state})" for p in bad], between="; ")
             return Finding(self.name, Level.WARNING, f"Cannot take part: {told}.")
+        if not facts.snapshot.luo.state.usable:
+            text = "There is no LUO that could say who takes part."
+            return Finding(self.name, Level.UNKNOWN, text, "See LUO-C-001.")
+        if why := _unread(facts, "resources"):
+            return Finding(self.name, Level.UNKNOWN, f"Not known: {why}.", _AGAIN)
         number = len(facts.snapshot.participants)
         return Finding(self.name, Level.OK, f"{count_text(number, 'participant')}, none refuses.")
 
@@ -134,7 +159,7 @@ class NothingInUseIsReset:
         doubts = facts.snapshot.doubts("devices")
         if doubts:
             text = f"Not all could be read: {doubts[0]}."
-            return Finding(self.name, Level.UNKNOWN, text, "Put that right, then ask again.")
+            return Finding(self.name, Level.UNKNOWN, text, _AGAIN)
         found = [o for o in device_outcomes(facts.snapshot) if o.dangerous]
         if not found:
             return Finding(self.name, Level.OK, "None that is in use is reset.")
@@ -157,7 +182,7 @@ class GuestsArePreserved:
         if work is None or work.missing:
             why = work.missing[0] if work is not None else "nobody looked"
             text = f"Which guests run here is not known: {why}."
-            return Finding(self.name, Level.UNKNOWN, text, "Put that right, then ask again.")
+            return Finding(self.name, Level.UNKNOWN, text, _AGAIN)
         left = uncarried(facts)
         if left:
             told = few([f"{g.label}, {size_text(g.bytes)}" for g in left], between="; ")
@@ -178,9 +203,8 @@ class NobodyElseIsLoggedIn:
 
     def run(self, facts: Facts) -> Finding:
         """Name who is logged in."""
-        doubts = [d for d in facts.snapshot.doubts("vitals") if "logged in" in d]
-        if doubts:
-            text = f"Not known: {doubts[0]}."
+        if why := _unread(facts, "vitals", "logged in"):
+            text = f"Not known: {why}."
             return Finding(self.name, Level.UNKNOWN, text, "Ask who is on this host.")
         users = facts.snapshot.vitals.users
         if len(users) > 1:
@@ -207,6 +231,9 @@ class NoWatchdogIsArmed:
                 f"Armed: {few(armed)}.",
                 "Its timeout has to be longer than the blackout, or disarm it.",
             )
+        if why := _unread(facts, "vitals", "watchdog"):
+            text = f"Not known: {why}."
+            return Finding(self.name, Level.UNKNOWN, text, "Look in /sys/class/watchdog.")
         return Finding(self.name, Level.OK, "None is armed.")
 
 

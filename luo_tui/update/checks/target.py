@@ -276,7 +276,10 @@ class StateIsKnown:
 
     code = "LUO-C-001"
     name = "state"
-    evidence = "/sys/kernel/liveupdate/state"
+    evidence = (
+        "/sys/kernel/liveupdate/state; where there is none, the running kernel's config, "
+        "its command line and its log"
+    )
     why = "An update begins in state normal, with an orchestrator that answers."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -285,8 +288,15 @@ class StateIsKnown:
         state = snapshot.luo.state
         if not state.usable:
             return Finding(
-                self.name, Level.BLOCKER, f"LUO is {state}: {snapshot.luo.detail}.", "See status."
+                self.name,
+                Level.BLOCKER,
+                f"LUO is {state}: {snapshot.luo.detail or 'nothing says why'}.",
+                "Put that right. A kernel with Kexec HandOver is started with kho=on, and luo.ko "
+                "is loaded.",
             )
+        if doubts := snapshot.doubts("state"):
+            text = f"Not all of it could be read: {doubts[0]}."
+            return Finding(self.name, Level.UNKNOWN, text, "Put that right, then ask again.")
         if state is State.UPDATED:
             return Finding(
                 self.name, Level.BLOCKER, "The last update is not finished.", "Finish it first."
