@@ -63,6 +63,8 @@ class Exit(IntEnum):
     BAD_IMAGE = 11
     NO_TERMINAL = 12
     TIMED_OUT = 13
+    BLOCKED = 14
+    DOUBTFUL = 15
     HUNG_UP = 129
     INTERRUPTED = 130
     QUIT = 131

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import hold, window
+from luo_tui.cli import check, hold, window
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -47,6 +47,8 @@ CODES = {
     Exit.BAD_IMAGE: "not an image that can be booted",
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
     Exit.TIMED_OUT: "the state that `watch --until` waits for did not come in time",
+    Exit.BLOCKED: "for `check`: something blocks an update",
+    Exit.DOUBTFUL: "for `check`: something is to be looked at, or could not be found out",
     Exit.HUNG_UP: "the console's terminal is gone (SIGHUP)",
     Exit.INTERRUPTED: "interrupted by a signal, as `watch` is",
     Exit.QUIT: "the console was asked to leave at once (Ctrl+\\, SIGQUIT)",
@@ -113,6 +115,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return _status(orchestrator, args)
         case "watch":
             return _watch(orchestrator, args)
+        case "check":
+            return check.run(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
         case command if command in plans.COMMANDS:
@@ -288,6 +292,7 @@ into a new kernel while what is preserved, such as guests' memory, lives on.
 
 look, as any user:
   status       say how things stand, once; --json for programs
+  check        say whether an update could be begun, each finding with its code
   watch        a line for every change, until interrupted or --until a state
   demo         the console on a simulated host; touches nothing
   config       say which settings count, and where each is said
@@ -399,6 +404,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
+    check.add_to(commands)
     window.add_to(commands)
     plans.add_to(commands)
     hold.add_to(commands)

@@ -162,16 +162,15 @@ def _refuse_losses(orchestrator: Orchestrator, window: Window, plan: Plan) -> No
 
 def _target(orchestrator: Orchestrator, window: Window, plan: Plan) -> Target:
     """Read the plan's target. NotDone: there is none, or it is no kernel."""
-    from luo_tui.cli.window import image_path
     from luo_tui.update.plan import BadPlan
-    from luo_tui.update.target import Target, read_target
+    from luo_tui.update.target import Target, image_path, read_target
 
     kexec = orchestrator.kexec
     try:
         line = plan.command_line(kexec.command_line())
     except BadPlan as wrong:
         raise NotDone(f"{wrong}. Nothing was done.", Exit.USAGE) from wrong
-    path = image_path(orchestrator, plan.target, window.facts().snapshot.host.release)
+    path = image_path(kexec, plan.target, window.facts().snapshot.host.release)
     initrd = Path(plan.initrd) if plan.initrd else None
     found = read_target(path, kexec.modules_folder, line, initrd)
     if not isinstance(found, Target):
@@ -201,11 +200,13 @@ def _check(orchestrator: Orchestrator, window: Window, plan: Plan, *, as_json: b
         "target": target.image.release,
         "command_line": target.command_line,
         "blockers": faults,
-        "warnings": [f.text for f in facts.findings if f.level is Level.WARNING],
+        "warnings": [f.text for f in facts.findings if f.level in (Level.WARNING, Level.UNKNOWN)],
         "lost_and_not_in_the_plan": list(lost),
     }
     print(json.dumps(told, indent=2) if as_json else "\n".join(_checked(told)))
-    return Exit.REFUSED if faults or lost else Exit.OK
+    if faults or lost:
+        return Exit.BLOCKED
+    return Exit.DOUBTFUL if told["warnings"] else Exit.OK
 
 
 def _checked(told: dict[str, Any]) -> Iterator[str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -225,17 +224,16 @@ class Command:
     def _find_target(self, facts: Facts) -> Target | KernelImage | None:
         """Read the kernel to load; for what comes after the load, the one that was loaded."""
         from luo_tui.update.facts import Act
-        from luo_tui.update.target import read_loaded, read_target
+        from luo_tui.update.target import image_path, read_loaded, read_target, whole_path
 
         kexec = self._orchestrator.kexec
         modules, line = kexec.modules_folder, kexec.command_line()
         if self._plan is not None:
             line = self._plan.command_line(line)
         if self._act is Act.LOAD:
-            release = facts.snapshot.host.release
-            image = image_path(self._orchestrator, self._args.target, release)
+            image = image_path(kexec, self._args.target, facts.snapshot.host.release)
             initrd = self._args.initrd
-            return read_target(image, modules, line, _there(initrd) if initrd else None)
+            return read_target(image, modules, line, whole_path(initrd) if initrd else None)
         if self._act in (Act.PREPARE, Act.KEXEC):
             return read_loaded(facts.snapshot, facts.window_state, modules, line)
         return None
@@ -353,28 +351,6 @@ class Command:
         for line in told["said"]:
             print(f"note        {line}")
         print(f"way back    {told['way_back']}")
-
-
-def image_path(orchestrator: Orchestrator, wanted: str, running: str) -> Path:
-    """Return the file of the kernel that is named, or of the only one that is not running.
-
-    NotDone: there is none, or there are several.
-    """
-    from luo_tui.update.images import scan
-    from luo_tui.update.target import named
-
-    if os.sep in wanted:
-        return _there(Path(wanted))
-    kexec = orchestrator.kexec
-    images = scan(kexec.boot_folder, kexec.modules_folder, running)
-    return Path(named(images, wanted, running).path)
-
-
-def _there(path: Path) -> Path:
-    """Return the whole path of a file that is there."""
-    if not os.path.lexists(path):
-        raise NotDone(f"{path}: there is no such file.", Exit.NOT_FOUND)
-    return path.absolute()
 
 
 def _where(facts: Facts) -> dict[str, Any]:

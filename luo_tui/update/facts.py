@@ -36,6 +36,8 @@ class Level(StrEnum):
     """How a check ended."""
 
     OK = "ok"
+    UNKNOWN = "unknown"
+    """It could not be found out; never as good as :attr:`OK`."""
     WARNING = "warning"
     BLOCKER = "blocker"
 
@@ -61,6 +63,10 @@ class Finding:
     remedy: str = ""
     why: str = ""
     """What would come of it; empty only where the check found nothing amiss."""
+    code: str = ""
+    """``LUO-C-001`` and so on: the check's, the same in all versions of this program."""
+    evidence: str = ""
+    """Where the answer was read."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import FileIdentity, KernelImage, Snapshot
+from luo_tui.orchestrator import Kexec
 from luo_tui.update.facts import ours_is_loaded
-from luo_tui.update.images import read_image
+from luo_tui.update.images import read_image, scan
 from luo_tui.update.sealed import SealedCopy, identify, seal
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import few
@@ -91,6 +93,23 @@ def named(images: Sequence[KernelImage], name: str, running: str) -> KernelImage
     if found:
         raise NotDone(f"Which kernel? Name one.{listed}", Exit.USAGE)
     raise NotDone(f"{where}{listed}", Exit.NOT_FOUND)
+
+
+def image_path(kexec: Kexec, wanted: str, running: str) -> Path:
+    """Return the image file that is meant: by release, by file name, or by a path with a slash.
+
+    NotDone where it is not there, or where more than one could be meant.
+    """
+    if os.sep in wanted:
+        return whole_path(Path(wanted))
+    return Path(named(scan(kexec.boot_folder, kexec.modules_folder, running), wanted, running).path)
+
+
+def whole_path(path: Path) -> Path:
+    """Return the whole path of a file that is there; NotDone where it is not."""
+    if not os.path.lexists(path):
+        raise NotDone(f"{path}: there is no such file.", Exit.NOT_FOUND)
+    return path.absolute()
 
 
 def look_again(target: Target, modules: Path) -> KernelImage:

@@ -13,14 +13,14 @@ from machine import HOST_NAME, Built, Machine
 pytestmark = pytest.mark.extra
 
 POINTS = ("before-prepare", "before-freeze", "after-restore", "after-finish", "on-failure")
-RAN = "/var/lib/hooks"
+RAN = "/var/lib/luo-tui/ran"
 HOOK = f"""\
 #!/bin/sh
 echo "$LUO_TUI_HOOK $(uname -r)" >>{RAN}
 sync
 [ ! -e /run/hang-$LUO_TUI_HOOK ] || sleep 60
 """
-RUN = f"luo-tui run /root/plan.toml --yes-to {HOST_NAME}"
+RUN = f"luo-tui run /var/lib/luo-tui/plan.toml --yes-to {HOST_NAME}"
 
 
 def ran(machine: Machine) -> list[list[str]]:
@@ -30,14 +30,14 @@ def ran(machine: Machine) -> list[list[str]]:
 def test_an_update_by_a_plan(built: Built, machine: Machine) -> None:
     source, target = (built.kernels[name].release for name in ("old", "new"))
     machine.must("echo precious >/dev/shm/f; luo-tui hold /dev/shm/f --name cache", timeout=120)
-    machine.must(f"cat >/root/hook <<'END'\n{HOOK}END\nchmod 755 /root/hook")
-    hooks = "".join(f"\n[hooks.{p}]\nrun = ['/root/hook']\n" for p in POINTS)
-    machine.must(f"luo-tui plan new {target} >/root/plan.toml", timeout=120)
+    machine.must(f"cat >/var/lib/luo-tui/hook <<'END'\n{HOOK}END\nchmod 755 /var/lib/luo-tui/hook")
+    hooks = "".join(f"\n[hooks.{p}]\nrun = ['/var/lib/luo-tui/hook']\n" for p in POINTS)
+    machine.must(f"luo-tui plan new {target} >/var/lib/luo-tui/plan.toml", timeout=120)
     # Whoever edits it agrees to what it lists.
     machine.must(
-        f"sed -i 's/^#  \"/  \"/' /root/plan.toml; cat >>/root/plan.toml <<'END'\n{hooks}END"
+        f"sed -i 's/^#  \"/  \"/' /var/lib/luo-tui/plan.toml; cat >>/var/lib/luo-tui/plan.toml <<'END'\n{hooks}END"
     )
-    checked = machine.must("luo-tui plan check /root/plan.toml", timeout=120)
+    checked = machine.must("luo-tui plan check /var/lib/luo-tui/plan.toml", timeout=120)
     assert checked.endswith("it would be done as things stand now\n")
 
     # Killed while guests may be paused: the next one undoes that first.

@@ -143,7 +143,7 @@ def test_the_help_tells_every_command_and_every_exit_code() -> None:
     done = run("--help", COLUMNS="80")
     assert done.returncode == 0
     for command in (
-        "status", "watch", "demo", "console", "hold", "restore", "unpreserve",
+        "status", "check", "watch", "demo", "console", "hold", "restore", "unpreserve",
         "load", "unload", "prepare", "kexec", "cancel", "finish", "take-over",
     ):  # fmt: skip
         assert f"\n  {command} " in done.stdout
@@ -230,6 +230,7 @@ def test_a_look_loads_nothing_that_it_does_not_need() -> None:
         "luo_tui.update.hold",
         "luo_tui.update.acts",
         "luo_tui.update.agreement",
+        "luo_tui.update.checks.host",
         "luo_tui.cli.watch",
         "luo_tui.console.session",
         "luo_tui.demo",

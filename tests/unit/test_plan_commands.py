@@ -54,7 +54,7 @@ def test_check_says_whether_it_would_be_done(shell: Shell, tmp_path: Path, plan:
     bad = (
         'format = 1\n[hooks.on-cancel]\nrun = ["/nowhere/hook"]\n[command_line]\nadd = ["kho=off"]'
     )
-    assert shell("plan", "check", str(written(tmp_path, bad))) == Exit.REFUSED
+    assert shell("plan", "check", str(written(tmp_path, bad))) == Exit.BLOCKED
     assert "blocker     hook on-cancel: /nowhere/hook: No such file or directory" in shell.out
     assert "blocker     It says kho=off, which turns Kexec HandOver off." in shell.out
     assert "NOT LISTED" in shell.out

@@ -241,6 +241,7 @@ def checked(view: View) -> str:
         for level, word in (
             (Level.BLOCKER, "BLOCKING"),
             (Level.WARNING, "to look at"),
+            (Level.UNKNOWN, "unknown"),
             (Level.OK, "ok"),
         )
         if level in levels
@@ -256,10 +257,12 @@ def doubts(view: View) -> Iterator[Row]:
 
 def finding_rows(findings: Iterable[Finding]) -> Iterator[Row]:
     """Yield the checks, the worst first, each with its remedy and what would come of it."""
-    order = {Level.BLOCKER: 0, Level.WARNING: 1, Level.OK: 2}
-    styles = {Level.BLOCKER: "$text-error", Level.WARNING: "$text-note", Level.OK: ""}
-    for finding in sorted(findings, key=lambda f: order[f.level]):
+    worst_first = tuple(reversed(Level))
+    styles = {Level.BLOCKER: "$text-error", Level.OK: ""}
+    for finding in sorted(findings, key=lambda f: worst_first.index(f.level)):
         text = f"{finding.check}: {finding.text} {finding.remedy}".rstrip()
-        yield Row(text, str(finding.level), label_style=f"bold {styles[finding.level]}")
+        yield Row(
+            text, str(finding.level), label_style=f"bold {styles.get(finding.level, '$text-note')}"
+        )
         if finding.why:
             yield Row(finding.why, "why", style="$text-quiet")

@@ -1,31 +1,26 @@
 # SPDX-License-Identifier: MIT
 """What is looked at before a target kernel is loaded. Pure: facts in, findings out.
 
-Each check is a small class with a name, the reason why it is there, and
-``run``. The reason is shown with whatever it finds amiss; a finding whose
-consequence is another one brings its own. A blocker stops the walk before
-anything is changed; a warning is shown and left to the operator. What could not
-be found out is a warning and never passes as good.
+What a check is says :mod:`luo_tui.update.checks.check`. A blocker stops the walk
+before anything is changed; a warning is shown and left to the operator. What
+could not be found out is unknown, and never passes as good.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.sources.clean import clean
 from luo_tui.uapi.command_line import LONGEST, deciding, parameters, switch
+from luo_tui.update.checks.check import Check, complete
 from luo_tui.update.facts import Finding, Level
 
 
-class Check(Protocol):
-    """One question, asked of the facts."""
-
-    name: str
-    why: str
+class TargetCheck(Check, Protocol):
+    """One question about a target."""
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
         """Answer it."""
@@ -35,7 +30,9 @@ class Check(Protocol):
 class ImageIsKernel:
     """The file is a kernel image, whole, with an initrd that exists."""
 
+    code = "LUO-C-003"
     name = "image"
+    evidence = "the image file itself"
     why = "It would be refused at load time, after the window was opened."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -57,7 +54,9 @@ class ImageIsKernel:
 class InitrdIsThere:
     """An initrd goes with the image, and can be loaded."""
 
+    code = "LUO-C-004"
     name = "initrd"
+    evidence = "the file beside the image, or the one that was chosen"
     why = "Without its initrd a distribution's kernel does not find its root file system."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -83,7 +82,9 @@ class InitrdIsThere:
 class TargetTakesHandover:
     """The target was built with Kexec HandOver."""
 
+    code = "LUO-C-005"
     name = "target KHO"
+    evidence = "the target's config: in the image, in /boot, or beside its modules"
     why = "A target without KHO boots as if cold: everything preserved is gone."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -93,7 +94,7 @@ class TargetTakesHandover:
             why = image.config_fault or "no config was read"
             return Finding(
                 self.name,
-                Level.WARNING,
+                Level.UNKNOWN,
                 f"Whether the target has KHO is unknown: {why}.",
                 f"Install config-{image.release} beside the image to be sure.",
             )
@@ -115,7 +116,9 @@ class TargetTakesHandover:
 class TargetReadsOurs:
     """The target's luo.ko reads what the running one writes."""
 
+    code = "LUO-C-006"
     name = "target LUO"
+    evidence = "the luo.ko installed for the target's release"
     why = "A target that cannot read the handover refuses it, and everything preserved is gone."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -123,7 +126,7 @@ class TargetReadsOurs:
         if image.orchestrator_unread:
             return Finding(
                 self.name,
-                Level.WARNING,
+                Level.UNKNOWN,
                 f"Whether the target reads what this kernel writes is unknown: "
                 f"{image.orchestrator_unread}",
                 f"Go on only if you know that it reads {snapshot.compatible or 'that'}.",
@@ -145,7 +148,7 @@ class TargetReadsOurs:
         if not snapshot.compatible:
             return Finding(
                 self.name,
-                Level.WARNING,
+                Level.UNKNOWN,
                 "The running orchestrator does not say what it writes.",
             )
         if image.orchestrator != snapshot.compatible:
@@ -161,7 +164,9 @@ class TargetReadsOurs:
 class CommandLineKeepsHandover:
     """The next kernel is told, by a line that it takes whole, to turn Kexec HandOver on."""
 
+    code = "LUO-C-007"
     name = "command line"
+    evidence = "the command line that the target gets, and the image's setup header"
     why = "Without kho=on the next kernel ignores what it is handed, unless that is its default."
 
     def __init__(self, command_line: str) -> None:
@@ -213,13 +218,15 @@ class CommandLineKeepsHandover:
             text += " The target's default is off."
             return Finding(self.name, Level.BLOCKER, text, "Boot with kho=on.")
         remedy = "Go on only if the target turns KHO on by default."
-        return Finding(self.name, Level.WARNING, text, remedy)
+        return Finding(self.name, Level.UNKNOWN, text, remedy)
 
 
 class LoadingIsAllowed:
     """The kernel still lets images be loaded."""
 
+    code = "LUO-C-002"
     name = "kexec"
+    evidence = "/proc/sys/kernel/kexec_load_disabled, /sys/kernel/kexec_crash_loaded"
     why = "Without loading a kernel there is no live update."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -245,7 +252,9 @@ class LoadingIsAllowed:
 class SomethingIsPreserved:
     """There is something to carry across."""
 
+    code = "LUO-C-008"
     name = "resources"
+    evidence = "/sys/class/liveupdate"
     why = "An update that preserves nothing is a plain kexec: every guest is lost."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -265,7 +274,12 @@ class SomethingIsPreserved:
 class StateIsKnown:
     """The orchestrator is there and in a state from which a window can go on."""
 
+    code = "LUO-C-001"
     name = "state"
+    evidence = (
+        "/sys/kernel/liveupdate/state; where there is none, the running kernel's config, "
+        "its command line and its log"
+    )
     why = "An update begins in state normal, with an orchestrator that answers."
 
     def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
@@ -274,8 +288,15 @@ class StateIsKnown:
         state = snapshot.luo.state
         if not state.usable:
             return Finding(
-                self.name, Level.BLOCKER, f"LUO is {state}: {snapshot.luo.detail}.", "See status."
+                self.name,
+                Level.BLOCKER,
+                f"LUO is {state}: {snapshot.luo.detail or 'nothing says why'}.",
+                "Put that right. A kernel with Kexec HandOver is started with kho=on, and luo.ko "
+                "is loaded.",
             )
+        if doubts := snapshot.doubts("state"):
+            text = f"Not all of it could be read: {doubts[0]}."
+            return Finding(self.name, Level.UNKNOWN, text, "Put that right, then ask again.")
         if state is State.UPDATED:
             return Finding(
                 self.name, Level.BLOCKER, "The last update is not finished.", "Finish it first."
@@ -283,10 +304,30 @@ class StateIsKnown:
         return Finding(self.name, Level.OK, f"LUO is {state}.")
 
 
+class NoTarget:
+    """Which kernel is meant is known."""
+
+    code = ImageIsKernel.code
+    name = ImageIsKernel.name
+    why = "What depends on the target was not checked."
+    evidence = "/boot"
+
+
+def no_target(snapshot: Snapshot, reason: str) -> tuple[Finding, ...]:
+    """Run what can be checked without a target; ``reason`` says why there is none."""
+    image = KernelImage("")
+    checks: Sequence[TargetCheck] = (StateIsKnown(), LoadingIsAllowed(), SomethingIsPreserved())
+    found = Finding(NoTarget.name, Level.UNKNOWN, reason, "Name the target.")
+    return (
+        *(complete(check, check.run(snapshot, image)) for check in checks),
+        complete(NoTarget(), found),
+    )
+
+
 def run_checks(snapshot: Snapshot, image: KernelImage, command_line: str) -> tuple[Finding, ...]:
     """Run every check on ``image`` as the target; what depends on a broken image is not asked."""
-    first: Sequence[Check] = (StateIsKnown(), LoadingIsAllowed(), ImageIsKernel())
-    rest: Sequence[Check] = (
+    first: Sequence[TargetCheck] = (StateIsKnown(), LoadingIsAllowed(), ImageIsKernel())
+    rest: Sequence[TargetCheck] = (
         InitrdIsThere(),
         TargetTakesHandover(),
         TargetReadsOurs(),
@@ -294,10 +335,4 @@ def run_checks(snapshot: Snapshot, image: KernelImage, command_line: str) -> tup
         SomethingIsPreserved(),
     )
     asked = first if image.fault else (*first, *rest)
-    return tuple(_reasoned(check, check.run(snapshot, image)) for check in asked)
-
-
-def _reasoned(check: Check, found: Finding) -> Finding:
-    if found.level is Level.OK or found.why:
-        return found
-    return replace(found, why=check.why)
+    return tuple(complete(check, check.run(snapshot, image)) for check in asked)
