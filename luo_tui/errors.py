@@ -65,6 +65,7 @@ class Exit(IntEnum):
     TIMED_OUT = 13
     BLOCKED = 14
     DOUBTFUL = 15
+    BAD_VERDICT = 16
     HUNG_UP = 129
     INTERRUPTED = 130
     QUIT = 131

@@ -346,6 +346,27 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What of a host is to be after an update as it was before, at one moment."""
+
+    links: Mapping[str, str] | None = None
+    """State of each network link that a device is behind, by its name (``up``, ``down``); None:
+    not known."""
+    failed_units: tuple[str, ...] | None = None
+    """Units of systemd that have failed; empty without systemd, None: not known."""
+    errors: tuple[str, ...] | None = None
+    """What the kernel printed as an error since its start, each text once; None: not known."""
+    lines: tuple[str, ...] = ()
+    """The kernel's lines on updates, as far as they could be read."""
+    log_is_whole: bool = False
+    """Whether the kernel's log could be read from its first line on."""
+    up: float = 0.0
+    """Seconds since this kernel's start."""
+    missing: tuple[str, ...] = ()
+    """Sentences on what could not be learned."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestoreFailure:
     """A restore that the kernel refused, as its own line told."""
 

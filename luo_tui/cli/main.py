@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import check, hold, window
+from luo_tui.cli import arrive, check, history, hold, window
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -48,7 +48,8 @@ CODES = {
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
     Exit.TIMED_OUT: "the state that `watch --until` waits for did not come in time",
     Exit.BLOCKED: "for `check`: something blocks an update",
-    Exit.DOUBTFUL: "for `check`: something is to be looked at, or could not be found out",
+    Exit.DOUBTFUL: "for `check` and `arrive`: something is to be looked at, or was not found out",
+    Exit.BAD_VERDICT: "for `arrive`: the verdict on the update is bad",
     Exit.HUNG_UP: "the console's terminal is gone (SIGHUP)",
     Exit.INTERRUPTED: "interrupted by a signal, as `watch` is",
     Exit.QUIT: "the console was asked to leave at once (Ctrl+\\, SIGQUIT)",
@@ -109,6 +110,8 @@ def _dispatch(args: argparse.Namespace) -> int:
     args.folder, args.log = settings["folder"], _log(settings)
     if args.folder.exists() and not args.folder.is_dir():
         raise NotDone(f"{args.folder} is no folder.", Exit.USAGE)
+    if args.command in history.COMMANDS:
+        return history.run(args)
     orchestrator = open_orchestrator()
     match args.command:
         case "status":
@@ -117,6 +120,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return _watch(orchestrator, args)
         case "check":
             return check.run(orchestrator, args)
+        case arrive.COMMAND:
+            return arrive.run(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
         case command if command in plans.COMMANDS:
@@ -295,6 +300,8 @@ look, as any user:
   check        say whether an update could be begun, each finding with its code
   watch        a line for every change, until interrupted or --until a state
   demo         the console on a simulated host; touches nothing
+  history      tell of past windows, the newest first
+  journal      print the records of a window; --schema says what they are
   config       say which settings count, and where each is said
 
 act, as root:
@@ -302,6 +309,7 @@ act, as root:
   hold         hold a file's bytes in memory across an update
   restore      give held bytes back, after the update
   unpreserve   give up held bytes, before an update
+  arrive       in the new kernel: write down how it went, and give the verdict
 
 act without the console, as root; nothing is asked, --show says what is lost:
 """
@@ -408,6 +416,8 @@ def _parser() -> argparse.ArgumentParser:
     window.add_to(commands)
     plans.add_to(commands)
     hold.add_to(commands)
+    arrive.add_to(commands)
+    history.add_to(commands)
     commands.add_parser(
         "config",
         help="say which settings count, and where each is said",

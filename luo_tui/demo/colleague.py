@@ -109,6 +109,7 @@ class Colleague:
             "lock_folder": lambda: orchestrator.lock_folder,
             "state": orchestrator.state,
             "work": orchestrator.work,
+            "condition": orchestrator.condition,
             "move": orchestrator.move,
             "unpreserve": orchestrator.unpreserve,
             "unload": orchestrator.kexec.unload,

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from luo_tui.model import Host, KexecState, Snapshot, State, Work
+from luo_tui.model import Condition, Host, KexecState, Snapshot, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.sources import Source
 
@@ -115,6 +115,11 @@ class RemoteOrchestrator:
     def work(self) -> Work:
         """Look at what runs over there."""
         found: Work = self._ask("work")
+        return found
+
+    def condition(self) -> Condition:
+        """Look at what is to be after an update as before, over there."""
+        found: Condition = self._ask("condition")
         return found
 
     def sources(self) -> Sequence[Source]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Host, KexecState, State, Work
+from luo_tui.model import Condition, Host, KexecState, State, Work
 from luo_tui.sources import Source
 
 
@@ -156,6 +156,13 @@ class Orchestrator(Protocol):
 
     def work(self) -> Work:
         """Look for what runs here and ends with this kernel; it takes its time.
+
+        OSError where this process has no descriptor or memory left.
+        """
+        ...
+
+    def condition(self) -> Condition:
+        """Look at what is to be after an update as before: links, units, the kernel's errors.
 
         OSError where this process has no descriptor or memory left.
         """

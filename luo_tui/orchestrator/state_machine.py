@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Host, KexecState, State, Work
+from luo_tui.model import Condition, Host, KexecState, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import caps, kexec, kho, luo_v2
@@ -130,6 +130,12 @@ class StateMachine:
         from luo_tui.sources.work import read_work
 
         return read_work()
+
+    def condition(self) -> Condition:
+        """Look at this host's links, units and kernel log."""
+        from luo_tui.sources.condition import read_condition
+
+        return read_condition()
 
     def surroundings(self) -> Sequence[Source]:
         """Return the sources of this machine: its devices, its vitals, its kernel's lines."""

@@ -27,10 +27,10 @@ from luo_tui.sources.changes import (
 )
 from luo_tui.sources.clean import clean
 
-_OURS = re.compile(r"\b(luo\w*|kho|liveupdate|kexec\w*)\b", re.IGNORECASE)
+OURS = re.compile(r"\b(luo\w*|kho|liveupdate|kexec\w*)\b", re.IGNORECASE)
 _FAILED = re.compile(r"luo: restore of token (\d+) failed \(-(\d+)\)")
 """What kernel/luo_incoming.c prints."""
-_GRAVE = 3
+GRAVE = 3
 """KERN_ERR: what has this level or a lower one is a failure."""
 
 
@@ -163,10 +163,10 @@ def _said(record: bytes, began: float) -> tuple[int, KernelSaid] | None:
     head, _, rest = record.partition(b";")
     fields = head.split(b",")
     line = rest.partition(b"\n")[0].decode(errors="surrogateescape")
-    if len(fields) < 3 or not _OURS.search(line):
+    if len(fields) < 3 or not OURS.search(line):
         return None
     try:
         level, number, micros = int(fields[0]) & 7, int(fields[1]), int(fields[2])
     except ValueError:
         return None
-    return number, KernelSaid(clean(line), level <= _GRAVE, began + micros / 1e6)
+    return number, KernelSaid(clean(line), level <= GRAVE, began + micros / 1e6)

@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.update.before import before, condition_of
+from luo_tui.update.blackout import blackout
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import (
     Act,
@@ -43,6 +45,7 @@ from luo_tui.update.resource_list import few_of
 from luo_tui.update.rules import Refusal, refusal
 from luo_tui.update.target import Target
 from luo_tui.update.uncarried import uncarried
+from luo_tui.update.verdict import verdict
 from luo_tui.update.window_hooks import PlannedHooks, failure_is_due, restore_is_due
 from luo_tui.update.window_state import WindowState
 
@@ -203,7 +206,8 @@ class Window:
             run = now.window_state.hooks_run if now.window_state else ()
             first = HookPoint.AFTER_RESTORE
             left = () if first in run else self._planned.after(first)
-            self._move(consent, discarded=discarded, promises=now.promises.record())
+            told = {"promises": now.promises.record(), **self._judged(now)}
+            self._move(consent, discarded=discarded, **told)
             left += self._planned.after(HookPoint.AFTER_FINISH)
             self._close("finished")
         return left
@@ -216,6 +220,8 @@ class Window:
         """
         with self._acting(consent, Act.KEXEC, target) as now:
             self.show_doing(f"under way: {Act.KEXEC}")
+            # Before the last check: it may take its time.
+            picture = before(now.snapshot, condition_of(self._orchestrator))
 
             def check() -> None:
                 self._check(consent, self.facts(target))
@@ -223,7 +229,9 @@ class Window:
             def record() -> None:
                 image = target.image
                 assert self._journal is not None  # noqa: S101 - as in _write()
-                promised = self._journal.write_promised(consent.outgoing, consent.participants)
+                promised = self._journal.write_promised(
+                    consent.outgoing, consent.participants, picture
+                )
                 self._write(
                     "jump",
                     acts=["freeze", "kexec"],
@@ -290,6 +298,36 @@ class Window:
             self._account(self.settled(now) if now.promises.lost else now)
             self._settle_hooks(self.facts())
 
+    def arrive_unattended(self) -> bool:
+        """Write down what became of the jump, for a program that runs without an operator.
+
+        The window stays its holder's, and open for him; that it was written by
+        this program stands in the record. Returns whether anything was
+        written. NotDone: another console has the window, or this process may
+        not act; ActFailed: it could not be written.
+        """
+        if not self._orchestrator.may_act():
+            raise NotDone("Acting needs root: sudo luo-tui arrive", Exit.NOT_PERMITTED)
+        now = self.facts()
+        self._settle_hooks(now)
+        if not _due(now):
+            return False
+        self._take()
+        try:
+            now = self.facts()
+            if not _due(now):
+                return False
+            try:
+                self._journal, _ = open_journal(self._folder, now.snapshot.host.boot_id)
+            except OSError as error:
+                raise self._unwritten(error) from error
+            found = self.settled(now) if now.promises.lost else now
+            self._account(found, by=str(self.me))
+            self._settle_hooks(self.facts())
+        finally:
+            self._rest()
+        return True
+
     def settled(self, now: Facts) -> Facts:
         """Read anew until nothing more arrives. OSError as :meth:`facts`.
 
@@ -303,20 +341,30 @@ class Window:
                 break
         return now
 
-    def _account(self, now: Facts) -> None:
+    def _judged(self, now: Facts) -> dict[str, Any]:
+        """Return what a record says of the update: the verdict on it, and its blackout."""
+        judged = verdict(now, condition_of(self._orchestrator))
+        dark = blackout(now.snapshot.stamps)
+        return {
+            **({"verdict": judged.record()} if judged else {}),
+            **({"blackout": dark.record()} if dark else {}),
+        }
+
+    def _account(self, now: Facts, **by: str) -> None:
         snapshot = now.snapshot
         host, source = snapshot.host.release, snapshot.from_release
         match arrival(snapshot, now.window_state):
             case Arrival.ARRIVED:
                 promises = now.promises.record()
-                self._write("arrived", release=host, source=source, promises=promises)
+                told = {"promises": promises, **self._judged(now), **by}
+                self._write("arrived", release=host, source=source, **told)
             case Arrival.FINISHED:
-                self._write("arrived", release=host, source=source)
+                self._write("arrived", release=host, source=source, **self._judged(now), **by)
                 self._close("finished by something else")
             case Arrival.LOST:
                 lost = now.window_state.promised_count if now.window_state else 0
                 self._planned.undo()
-                self._write("lost", release=host, promised=lost)
+                self._write("lost", release=host, promised=lost, **self._judged(now), **by)
                 self._close("lost")
             case Arrival.UNKNOWN:
                 self._close(f"not known: this kernel took over from {source}")
@@ -370,24 +418,25 @@ class Window:
     def _settle_hooks(self, now: Facts) -> None:
         """Do, once, what the hooks of a console that has died still owe. Never fails.
 
-        What a hook did is undone also where the window has to be taken over
-        first: no guest waits for that.
+        Also where the window has to be taken over first: no guest waits for that.
         """
         boot_id = now.snapshot.host.boot_id
-        undo = failure_is_due(now.window_state, boot_id)
-        if not undo and not (restore_is_due(now) and now.gone_holder is None):
+        if not failure_is_due(now.window_state, boot_id) and not restore_is_due(now):
             return
         with contextlib.suppress(NotDone, ActFailed, OSError):
             held = self.mine
             self._take()
             try:
+                # Another one may have done it before the lock was ours.
+                now = self.facts()
+                undo = failure_is_due(now.window_state, boot_id)
+                if not undo and not restore_is_due(now):
+                    return
                 if not held:
-                    self._journal, state = open_journal(self._folder, boot_id)
-                    # Another one may have done it before the lock was ours.
-                    undo = undo and failure_is_due(state, boot_id)
+                    self._journal, _ = open_journal(self._folder, boot_id)
                 if undo:
                     self._planned.undo()
-                elif restore_is_due(self.facts()):
+                else:
                     self._planned.after(HookPoint.AFTER_RESTORE)
             finally:
                 if not held:

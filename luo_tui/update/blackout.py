@@ -10,6 +10,7 @@ on through the jump.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from luo_tui.model import Stamps
 
@@ -29,6 +30,11 @@ class Blackout:
     total: float
     """Milliseconds."""
     phases: tuple[Phase, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return what a record says of it."""
+        phases = [[p.name, round(p.milliseconds, 3)] for p in self.phases]
+        return {"total_ms": round(self.total, 3), "phases": phases}
 
 
 def blackout(stamps: Stamps) -> Blackout | None:

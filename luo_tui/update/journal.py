@@ -34,6 +34,7 @@ from typing import Any
 from luo_tui.errors import NotDone
 from luo_tui.model import Participant, Resource
 from luo_tui.sources.clean import clean
+from luo_tui.update.before import Before
 from luo_tui.update.durable import fsync_folder, make_folder
 from luo_tui.update.durable import reserve as _reserve
 from luo_tui.update.resource_list import DISCARDED, PROMISED, write_list
@@ -120,8 +121,14 @@ def _record(raw: Mapping[str, Any], *, checked: bool) -> Record | None:
 
 def read(path: Path) -> list[Record]:
     """Read one window's records; what is damaged or foreign is left out. OSError if unreadable."""
-    found = (decode_record(line) for line in path.read_bytes().split(b"\n"))
-    return [record for record in found if record is not None]
+    return list(read_lines(path)[0])
+
+
+def read_lines(path: Path) -> tuple[tuple[Record, ...], int]:
+    """Read one window's records, and count the lines that are none. OSError if unreadable."""
+    found = [decode_record(line) for line in path.read_bytes().split(b"\n") if line]
+    records = tuple(record for record in found if record is not None)
+    return records, len(found) - len(records)
 
 
 def number_of(window: str) -> int:
@@ -150,7 +157,7 @@ def read_latest(folder: Path) -> JournalReading:
 
 def _newest(folder: Path) -> JournalReading:
     fault = ""
-    for path in _windows(folder):
+    for path in window_files(folder):
         # One may have been moved away meanwhile.
         with contextlib.suppress(FileNotFoundError):
             if records := read(path):
@@ -160,8 +167,11 @@ def _newest(folder: Path) -> JournalReading:
     return JournalReading(fault=fault)
 
 
-def _windows(folder: Path) -> list[Path]:
-    """Return the journals, the newest first; what has another name, or is no file, is foreign."""
+def window_files(folder: Path) -> list[Path]:
+    """Return the journals, the newest first; what has another name, or is no file, is foreign.
+
+    Empty where no window was ever opened. OSError: the folder cannot be read.
+    """
     try:
         with os.scandir(folder / "windows") as entries:
             found = [Path(e.path) for e in entries if e.is_file(follow_symlinks=False)]
@@ -230,23 +240,31 @@ class Journal:
         return record
 
     def write_promised(
-        self, resources: Iterable[Resource], participants: Iterable[Participant] = ()
+        self,
+        resources: Iterable[Resource],
+        participants: Iterable[Participant] = (),
+        before: Before | None = None,
     ) -> dict[str, Any]:
         """Write down by name what the jump is to carry; return what its record says of it.
 
-        For ``write("jump", promised=...)``. OSError: ENOSPC; then do not jump.
+        And how the host is ``before`` it. For ``write("jump", promised=...)``.
+        OSError: ENOSPC; then do not jump.
         """
-        return self._write_list(PROMISED, resources, participants)
+        return self._write_list(PROMISED, resources, participants, before)
 
     def write_discarded(self, resources: Iterable[Resource]) -> dict[str, Any]:
         """Write down by name what finish is to discard; return what its record says of it."""
         return self._write_list(DISCARDED, resources)
 
     def _write_list(
-        self, kind: str, resources: Iterable[Resource], participants: Iterable[Participant] = ()
+        self,
+        kind: str,
+        resources: Iterable[Resource],
+        participants: Iterable[Participant] = (),
+        before: Before | None = None,
     ) -> dict[str, Any]:
         path = self.path.with_name(f"{self.path.stem}.{kind}.json")
-        return write_list(path, resources, participants)
+        return write_list(path, resources, participants, before)
 
     def window_state(self) -> WindowState:
         """Return what has been written so far, read back from the file."""
@@ -288,7 +306,7 @@ def open_journal(folder: Path, boot_id: str) -> tuple[Journal, WindowState]:
         if window_state.unwritable:
             raise NotDone(window_state.unwritable)
         return Journal(windows / f"{window_state.window}.jsonl", boot_id), window_state
-    number = max((number_of(path.stem) for path in _windows(folder)), default=0) + 1
+    number = max((number_of(path.stem) for path in window_files(folder)), default=0) + 1
     window = f"{number:06d}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     return Journal(windows / f"{window}.jsonl", boot_id), WindowState(window)
 

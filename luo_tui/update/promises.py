@@ -136,7 +136,7 @@ def promises_of(
     """
     if snapshot.luo.state is not State.UPDATED:
         return Promises()
-    resources, participants = _listed_as_arrived(snapshot) if promised is None else promised
+    resources, participants, _ = _listed_as_arrived(snapshot) if promised is None else promised
     found: dict[Became, list[PromiseOutcome]] = {became: [] for became in Became}
     for outcome in _resources(snapshot, resources, work, delivered):
         found[outcome.became].append(outcome)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from luo_tui.model import Participant, Resource
 from luo_tui.sources.clean import clean
+from luo_tui.update.before import Before
 from luo_tui.update.durable import write_file
 from luo_tui.update.window_state import FORMAT, WindowState
 
@@ -53,6 +54,8 @@ class Promised(NamedTuple):
     resources: tuple[Listed, ...] = ()
     participants: tuple[Participant, ...] = ()
     """Devices and subsystems that took part, as they were then."""
+    before: Before | None = None
+    """How the host was then; None where no record tells."""
 
 
 def few_of(names: Iterable[str]) -> list[str]:
@@ -80,7 +83,10 @@ def token_digest(tokens: Iterable[int]) -> str:
 
 
 def write_list(
-    path: Path, resources: Iterable[Resource], participants: Iterable[Participant] = ()
+    path: Path,
+    resources: Iterable[Resource],
+    participants: Iterable[Participant] = (),
+    before: Before | None = None,
 ) -> dict[str, Any]:
     """Write the list, wait until it is on the disk, and return what its record says of it.
 
@@ -97,7 +103,8 @@ def write_list(
         "participants_count": len(parts),
     }
     rows = {"resources": [astuple(r) for r in listed], "participants": parts}
-    whole = {"v": FORMAT, **about, **rows}
+    picture = {"before": before.plain()} if before is not None else {}
+    whole = {"v": FORMAT, **about, **rows, **picture}
     data = json.dumps(whole, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
     write_file(path, data)
     return {**about, "file_sha256": hashlib.sha256(data).hexdigest()}
@@ -123,6 +130,7 @@ def promised(folder: Path, window_state: WindowState) -> Promised:
             tuple(_listed(*row) for row in whole["resources"]),
             # Earlier versions wrote down none.
             tuple(_participant(*row) for row in whole.get("participants", ())),
+            Before.of(whole.get("before")),
         )
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
         raise OSError(errno.EBADMSG, "it makes no sense", str(path)) from error

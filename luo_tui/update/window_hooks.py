@@ -51,7 +51,8 @@ def restore_is_due(now: Facts) -> bool:
     window_state = now.window_state
     if window_state is None or window_state.closed or not window_state.arrived:
         return False
-    if not window_state.plan_digest or HookPoint.AFTER_RESTORE in window_state.hooks_run:
+    planned = now.plan is not None and HookPoint.AFTER_RESTORE in now.plan.hooks
+    if not planned or HookPoint.AFTER_RESTORE in window_state.hooks_run:
         return False
     waits = (Became.NOT_YET, Became.FAILED, Became.NOT_KNOWN)
     return not any(now.promises.that(became) for became in waits)

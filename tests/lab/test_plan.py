@@ -34,9 +34,8 @@ def test_an_update_by_a_plan(built: Built, machine: Machine) -> None:
     hooks = "".join(f"\n[hooks.{p}]\nrun = ['/var/lib/luo-tui/hook']\n" for p in POINTS)
     machine.must(f"luo-tui plan new {target} >/var/lib/luo-tui/plan.toml", timeout=120)
     # Whoever edits it agrees to what it lists.
-    machine.must(
-        f"sed -i 's/^#  \"/  \"/' /var/lib/luo-tui/plan.toml; cat >>/var/lib/luo-tui/plan.toml <<'END'\n{hooks}END"
-    )
+    machine.must("sed -i 's/^#  \"/  \"/' /var/lib/luo-tui/plan.toml")
+    machine.must(f"cat >>/var/lib/luo-tui/plan.toml <<'END'\n{hooks}END")
     checked = machine.must("luo-tui plan check /var/lib/luo-tui/plan.toml", timeout=120)
     assert checked.endswith("it would be done as things stand now\n")
 

@@ -145,6 +145,7 @@ def test_the_help_tells_every_command_and_every_exit_code() -> None:
     for command in (
         "status", "check", "watch", "demo", "console", "hold", "restore", "unpreserve",
         "load", "unload", "prepare", "kexec", "cancel", "finish", "take-over",
+        "arrive", "history", "journal",
     ):  # fmt: skip
         assert f"\n  {command} " in done.stdout
         assert run(command, "--help").returncode == 0

@@ -110,7 +110,7 @@ def test_exit_codes_are_fixed() -> None:
         "OK": 0, "FAILED": 1, "USAGE": 2, "NOT_PERMITTED": 3, "UNAVAILABLE": 4, "WRONG_STATE": 5,
         "REFUSED": 6, "BUSY": 7, "NOT_FOUND": 8, "MISMATCH": 9, "NO_SPACE": 10, "BAD_IMAGE": 11,
         "NO_TERMINAL": 12,
-        "TIMED_OUT": 13, "BLOCKED": 14, "DOUBTFUL": 15,
+        "TIMED_OUT": 13, "BLOCKED": 14, "DOUBTFUL": 15, "BAD_VERDICT": 16,
         "HUNG_UP": 129, "INTERRUPTED": 130, "QUIT": 131, "TERMINATED": 143,
     }  # fmt: skip
 

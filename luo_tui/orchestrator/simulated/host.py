@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from luo_tui.model import (
+    Condition,
     Device,
     Guest,
     Participant,
@@ -32,7 +33,7 @@ from luo_tui.model import (
 )
 from luo_tui.orchestrator.simulated import boot, machinery, program
 from luo_tui.orchestrator.simulated.kept import Kept, error
-from luo_tui.orchestrator.simulated.kernel import LUO, SimulatedKernel, keep_all
+from luo_tui.orchestrator.simulated.kernel import LUO, PRINTED, SimulatedKernel, keep_all
 from luo_tui.sources.changes import (
     DeviceGone,
     DevicePut,
@@ -193,6 +194,21 @@ class SimulatedHost(SimulatedKernel):
         with self.acting:
             guests = tuple(self.guests.values())
         return Work(frozenset((*AGENTS, "systemd", *(g.comm for g in guests))), guests, SERVICES)
+
+    def condition(self) -> Condition:
+        """Return what is to be after an update as before."""
+        with self.acting:
+            users = [u for d in self.devices.values() if d.kind == "network" for u in d.users]
+            lines, began = list(self.lines), min((said.at for said in self.lines), default=0.0)
+        links = [u.removesuffix(")").split(" (") for u in users if u.endswith(("(up)", "(down)"))]
+        return Condition(
+            links=dict(links),
+            failed_units=(),
+            errors=tuple(dict.fromkeys(said.text for said in lines if said.grave)),
+            lines=tuple(said.text for said in lines),
+            log_is_whole=len(lines) < PRINTED,
+            up=max(0.0, time.time() - began),
+        )
 
     def _come_back(self) -> None:
         """Let those guests run whose memory came over: the others are gone."""

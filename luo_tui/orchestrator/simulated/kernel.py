@@ -48,7 +48,7 @@ _MOVES: Mapping[tuple[State, Move], State] = MappingProxyType(
     }
 )
 """The legal moves of LUO v2, from the RFC of May 2025: (from, move) -> to."""
-_PRINTED = 500
+PRINTED = 500
 """Lines of the kernel that are kept."""
 _KHZ = 1_000_000
 _SHORT = 16 << 30
@@ -339,7 +339,7 @@ class SimulatedKernel:
         # No two at the same instant: a line is known by its time.
         at = max(time.time(), self.lines[-1].at + 1e-6 if self.lines else 0.0)
         said = KernelSaid(text, grave, at)
-        self.lines = [*self.lines[1 - _PRINTED :], said]
+        self.lines = [*self.lines[1 - PRINTED :], said]
         self.news.announce(LINES, said)
 
     def _enter(self, state: State) -> None:

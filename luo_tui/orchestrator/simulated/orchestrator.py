@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Host, KexecState, State, Work
+from luo_tui.model import Condition, Host, KexecState, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
@@ -120,6 +120,10 @@ class SimulatedOrchestrator:
     def work(self) -> Work:
         """Look at the simulated guests and services."""
         return self._host.work()
+
+    def condition(self) -> Condition:
+        """Look at the simulated links and lines; no unit fails here."""
+        return self._host.condition()
 
     def surroundings(self) -> Sequence[Source]:
         """Return what tells of the simulated machine."""

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The command for the new kernel: writes down what became of the jump, and gives the verdict.
+
+It waits for no operator, and may be run by any start-up script, again and again:
+what is written once is not written again, and where no jump was made there is
+nothing to do. The window stays its holder's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luo_tui.errors import ActFailed, Exit, NotDone
+from luo_tui.monitor.hub import Hub
+from luo_tui.orchestrator import Orchestrator
+
+# Loaded when it runs, by it alone: the other commands are to be quick.
+if TYPE_CHECKING:
+    from luo_tui.update.verdict import Verdict
+
+SCHEMA = 1
+"""Version of what --json prints; within one, fields are only added."""
+COMMAND = "arrive"
+_NONE = "No jump led into this boot: there is nothing to write down and nothing to judge."
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser's."""
+    command = commands.add_parser(
+        COMMAND,
+        help="write down what became of the jump, and give the verdict",
+        description="In the new kernel, as root: write down what became of the jump, once, and "
+        "print the verdict with its reasons. Asks nothing and waits for nobody; nothing on the "
+        "host changes, and the window stays open for its holder.",
+        epilog=f"The exit code is {Exit.BAD_VERDICT:d} for a bad verdict, {Exit.DOUBTFUL:d} where "
+        "something is not known, else 0: also for what is merely not yet restored, and where no "
+        "jump was made.",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
+    """Write it down and judge. NotDone: not as this user; else what fails is told beside it."""
+    from luo_tui.update.acts import Window
+    from luo_tui.update.before import condition_of
+    from luo_tui.update.verdict import verdict
+
+    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    window = Window(orchestrator, args.folder, look)
+    fault: NotDone | ActFailed | None = None
+    written = False
+    try:
+        written = window.arrive_unattended()
+    except NotDone as refused:
+        if refused.code is Exit.NOT_PERMITTED:
+            raise
+        fault = refused
+    except ActFailed as failed:
+        fault = failed
+    judged = verdict(window.facts(), condition_of(orchestrator))
+    said = _complaints(fault)
+    if args.json:
+        print(json.dumps(arrive_json(judged, said, written=written), indent=2))
+    else:
+        print("\n".join(arrive_text(judged, args.folder, written=written)))
+    for line in said:
+        print(f"luo-tui: {line}", file=sys.stderr)
+    return _code(judged, fault)
+
+
+def _complaints(fault: NotDone | ActFailed | None) -> tuple[str, ...]:
+    if fault is None:
+        return ()
+    lines = (fault.reason,) if isinstance(fault, NotDone) else fault.lines()
+    return ("What became of the jump was not written down.", *lines)
+
+
+def _code(judged: Verdict | None, fault: NotDone | ActFailed | None) -> Exit:
+    """Return the worst: a bad verdict is never hidden behind what could not be written."""
+    from luo_tui.update.verdict import Grade
+
+    if judged is not None and judged.grade is Grade.BAD:
+        return Exit.BAD_VERDICT
+    if fault is not None:
+        return fault.code if isinstance(fault, NotDone) else fault.explanation.code
+    if judged is not None and judged.grade is Grade.UNKNOWN:
+        return Exit.DOUBTFUL
+    return Exit.OK
+
+
+def arrive_json(judged: Verdict | None, said: tuple[str, ...], *, written: bool) -> dict[str, Any]:
+    """Return it as plain values."""
+    return {
+        "schema": SCHEMA,
+        "verdict": str(judged.grade) if judged else None,
+        "line": judged.line if judged else _NONE,
+        "reasons": [
+            {"level": str(r.grade), "about": r.about, "text": r.text} for r in judged.reasons
+        ]
+        if judged
+        else [],
+        "written": written,
+        "faults": list(said),
+    }
+
+
+def arrive_text(judged: Verdict | None, folder: Path, *, written: bool) -> Iterator[str]:
+    """Yield it as lines, the verdict first."""
+    from luo_tui.update.verdict import told
+
+    if judged is None:
+        yield _NONE
+        return
+    yield judged.line
+    yield from (f"  {line}" for line in told(judged.reasons))
+    if written:
+        yield f"Written down in {folder}."

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""What of this host is to be after an update as it was before: links, units, the kernel's log.
+
+Looked at when a jump is made and when its outcome is judged, and not watched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from luo_tui.model import Condition
+from luo_tui.sources.clean import clean
+from luo_tui.sources.kmsg import GRAVE, OURS
+from luo_tui.sources.reading import EXHAUSTED, Reading
+
+_PATIENCE = 3.0
+"""Seconds in which systemd has to answer."""
+_FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager", "--full")
+_PATH = "/usr/bin:/bin"
+
+
+def read_condition(
+    kmsg: str = "/dev/kmsg",
+    net: Path = Path("/sys/class/net"),
+    systemd: Path = Path("/run/systemd/system"),
+    path: str = _PATH,
+) -> Condition:
+    """Look at all of it. OSError where this process has no descriptor or memory left."""
+    reading = Reading()
+    links = _links(net, reading)
+    units = _failed_units(systemd, path, reading)
+    records, whole, read = _records(kmsg, reading)
+    errors = [text for level, kernel, text in records if kernel and level <= GRAVE]
+    return Condition(
+        links=links,
+        failed_units=units,
+        errors=tuple(dict.fromkeys(errors)) if read else None,
+        lines=tuple(text for _, _, text in records if OURS.search(text)),
+        log_is_whole=whole,
+        up=time.clock_gettime(time.CLOCK_BOOTTIME),
+        missing=reading.missing,
+    )
+
+
+def _links(net: Path, reading: Reading) -> dict[str, str] | None:
+    """Return the state of each link that a device is behind; a guest's tap comes with the guest."""
+    before = len(reading.gaps)
+    found = {}
+    for link in reading.entries(net, "the network links ({}) could not be listed"):
+        if (link / "device").exists():
+            state = reading.text(link / "operstate", "the state of link {} is unknown", link.name)
+            if state:
+                found[clean(link.name)] = clean(state)
+    return found if len(reading.gaps) == before else None
+
+
+def _failed_units(systemd: Path, path: str, reading: Reading) -> tuple[str, ...] | None:
+    """Ask systemd, where it runs; empty where it does not."""
+    if not systemd.is_dir():
+        return ()
+    import subprocess
+
+    what = "which units have failed could not be asked"
+    try:
+        done = subprocess.run(
+            _FAILED,
+            env={"PATH": path, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        reading.lacks(what, f"systemd did not answer within {_PATIENCE:.0f} s")
+        return None
+    except OSError as error:
+        reading.lacks(what, error.strerror or str(error))
+        return None
+    if done.returncode:
+        reading.lacks(what, done.stderr.decode(errors="surrogateescape").strip())
+        return None
+    rows = done.stdout.decode(errors="surrogateescape").splitlines()
+    return tuple(sorted(clean(row.split()[0]) for row in rows if row.strip()))
+
+
+def _records(kmsg: str, reading: Reading) -> tuple[tuple[tuple[int, bool, str], ...], bool, bool]:
+    """Return level, whether the kernel wrote it, and text of each record of this boot.
+
+    And whether the first of all is among them, and whether they could be read at all.
+    """
+    what = "the kernel's log could not be read ({})"
+    try:
+        fd = os.open(kmsg, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
+        # Also where it is absent: a kernel always has a log.
+        reading.lacks(what, error.strerror or str(error), kmsg)
+        return (), False, False
+    try:
+        found = list(_each(fd))
+    except OSError as error:
+        reading.lacks(what, error.strerror or str(error), kmsg)
+        return (), False, False
+    finally:
+        os.close(fd)
+    whole = bool(found) and found[0][0] == 0
+    return tuple((level, kernel, text) for _, level, kernel, text in found), whole, True
+
+
+def _each(fd: int) -> Iterator[tuple[int, int, bool, str]]:
+    """Yield the records with their numbers (Documentation/ABI/testing/dev-kmsg)."""
+    while True:
+        try:
+            record = os.read(fd, 8192)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                continue
+            raise
+        if not record:
+            return
+        head, _, rest = record.partition(b";")
+        fields = head.split(b",")
+        try:
+            priority, number = int(fields[0]), int(fields[1])
+        except (ValueError, IndexError):
+            continue
+        text = rest.partition(b"\n")[0].decode(errors="surrogateescape")
+        yield number, priority & 7, priority >> 3 == 0, clean(text)

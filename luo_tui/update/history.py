@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Past windows, as their journals tell of them: who, when, from where to where, what came of it.
+
+Each journal stands for itself: of one that cannot be read, or not whole, it is
+said so, and the others are told all the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from luo_tui.sources.clean import clean
+from luo_tui.update.journal import number_of, read_lines, window_files
+from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
+
+_LISTED = 64
+"""Entries of one list in a record that are shown: more than this program ever writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVerdict:
+    """A verdict as the journal has it: what was known at that time."""
+
+    at: str
+    """UTC, ISO 8601, as in the record."""
+    level: str
+    line: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBlackout:
+    """A blackout as the journal has it."""
+
+    total: float
+    """Milliseconds."""
+    phases: tuple[tuple[str, float], ...] = ()
+    """Names and milliseconds, in their order."""
+
+
+@dataclass(frozen=True)
+class PastWindow:
+    """One window, as far as its journal could be read."""
+
+    window: str
+    """Its id: the name of its file."""
+    records: tuple[Record, ...] = ()
+    unread: int = 0
+    """Lines of the journal that are torn, damaged or foreign."""
+    fault: str = ""
+    """Why nothing of it could be read."""
+
+    @property
+    def number(self) -> int:
+        """Counts the windows of this host; 0 for those from before they had a number."""
+        return max(0, number_of(self.window))
+
+    @cached_property
+    def state(self) -> WindowState:
+        """What its records add up to."""
+        return window_state_of(self.window, self.records)
+
+    @property
+    def host(self) -> str:
+        """The host's name; empty where no record tells it."""
+        return next((t for t in self._texts("opened", "host") if t), "")
+
+    @property
+    def ended_at(self) -> str:
+        """When it was closed; empty while it is open."""
+        return next((r.at for r in reversed(self.records) if r.event == "closed"), "")
+
+    @property
+    def result(self) -> str:
+        """How it ended, in a few words."""
+        if self.fault:
+            return f"CANNOT BE READ: {self.fault}"
+        state = self.state
+        said = [state.closed or self._open()]
+        if verdict := self.verdict:
+            said.append(f"verdict: {verdict.level}")
+        if self.unread:
+            said.append(f"{self.unread:,} of its lines cannot be read")
+        return "; ".join(said)
+
+    def _open(self) -> str:
+        state = self.state
+        if state.under_way:
+            return f"open, {state.under_way} began and its end is not written down"
+        if state.arrived:
+            return "open, arrived and not finished"
+        return "open, the jump was made" if state.jumped_from else "open"
+
+    @property
+    def verdict(self) -> RecordedVerdict | None:
+        """The latest verdict that was written down; None where none was."""
+        for record in reversed(self.records):
+            if found := _verdict(record):
+                return found
+        return None
+
+    @property
+    def blackout(self) -> RecordedBlackout | None:
+        """How long the guests stood still; None where it was not written down."""
+        for record in reversed(self.records):
+            if found := _blackout(_mapping(record, "blackout")):
+                return found
+        return None
+
+    @property
+    def outcomes(self) -> Mapping[str, Any]:
+        """What became of what was promised, by the latest record that tells of it."""
+        for record in reversed(self.records):
+            if found := _mapping(record, "promises"):
+                return found
+        return {}
+
+    def listed(self, event: str, key: str) -> tuple[str, ...]:
+        """Return the texts of a list in the latest record of ``event``."""
+        for record in reversed(self.records):
+            if record.event == event and record.format <= FORMAT:
+                return texts(record.data.get(key))
+        return ()
+
+    def number_in(self, event: str, key: str) -> int | None:
+        """Return a count from the latest record of ``event``; None where it has none."""
+        for record in reversed(self.records):
+            if record.event == event and record.format <= FORMAT:
+                return count(record.data.get(key))
+        return None
+
+    def _texts(self, event: str, key: str) -> Iterator[str]:
+        for record in self.records:
+            value = record.data.get(key)
+            if record.event == event and record.format <= FORMAT and isinstance(value, str):
+                yield clean(value)
+
+
+def read_history(folder: Path) -> tuple[PastWindow, ...]:
+    """Return all windows, the newest first; empty where none was ever opened here.
+
+    OSError where it cannot be read which windows there are.
+    """
+    return tuple(p for p in map(read_window, window_files(folder)) if p is not None)
+
+
+def read_window(path: Path) -> PastWindow | None:
+    """Read one window's journal; None where it is gone or nothing was ever written into it."""
+    try:
+        records, unread = read_lines(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return PastWindow(path.stem, fault=error.strerror or str(error))
+    if not records and not unread:
+        return None
+    fault = "" if records else "no line of it is a record"
+    return PastWindow(path.stem, records, unread, fault)
+
+
+def texts(raw: object) -> tuple[str, ...]:
+    """Return the texts of a list from a record, made harmless; empty where it is none."""
+    if not isinstance(raw, list):
+        return ()
+    return tuple(clean(t) for t in raw[:_LISTED] if isinstance(t, str))
+
+
+def count(raw: object) -> int | None:
+    """Return a count from a record; None where it is none."""
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw < 1 << 64:
+        return raw
+    return None
+
+
+def _mapping(record: Record, key: str) -> Mapping[str, Any]:
+    found = record.data.get(key) if record.format <= FORMAT else None
+    return found if isinstance(found, dict) else {}
+
+
+def _verdict(record: Record) -> RecordedVerdict | None:
+    said = _mapping(record, "verdict")
+    level, line = said.get("level"), said.get("line")
+    if not (isinstance(level, str) and isinstance(line, str)):
+        return None
+    return RecordedVerdict(record.at, clean(level), clean(line), texts(said.get("reasons")))
+
+
+def _blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
+    total, phases = _milliseconds(said.get("total_ms")), said.get("phases")
+    if total is None:
+        return None
+    found = []
+    for phase in phases[:_LISTED] if isinstance(phases, list) else ():
+        if isinstance(phase, list) and len(phase) == 2 and isinstance(phase[0], str):
+            took = _milliseconds(phase[1])
+            found += [(clean(phase[0]), took)] if took is not None else []
+    return RecordedBlackout(total, tuple(found))
+
+
+def _milliseconds(raw: object) -> float | None:
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
+        return None
+    try:
+        value = float(raw)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None

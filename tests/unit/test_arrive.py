@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Arriving without an operator: written once, judged, and the window stays its holder's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luo_tui.errors import Exit
+from luo_tui.model import Stamps, State
+from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.update.facts import Act
+from luo_tui.update.history import read_history
+from luo_tui.update.lock import Lock
+from luo_tui.update.offers import DISCARD
+from tests.unit.test_acts import ANN, BOB, Console
+from tests.unit.test_history import jumped
+from tests.unit.test_window_commands import Shell
+from tests.unit.test_window_commands import host as host
+from tests.unit.test_window_commands import shell as shell
+
+
+def events(host: SimulatedHost) -> list[str]:
+    (one, *_) = read_history(host.folder)
+    return [r.event for r in one.records]
+
+
+def test_it_writes_once_what_became_of_the_jump_and_gives_the_verdict(
+    host: SimulatedHost, shell: Shell
+) -> None:
+    host.scenario = "nothing-restored"
+    jumped(host)
+    before = events(host)
+    found = shell.json("arrive")
+    assert found["verdict"] == "not yet"
+    assert found["written"]
+    assert found["reasons"]
+    (one,) = read_history(host.folder)
+    assert [r.event for r in one.records] == [*before, "arrived"]
+    assert one.verdict is not None
+    assert (one.verdict.level, one.verdict.line) == ("not yet", found["line"])
+    assert one.records[-1].data["by"]
+    again = shell.json("arrive")
+    assert (again["written"], again["line"]) == (False, found["line"])
+    assert events(host) == [*before, "arrived"]
+    assert Lock(host.lock_folder).holder() is None
+
+
+def test_the_window_stays_its_holders(host: SimulatedHost, shell: Shell) -> None:
+    """What runs at start-up is another user, and takes nobody's window."""
+    jumped(host)
+    shell.must("arrive")
+    assert Console(host, BOB).window.facts().gone_holder == ANN
+    back = Console(host, ANN)
+    assert back.window.facts().gone_holder is None
+    back.window.finish(back.yes(Act.FINISH, DISCARD))
+    assert events(host)[-1] == "closed"
+    (one,) = read_history(host.folder)
+    assert one.state.holder == ANN
+
+
+def test_a_cold_boot_is_bad_and_loud(host: SimulatedHost, shell: Shell) -> None:
+    jumped(host)
+    host.state, host.from_release, host.stamps, host.lines = State.NORMAL, "", Stamps(), []
+    host.say("Linux version")
+    assert shell("arrive") == Exit.BAD_VERDICT
+    assert shell.out.startswith("BAD: COLD BOOT, NO HANDOVER")
+    assert events(host)[-2:] == ["lost", "closed"]
+    assert shell("arrive") == Exit.BAD_VERDICT, "as long as this boot lasts"
+    assert events(host)[-2:] == ["lost", "closed"]
+
+
+def test_what_is_not_known_has_a_code_of_its_own(host: SimulatedHost, shell: Shell) -> None:
+    jumped(host)
+    next(iter((host.folder / "windows").glob("*.promised.json"))).unlink()
+    assert shell("arrive") == Exit.DOUBTFUL
+    assert "what was promised is not known" in shell.out
+
+
+def test_without_a_jump_there_is_nothing_to_do(host: SimulatedHost, shell: Shell) -> None:
+    assert "No jump led into this boot" in shell.must("arrive")
+    assert shell.json("arrive")["verdict"] is None
+    assert not (host.folder / "windows").exists()
+
+
+def test_who_may_not_act_writes_nothing(host: SimulatedHost, shell: Shell) -> None:
+    jumped(host)
+    shell.may_act = False
+    assert "sudo luo-tui arrive" in shell.refused(Exit.NOT_PERMITTED, "arrive")
+
+
+def test_another_consoles_window_is_judged_and_left_alone(
+    host: SimulatedHost, shell: Shell
+) -> None:
+    jumped(host)
+    before = events(host)
+    lock = Lock(host.lock_folder)
+    lock.take(BOB)
+    try:
+        assert shell("arrive") == Exit.BUSY
+    finally:
+        lock.release()
+    assert "bob" in shell.err
+    assert shell.out, "the verdict is given all the same"
+    assert events(host) == before
+
+
+def test_a_full_disk_hides_no_bad_verdict(
+    host: SimulatedHost, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(fd: int, end: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    host.scenario = "device-lost"
+    jumped(host)
+    monkeypatch.setattr("luo_tui.update.journal._reserve", full)
+    assert shell("arrive") == Exit.BAD_VERDICT
+    assert "was not written down" in shell.err
+    assert Lock(host.lock_folder).holder() is None
+
+
+def test_it_loads_nothing_slow(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from luo_tui.__main__ import main\n"
+        f"sys.argv = ['luo-tui', '--folder', {str(tmp_path)!r}, 'arrive', '--json']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "slow = {'textual', 'pyudev', 'watchdog', 'zstandard', 'lzma', 'asyncio'}\n"
+        "print(sorted(slow & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert done.returncode in (Exit.OK, Exit.NOT_PERMITTED)
