@@ -48,7 +48,7 @@ CODES = {
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
     Exit.TIMED_OUT: "the state that `watch --until` waits for did not come in time",
     Exit.BLOCKED: "for `check`: something blocks an update",
-    Exit.DOUBTFUL: "for `check` and `arrive`: something is to be looked at, or was not found out",
+    Exit.DOUBTFUL: "something is to be looked at, or was not found out (`check`, `arrive`)",
     Exit.BAD_VERDICT: "for `arrive`: the verdict on the update is bad",
     Exit.HUNG_UP: "the console's terminal is gone (SIGHUP)",
     Exit.INTERRUPTED: "interrupted by a signal, as `watch` is",

@@ -26,11 +26,13 @@ from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
 from luo_tui.update import acts
 from luo_tui.update.facts import Act
 from luo_tui.update.history import PastWindow, RecordedBlackout, read_history
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.journal import encode_record, open_journal
 from luo_tui.update.offers import DISCARD
 from luo_tui.update.window_state import FORMAT, Record
 from tests.unit.test_acts import ANN, BOB, Console, host
 from tests.unit.test_journal import RECORDS, SETTINGS, VALUES, newer
+from tests.unit.test_window_hooks import Planned
 
 SCHEMA: dict[str, Any] = json.loads(schema_text())
 EVENTS: dict[str, Any] = {
@@ -117,6 +119,22 @@ def test_every_record_that_is_written_keeps_to_the_schema(tmp_path: Path) -> Non
         Console(machine, ANN).window.arrive()
         seen |= held_to_schema(lines(machine.folder))
     assert seen >= {"opened", "taken", "begin", "done", "jump", "left", "arrived", "closed"}
+
+
+def test_records_of_a_plan_and_its_hooks_keep_to_the_schema(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    plan = Planned(tmp_path, HookPoint.BEFORE_PREPARE)
+    plan.fail(HookPoint.BEFORE_PREPARE)
+    console = plan.console(machine)
+    console.load()
+    with pytest.raises(NotDone):
+        console.prepare()
+    plan.fail()
+    console.prepare()
+    found = lines(machine.folder)
+    assert held_to_schema(found) >= {"plan", "hook"}
+    phases = [line["data"]["phase"] for line in found if line["event"] == "hook"]
+    assert phases == ["begin", "failed", "begin", "done"]
 
 
 def test_records_of_what_failed_keep_to_the_schema(
