@@ -46,16 +46,17 @@ def add_to(commands: Any) -> None:
 
 def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     """Write it down and judge. NotDone: not as this user; else what fails is told beside it."""
-    from luo_tui.update.acts import Window
+    from luo_tui.update.accounting import Accounting
     from luo_tui.update.before import condition_of
+    from luo_tui.update.open_window import OpenWindow
     from luo_tui.update.verdict import verdict
 
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
-    window = Window(orchestrator, args.folder, look)
+    window = OpenWindow(orchestrator, args.folder, look)
     fault: NotDone | ActFailed | None = None
     written = False
     try:
-        written = window.arrive_unattended()
+        written = Accounting(window).arrive_unattended()
     except NotDone as refused:
         if refused.code is Exit.NOT_PERMITTED:
             raise

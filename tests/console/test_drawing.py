@@ -24,7 +24,7 @@ HOSTILE = "a\x1b[2J\x1b]0;x\x07[bold red]b[/]\u202ec\x9b\x00d\nе"
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_any_size_keeps_the_state_readable(bench: Bench, size: tuple[int, int]) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
@@ -37,7 +37,7 @@ async def test_any_size_keeps_the_state_readable(bench: Bench, size: tuple[int, 
 
 
 async def test_a_window_that_shrinks_and_grows_loses_no_focus(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -57,7 +57,7 @@ async def test_a_window_that_shrinks_and_grows_loses_no_focus(bench: Bench) -> N
 async def test_every_answer_is_in_view_where_a_question_is(
     bench: Bench, size: tuple[int, int]
 ) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
@@ -110,7 +110,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
 
 
 async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -125,7 +125,7 @@ async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench
 
 
 async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)

@@ -40,7 +40,7 @@ async def test_each_place_has_a_key_from_each_other(bench: Bench) -> None:
 
 
 async def test_a_place_is_as_it_was_left_and_shows_what_is_now(bench: Bench) -> None:
-    bench.walk_to(Act.LOAD).window._rest()
+    bench.walk_to(Act.LOAD).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -56,7 +56,7 @@ async def test_a_place_is_as_it_was_left_and_shows_what_is_now(bench: Bench) -> 
 
 
 async def test_no_place_is_reached_past_a_question(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -98,7 +98,7 @@ async def test_the_palette_knows_what_is_allowed_now(bench: Bench) -> None:
 
 
 async def test_a_command_in_the_palette_asks_as_its_key_does(bench: Bench) -> None:
-    bench.walk_to(Act.LOAD).window._rest()
+    bench.walk_to(Act.LOAD).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -137,7 +137,7 @@ async def test_the_mark_stays_on_its_command_when_others_come_and_go(bench: Benc
         assert "> Go to: devices" in text(app)
         await press(pilot, "up")
         assert "> Go to: resources" in text(app)
-        bench.walk_to(Act.LOAD).window._rest()
+        bench.walk_to(Act.LOAD).window.release()
         see(app, app.hub.read_now())
         await settle(pilot)
         assert "> Go to: resources" in text(app)
@@ -176,7 +176,7 @@ async def test_what_is_told_below_is_what_the_keys_do_now(bench: Bench) -> None:
         acts = {str(a): (WORD[a], KEY[a]) for a in Act}
         for walked in (None, Act.LOAD, Act.PREPARE):
             if walked is not None:
-                bench.walk_to(walked).window._rest()
+                bench.walk_to(walked).window.release()
                 see(app, app.hub.read_now())
             for place in PLACES.values():
                 await press(pilot, place)

@@ -30,9 +30,9 @@ LEFT = Resource(7, "memfd", ResourceState.INCOMING, "guest-left", 1 << 20, 9, "v
 def ready_for(act: Act, bench: Bench) -> None:
     """Bring the host to where ``act`` is possible, by another console that has gone since."""
     if act is Act.PREPARE:
-        bench.walk_to(Act.LOAD).window._rest()
+        bench.walk_to(Act.LOAD).window.release()
     elif act in (Act.KEXEC, Act.CANCEL):
-        bench.walk_to(Act.PREPARE).window._rest()
+        bench.walk_to(Act.PREPARE).window.release()
     else:
         bench.host.state = State.UPDATED
 

@@ -159,7 +159,7 @@ async def test_what_a_filter_doubts_leaves_room_for_what_is_typed(bench: Bench) 
 
 
 async def test_a_letter_in_the_filter_is_no_act(bench: Bench) -> None:
-    bench.walk_to("prepare").window._rest()  # type: ignore[arg-type]
+    bench.walk_to("prepare").window.release()  # type: ignore[arg-type]
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)

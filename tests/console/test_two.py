@@ -131,7 +131,7 @@ async def test_a_gone_owners_window_is_taken_over(bench: Bench) -> None:
     async with seats(bench.console(me=ANN), bench.console(me=BOB)) as (ann, bob):
         await ann.press("w", "t", "enter", "l", "p", "tab", "enter")
         await bob.press("w")
-        ann.app.session.window._rest()  # as the kernel does for a console that dies
+        ann.app.session.window.release()  # as the kernel does for a console that dies
         await bob.sees("To act, take it over: key o.")
         before = written(bench)
         for key in "ckt":
@@ -159,7 +159,7 @@ async def test_a_gone_owners_window_is_taken_over(bench: Bench) -> None:
 
 
 async def test_taking_over_is_refused_when_somebody_was_faster(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE, bench.session(me=ANN)).window._rest()
+    bench.walk_to(Act.PREPARE, bench.session(me=ANN)).window.release()
     eve = bench.session(me=Person("eve", "pts/3", "", 13))
     async with seats(bench.console(me=BOB)) as (bob,):
         await bob.press("o")
@@ -176,7 +176,7 @@ async def test_taking_over_is_refused_when_somebody_was_faster(bench: Bench) -> 
 
 
 async def test_who_may_not_act_only_sees_that_the_owner_is_gone(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE, bench.session(me=ANN)).window._rest()
+    bench.walk_to(Act.PREPARE, bench.session(me=ANN)).window.release()
     before = written(bench)
     async with seats(bench.console(may_act=False, me=BOB)) as (bob,):
         shown = await bob.press("w", "o")

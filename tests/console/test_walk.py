@@ -82,7 +82,7 @@ async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
     assert bench.host.state is State.PREPARED, "the console itself must not jump"
     with pytest.raises(SimulatedJump):
         app.session.window.kexec(request.consent, request.target, lambda: None)
-    app.session.window._rest()  # what the jump does to the process that made it
+    app.session.window.release()  # what the jump does to the process that made it
 
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -245,7 +245,7 @@ async def test_what_nobody_restored_is_named_before_it_is_discarded(
     session = bench.walk_to(Act.PREPARE)
     with pytest.raises(SimulatedJump):
         bench.host.reboot()
-    session.window._rest()
+    session.window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -300,7 +300,7 @@ def jumped(bench: Bench) -> None:
     consent = Consent.to(Act.KEXEC, facts, typed="demo-hv")
     with pytest.raises(SimulatedJump):
         session.window.kexec(consent, target, lambda: None)
-    session.window._rest()
+    session.window.release()
 
 
 async def test_a_restore_that_failed_is_the_headline_with_what_to_do(
@@ -358,7 +358,7 @@ async def test_a_guest_that_starts_while_the_kexec_is_asked_for_withdraws_the_qu
     bench: Bench,
 ) -> None:
     session = bench.walk_to(Act.PREPARE)
-    session.window._rest()
+    session.window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)

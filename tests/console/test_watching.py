@@ -59,14 +59,14 @@ async def test_a_second_console_watches_and_follows(bench: Bench) -> None:
         assert "The window is open in another console" in flat(watcher)
         bench.walk_to(Act.PREPARE, session)
         await until(pilot, lambda: "PREPARED" in text(watcher))
-        session.window._rest()  # its console dies
+        session.window.release()  # its console dies
         await until(pilot, lambda: "You are watching" not in flat(watcher))
         await press(pilot, "c", "tab", "enter")
         assert bench.host.state is State.NORMAL
 
 
 async def test_a_console_killed_after_prepare_is_picked_up(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -79,7 +79,7 @@ async def test_a_console_killed_after_prepare_is_picked_up(bench: Bench) -> None
 
 
 async def test_a_host_found_frozen_can_go_both_ways(bench: Bench) -> None:
-    bench.walk_to(Act.PREPARE).window._rest()
+    bench.walk_to(Act.PREPARE).window.release()
     bench.host.state = State.FROZEN
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:

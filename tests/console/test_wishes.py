@@ -36,7 +36,7 @@ async def test_it_opens_where_it_is_wanted(bench: Bench) -> None:
 
 @pytest.mark.parametrize("bell", [True, False])
 async def test_it_rings_when_an_act_ends(bench: Bench, rung: list[None], bell: bool) -> None:
-    bench.walk_to(Act.LOAD).window._rest()
+    bench.walk_to(Act.LOAD).window.release()
     app = bench.console(wishes=Wishes(bell=bell))
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
@@ -52,7 +52,7 @@ async def test_it_rings_when_an_act_ends(bench: Bench, rung: list[None], bell: b
 async def test_it_rings_when_an_act_fails(
     bench: Bench, rung: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.walk_to(Act.LOAD).window._rest()
+    bench.walk_to(Act.LOAD).window.release()
     app = bench.console(wishes=Wishes(bell=True))
 
     def refuse(self: SimulatedHost, *_: object) -> None:

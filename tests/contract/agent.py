@@ -67,7 +67,7 @@ class Agent:
             self._lines.end()
             self._lines = None
         if self._window is not None:
-            self._window._rest()
+            self._window.release()
             self._window = None
         self.leave_window()
         for fd in self._fds:
@@ -119,7 +119,7 @@ class Agent:
     def window(self, folder: str, who: str = "ann") -> None:
         """Be a console with its window in ``folder``, as another process would be after a crash."""
         if self._window is not None:
-            self._window._rest()
+            self._window.release()
         orchestrator = self._orchestrator
         look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
         me = Person(who, "pts/0", "", os.getpid())

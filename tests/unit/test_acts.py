@@ -78,7 +78,7 @@ def test_a_whole_update_and_its_journal(tmp_path: Path) -> None:
     before.prepare()
     with pytest.raises(SimulatedJump):
         before.kexec()
-    before.window._rest()  # the process is gone, and its lock with it
+    before.window.release()  # the process is gone, and its lock with it
     after = Console(machine)
     after.window.arrive()
     after.window.arrive()
@@ -122,7 +122,7 @@ def test_finish_is_not_done_when_more_would_be_lost_than_was_shown(tmp_path: Pat
     console.prepare()
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     shown = Console(machine).yes(Act.FINISH)
     fewer = replace(shown, incoming=shown.incoming[:-1])
     with pytest.raises(NotDone, match="More is unrestored"):
@@ -339,7 +339,7 @@ def test_a_lost_handover_is_written_down_once(tmp_path: Path) -> None:
     console.prepare()
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     # As if the new kernel had refused what came.
     machine.state = State.NORMAL
     machine.from_release = ""
@@ -384,7 +384,7 @@ def test_the_target_can_be_read_back_from_the_journal(tmp_path: Path) -> None:
     console = Console(machine)
     console.load()
     console.prepare()
-    console.window._rest()  # killed
+    console.window.release()  # killed
     following = Console(machine)
     window_state = following.window.window_state()
     assert window_state is not None
@@ -416,7 +416,7 @@ def test_a_gone_owners_window_has_to_be_taken_over(tmp_path: Path) -> None:
         take_over(bob, ANN)
     assert refused.value.code is Exit.BUSY
     ann.prepare()
-    ann.window._rest()  # killed
+    ann.window.release()  # killed
     before = ann.events()
     with pytest.raises(NotDone, match=r"left open by ann on pts/1.*take it over first"):
         bob.window.cancel(bob.yes(Act.CANCEL))
@@ -450,7 +450,7 @@ def test_after_the_jump_the_same_person_goes_on_and_another_takes_over(tmp_path:
     ann.prepare()
     with pytest.raises(SimulatedJump):
         ann.kexec()
-    ann.window._rest()
+    ann.window.release()
     bob = Console(machine, BOB)
     bob.window.arrive()
     assert "arrived" not in bob.events(), "another person's console takes nothing by itself"
@@ -458,7 +458,7 @@ def test_after_the_jump_the_same_person_goes_on_and_another_takes_over(tmp_path:
     elsewhere = Console(machine, Person("ann", "pts/9", "192.0.2.8", 44))
     elsewhere.window.arrive()
     assert "arrived" in elsewhere.events()
-    elsewhere.window._rest()
+    elsewhere.window.release()
     take_over(bob, elsewhere.window.me)
     bob.window.finish(bob.yes(Act.FINISH))
     assert machine.state is State.NORMAL

@@ -126,7 +126,7 @@ def test_a_jump_writes_down_by_name_what_it_carries(tmp_path: Path) -> None:
     outgoing = console.look().outgoing
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     after = Console(machine)
     window_state = after.window.window_state()
     assert window_state is not None

@@ -131,7 +131,7 @@ def test_the_scenario_is_told_while_the_host_stands_still(tmp_path: Path) -> Non
     console.prepare()
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     after = Console(machine)
     facts = after.window.facts()
     (failed,) = facts.promises.open

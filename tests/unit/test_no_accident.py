@@ -129,7 +129,7 @@ class World:
             pass
         except SimulatedJump:
             for each in self.consoles:
-                each.window._rest()
+                each.window.release()
         finally:
             self.acting = None
         for breach in self.breaches:
@@ -189,7 +189,7 @@ class World:
 
     def kill(self, who: int) -> None:
         me = self.consoles[who].window.me
-        self.consoles[who].window._rest()
+        self.consoles[who].window.release()
         self.consoles[who] = Console(self.host, me)
         self.agreed[who] = None
 

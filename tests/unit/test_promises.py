@@ -157,7 +157,7 @@ def test_a_lost_device_is_agreed_to_and_recorded(tmp_path: Path) -> None:
     console.prepare()
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     after = Console(machine)
     facts = after.window.facts()
     assert facts.promised is not None
@@ -194,7 +194,7 @@ def test_what_was_promised_is_named_when_the_whole_handover_is_lost(tmp_path: Pa
     machine.scenario = "target-incompatible"
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     after = Console(machine)
     for _ in range(2):
         note = walk(after.window.facts()).notes[0]
@@ -210,7 +210,7 @@ def test_a_promise_file_that_was_tampered_with_promises_nothing(tmp_path: Path) 
     console.prepare()
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     path = next((tmp_path / "windows").glob("*.promised.json"))
     whole = json.loads(path.read_text())
     path.write_text(json.dumps({**whole, "resources": [], "participants": []}))
@@ -240,7 +240,7 @@ def test_what_registers_after_prepare_is_not_promised(tmp_path: Path) -> None:
     assert "came after prepare" in outcome.reason
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     promised = Console(machine).window.facts().promised
     assert promised is not None
     assert late not in {p.label for p in promised.participants}
@@ -253,7 +253,7 @@ def test_what_still_arrives_is_not_recorded_as_lost(tmp_path: Path) -> None:
     console.prepare()
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     # luo.ko is in state updated while it still lists what came.
     came = dict(machine._kept)
     machine._kept.clear()

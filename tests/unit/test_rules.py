@@ -137,7 +137,7 @@ def test_what_is_loaded_is_the_copy_and_not_the_file(
 
 def test_a_resumed_window_compares_the_digest(tmp_path: Path) -> None:
     console = prepared(tmp_path)
-    console.window._rest()  # killed
+    console.window.release()  # killed
     path = Path(console.target.image.path)
     path.write_bytes(image_bytes(console.target.image.release) + b"more")
     following = Console(console.host)
@@ -194,14 +194,14 @@ def test_an_act_is_refused_when_the_state_changes_after_its_record(
 ) -> None:
     console = Console(host(tmp_path))
     console.load()
-    write = console.window._write
+    write = console.window.write
 
     def watched(event: str, **data: object) -> None:
         write(event, **data)
         if event == "begin":
             console.host.move(Move.PREPARE)
 
-    monkeypatch.setattr(console.window, "_write", watched)
+    monkeypatch.setattr(console.window, "write", watched)
     with pytest.raises(NotDone, match="was normal and is now prepared"):
         console.prepare()
     assert console.events()[-2:] == ["begin", "failed"]
@@ -534,7 +534,7 @@ def jumped(tmp_path: Path) -> Console:
     console = prepared(tmp_path)
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     return Console(console.host)
 
 

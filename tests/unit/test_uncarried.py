@@ -126,7 +126,7 @@ def test_a_guest_that_starts_after_prepare_is_named_before_the_kexec(tmp_path: P
     )
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     path = next((tmp_path / "windows").glob("*.jsonl"))
     (record,) = (r for r in read(path) if r.event == "jump")
     assert record.data["unpreserved_count"] == 1
@@ -188,4 +188,4 @@ def test_a_guest_that_ended_is_no_reason_to_ask_again(tmp_path: Path) -> None:
     console.host.end_process("guest-x")
     with pytest.raises(SimulatedJump):
         console.window.kexec(consent, console.target, lambda: None)
-    console.window._rest()
+    console.window.release()

@@ -63,7 +63,7 @@ def boot(console: Console, machine: SimulatedHost, me: Person | None = None) -> 
     """Jump, and look from the next kernel; its console was given no plan."""
     with pytest.raises(SimulatedJump):
         console.kexec()
-    console.window._rest()
+    console.window.release()
     return Console(machine, me)
 
 
@@ -192,8 +192,8 @@ def test_no_guest_stays_paused_by_a_console_that_was_killed(tmp_path: Path, fold
     console = plan.console(machine, Person("ann", "pts/1", "", 11))
     console.load()
     console.prepare()
-    console.window._write("hook", point=HookPoint.BEFORE_FREEZE, phase="begin")
-    console.window._rest()
+    console.window.write("hook", point=HookPoint.BEFORE_FREEZE, phase="begin")
+    console.window.release()
     # Another person, who would have to take the window over: no guest waits for that.
     other = Console(machine, Person("bob", "pts/2", "", 12))
     other.window.arrive()
@@ -215,10 +215,10 @@ def test_a_hook_that_is_under_way_in_another_console_is_not_undone(
     plan = Planned(folder, *EVERY)
     console = plan.console(machine)
     console.load()
-    console.window._write("hook", point=HookPoint.BEFORE_PREPARE, phase="begin")
+    console.window.write("hook", point=HookPoint.BEFORE_PREPARE, phase="begin")
     Console(machine, Person("bob", "pts/2", "", 12)).window.arrive()
     assert plan.ran() == []
-    console.window._rest()
+    console.window.release()
 
 
 def test_a_window_goes_by_the_plan_that_it_was_begun_with(tmp_path: Path, folder: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_window_goes_by_the_plan_that_it_was_begun_with(tmp_path: Path, folder
     plan = Planned(folder, *EVERY)
     console = plan.console(machine)
     console.load()
-    console.window._rest()
+    console.window.release()
     plan.path.write_text("format = 1\n")
     other = plan.console(machine)
     with pytest.raises(NotDone, match="was begun without this plan"):
