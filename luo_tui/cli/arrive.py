@@ -3,7 +3,8 @@
 
 It waits for no operator, and may be run by any start-up script, again and again:
 what is written once is not written again, and where no jump was made there is
-nothing to do. The window stays its holder's.
+nothing to do. The window stays its holder's, unless its plan says that the
+update is finished without one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of what --json prints; within one, fields are only added."""
 COMMAND = "arrive"
+_LONGEST_WAIT = 86_400
 _NONE = "No jump led into this boot: there is nothing to write down and nothing to judge."
 
 
@@ -35,17 +37,37 @@ def add_to(commands: Any) -> None:
         COMMAND,
         help="write down what became of the jump, and give the verdict",
         description="In the new kernel, as root: write down what became of the jump, once, and "
-        "print the verdict with its reasons. Asks nothing and waits for nobody; nothing on the "
-        "host changes, and the window stays open for its holder.",
+        "print the verdict with its reasons. Asks nothing; the window stays open for its holder, "
+        "but where its plan says `finish = true` and the verdict is good: then the update is "
+        "finished.",
         epilog=f"The exit code is {Exit.BAD_VERDICT:d} for a bad verdict, {Exit.DOUBTFUL:d} where "
         "something is not known, else 0: also for what is merely not yet restored, and where no "
         "jump was made.",
     )
+    command.add_argument(
+        "--wait",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="judge only when all that was promised is restored, or after this time",
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _seconds(text: str) -> float:
+    """Return a time to wait. ArgumentTypeError: it is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be 0 to {_LONGEST_WAIT:,} seconds")
+    return seconds
 
 
 def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     """Write it down and judge. NotDone: not as this user; else what fails is told beside it."""
+    from luo_tui.cli.planned_finish import finish_by_plan, wait_for_restores
     from luo_tui.update.accounting import Accounting
     from luo_tui.update.before import condition_of
     from luo_tui.update.open_window import OpenWindow
@@ -57,6 +79,10 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     written = False
     try:
         written = Accounting(window).arrive_unattended()
+        if args.wait:
+            wait_for_restores(orchestrator, window, args.wait)
+            # The hook that waits for the restores is due only now.
+            Accounting(window).arrive_unattended()
     except NotDone as refused:
         if refused.code is Exit.NOT_PERMITTED:
             raise
@@ -64,11 +90,15 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     except ActFailed as failed:
         fault = failed
     judged = verdict(window.facts(), condition_of(orchestrator))
-    said = _complaints(fault)
+    told: tuple[str, ...] = ()
+    finished = False
+    if fault is None:
+        finished, told = finish_by_plan(orchestrator, args.folder, judged)
+    said = (*_complaints(fault), *told)
     if args.json:
-        print(json.dumps(arrive_json(judged, said, written=written), indent=2))
+        print(json.dumps(arrive_json(judged, said, written=written, finished=finished), indent=2))
     else:
-        print("\n".join(arrive_text(judged, args.folder, written=written)))
+        print("\n".join(arrive_text(judged, args.folder, written=written, finished=finished)))
     for line in said:
         print(f"luo-tui: {line}", file=sys.stderr)
     return _code(judged, fault)
@@ -94,7 +124,9 @@ def _code(judged: Verdict | None, fault: NotDone | ActFailed | None) -> Exit:
     return Exit.OK
 
 
-def arrive_json(judged: Verdict | None, said: tuple[str, ...], *, written: bool) -> dict[str, Any]:
+def arrive_json(
+    judged: Verdict | None, said: tuple[str, ...], *, written: bool, finished: bool
+) -> dict[str, Any]:
     """Return it as plain values."""
     return {
         "schema": SCHEMA,
@@ -106,11 +138,14 @@ def arrive_json(judged: Verdict | None, said: tuple[str, ...], *, written: bool)
         if judged
         else [],
         "written": written,
+        "finished": finished,
         "faults": list(said),
     }
 
 
-def arrive_text(judged: Verdict | None, folder: Path, *, written: bool) -> Iterator[str]:
+def arrive_text(
+    judged: Verdict | None, folder: Path, *, written: bool, finished: bool
+) -> Iterator[str]:
     """Yield it as lines, the verdict first."""
     from luo_tui.update.verdict import told
 
@@ -121,3 +156,5 @@ def arrive_text(judged: Verdict | None, folder: Path, *, written: bool) -> Itera
     yield from (f"  {line}" for line in told(judged.reasons))
     if written:
         yield f"Written down in {folder}."
+    if finished:
+        yield "The update is finished, as its plan says."

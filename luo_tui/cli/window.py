@@ -174,7 +174,16 @@ class Command:
             print("\n".join(_lines(shown, action)))
 
     def do(self, given: Given) -> Exit:
-        """Do the act, if it may be done and was agreed to. A signal waits for its end."""
+        """Do the act, if it may be done and was agreed to, and print what came of it."""
+        done, interrupted = self.perform(given)
+        self._print(done)
+        return Exit.INTERRUPTED if interrupted else Exit.OK
+
+    def perform(self, given: Given) -> tuple[dict[str, Any], bool]:
+        """Do the act, if it may be done and was agreed to. A signal waits for its end.
+
+        Returns what came of it, and whether there was a signal.
+        """
         from luo_tui.update.agreement import agree
         from luo_tui.update.facts import Act
         from luo_tui.update.signals import end_is_asked, signals_held_back, take_waiting
@@ -195,8 +204,7 @@ class Command:
             finally:
                 self._window.release()
                 interrupted = take_waiting()
-        self._print(done)
-        return Exit.INTERRUPTED if interrupted else Exit.OK
+        return done, bool(interrupted)
 
     # -- what it is done on ---------------------------------------------------------------
 

@@ -184,7 +184,9 @@ class Session:
         """Read the images that could be loaded, the plan's first; takes its time on a slow disk."""
         kexec = self.orchestrator.kexec
         found = scan(kexec.boot_folder, kexec.modules_folder, running)
-        wanted = self.planned.target if self.planned is not None else ""
+        if self.planned is None:
+            return found
+        wanted = self.planned.target
         return sorted(found, key=lambda i: wanted not in (i.release, Path(i.path).name, i.path))
 
     def read_image(self, path: Path, initrd: Path | None) -> KernelImage:

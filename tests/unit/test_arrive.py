@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from luo_tui.errors import Exit
 from luo_tui.model import Stamps, State
-from luo_tui.orchestrator.simulated import SimulatedHost
+from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
 from luo_tui.update.facts import Act
 from luo_tui.update.history import read_history
+from luo_tui.update.hook import HookPoint
 from luo_tui.update.lock import Lock
 from luo_tui.update.offers import DISCARD
 from tests.unit.test_acts import ANN, BOB, Console
@@ -21,6 +25,7 @@ from tests.unit.test_history import jumped
 from tests.unit.test_window_commands import Shell
 from tests.unit.test_window_commands import host as host
 from tests.unit.test_window_commands import shell as shell
+from tests.unit.test_window_hooks import Planned
 
 
 def events(host: SimulatedHost) -> list[str]:
@@ -78,6 +83,87 @@ def test_what_is_not_known_has_a_code_of_its_own(host: SimulatedHost, shell: She
     next(iter((host.folder / "windows").glob("*.promised.json"))).unlink()
     assert shell("arrive") == Exit.DOUBTFUL
     assert "what was promised is not known" in shell.out
+
+
+def planned(host: SimulatedHost, tmp_path: Path, finish: bool, *points: HookPoint) -> Planned:
+    """Jump by a plan that says whether the update is finished without an operator."""
+    plan = Planned(tmp_path, *points)
+    text = plan.path.read_text().replace("change =", f"finish = {str(finish).lower()}\nchange =")
+    plan.path.write_text(text)
+    console = plan.console(host, ANN)
+    console.load()
+    console.prepare()
+    with pytest.raises(SimulatedJump):
+        console.kexec()
+    console.window.release()
+    return plan
+
+
+def restored(host: SimulatedHost) -> list[int]:
+    return [host.restore(r.token) for r in Console(host, ANN).look().discarded]
+
+
+def test_a_plan_that_says_so_has_the_update_finished(
+    host: SimulatedHost, shell: Shell, tmp_path: Path
+) -> None:
+    host.scenario = "nothing-restored"
+    plan = planned(host, tmp_path, True, HookPoint.AFTER_RESTORE, HookPoint.AFTER_FINISH)
+    first = shell.json("arrive")
+    assert (first["verdict"], first["finished"]) == ("not yet", False)
+    assert "left to an operator" in first["faults"][0]
+    assert plan.ran() == []
+    kept = restored(host)
+    second = shell.json("arrive")
+    assert (second["verdict"], second["finished"]) == ("good", True)
+    assert host.state is State.NORMAL
+    assert plan.ran() == ["after-restore", "after-finish"]
+    (one,) = read_history(host.folder)
+    assert one.state.closed == "finished"
+    assert one.state.holder != ANN, "taken over, and told"
+    for fd in kept:
+        os.close(fd)
+
+
+def test_a_plan_that_does_not_say_so_leaves_the_finish_to_an_operator(
+    host: SimulatedHost, shell: Shell, tmp_path: Path
+) -> None:
+    host.scenario = "nothing-restored"
+    planned(host, tmp_path, False)
+    kept = restored(host)
+    found = shell.json("arrive")
+    assert (found["verdict"], found["finished"], found["faults"]) == ("good", False, [])
+    assert host.state is State.UPDATED
+    for fd in kept:
+        os.close(fd)
+
+
+def test_what_is_lost_is_finished_by_no_plan(
+    host: SimulatedHost, shell: Shell, tmp_path: Path
+) -> None:
+    host.scenario = "device-lost"
+    planned(host, tmp_path, True)
+    assert shell("arrive") == Exit.BAD_VERDICT
+    assert "left to an operator" in shell.err
+    assert host.state is State.UPDATED
+
+
+def test_it_waits_until_all_is_restored_and_no_longer_than_it_is_told(
+    host: SimulatedHost, shell: Shell, tmp_path: Path
+) -> None:
+    host.scenario = "nothing-restored"
+    planned(host, tmp_path, True)
+    began = time.monotonic()
+    assert shell.json("arrive", "--wait", "0.2")["verdict"] == "not yet"
+    assert time.monotonic() - began >= 0.2
+    kept: list[int] = []
+    later = threading.Timer(0.3, lambda: kept.extend(restored(host)))
+    later.start()
+    found = shell.json("arrive", "--wait", "60")
+    later.join()
+    assert (found["verdict"], found["finished"]) == ("good", True)
+    assert time.monotonic() - began < 60
+    for fd in kept:
+        os.close(fd)
 
 
 def test_without_a_jump_there_is_nothing_to_do(host: SimulatedHost, shell: Shell) -> None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -150,11 +152,22 @@ def test_a_plan_that_is_none(
 def test_for_root_only_a_plan_of_root_counts(
     shell: Shell, plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whoever runs the test: whose the file is, is told by the system, which is asked alone."""
+    line = ("run", str(plan), "--yes-to", HOST_NAME)
+    system, owner = os.fstat, 0
+
+    def fstat(fd: int) -> os.stat_result:
+        about = list(system(fd))
+        about[stat.ST_UID] = owner
+        return os.stat_result(about)
+
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("luo_tui.update.plan_files.os.fstat", fstat)
     plan.chmod(0o666)
-    assert "others may write to it" in shell.refused(
-        Exit.REFUSED, "run", str(plan), "--yes-to", HOST_NAME
-    )
+    assert "others may write to it" in shell.refused(Exit.REFUSED, *line)
+    plan.chmod(0o644)
+    owner = 1000
+    assert f"chown root {plan}" in shell.refused(Exit.REFUSED, *line)
 
 
 def test_json_has_an_object_for_each_step(shell: Shell, plan: Path) -> None:
