@@ -134,7 +134,7 @@ async def draw(out: Path) -> None:
     request: Any = app.return_value
     with contextlib.suppress(SimulatedJump):
         app.session.window.kexec(request.consent, request.target, lambda: None)
-    app.session.window._rest()  # what the jump does to the process that made it
+    app.session.window.release()  # what the jump does to the process that made it
     host.boot_id, host.stamps = "boot-2", STAMPS
 
     app = console(host, folder)
