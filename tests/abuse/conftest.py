@@ -55,7 +55,7 @@ def results(
         # A test says the same today and tomorrow; a soak looks for what is new.
         seed = int(time.time()) if soak else 1
     items = [i for i in request.session.items if isinstance(i, pytest.Function)]
-    params = [i.callspec.params["scenario"] for i in items if hasattr(i, "callspec")]
+    params = [i.callspec.params.get("scenario") for i in items if hasattr(i, "callspec")]
     chosen = [s for s in params if isinstance(s, Scenario)]
     with ThreadPoolExecutor(2) as pool:
         runs: dict[Scenario, Future[Run]] = {

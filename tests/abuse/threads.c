@@ -312,12 +312,21 @@ static bool killed_in(int dev, unsigned int command, void *arg, long patience)
 	return WIFSIGNALED(status);
 }
 
+static long us_since(const struct timespec *from)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - from->tv_sec) * 1000000 + (now.tv_nsec - from->tv_nsec) / 1000;
+}
+
 static void kill_movers(int dev)
 {
 	int fd[LARGE], i, state, killed = 0, done[3] = {};
 	uint64_t token[LARGE];
-	struct timespec from, to;
+	struct timespec from;
 	long patience;
+	bool dead;
 
 	for (i = 0; i < LARGE; i++) {
 		fd[i] = new_memfd("large", 0);
@@ -326,14 +335,16 @@ static void kill_movers(int dev)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	CHECK(luo_call(dev, PREPARE, NULL) == 0);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	patience = us_since(&from);
 	CHECK(luo_call(dev, CANCEL, NULL) == 0);
-	patience = (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
 
 	for (i = 0; i < 24; i++) {
 		state = luo_state(dev);
-		killed += killed_in(dev, state == 0 ? PREPARE : i % 2 ? CANCEL : FREEZE, NULL,
-				    patience * 3 / 2);
+		dead = killed_in(dev, state == 0 ? PREPARE : i % 2 ? CANCEL : FREEZE, NULL,
+				 patience * 3 / 2);
+		killed += dead;
+		/* The first one may have been slow: the moments close in on what it takes now. */
+		patience = dead ? patience * 5 / 4 + 1 : patience * 3 / 4 + 1;
 		state = luo_state(dev);
 		CHECK(state >= 0 && state <= 2 && shown_state_is(state));
 		if (state >= 0 && state <= 2)
@@ -407,12 +418,23 @@ static void arrive(int dev)
 {
 	pthread_t thread[THREADS];
 	int i, fd, killed = 0, whole = 0;
+	struct timespec from;
+	long patience = 0;
+	bool dead;
 
 	for (i = SMALL; i < SMALL + LARGE; i++) {
 		struct liveupdate_fd arg = { .token = opt.carry + i };
 
-		killed += killed_in(dev, LIVEUPDATE_IOCTL_FD_RESTORE, &arg, 60000);
+		/* The first one takes its time; within that the next ones are killed. */
+		if (i > SMALL) {
+			dead = killed_in(dev, LIVEUPDATE_IOCTL_FD_RESTORE, &arg, patience);
+			patience = dead ? patience : patience / 2 + 1;
+			killed += dead;
+		}
+		clock_gettime(CLOCK_MONOTONIC, &from);
 		fd = luo_restore(dev, opt.carry + i);
+		if (i == SMALL)
+			patience = us_since(&from);
 		/* Whoever was killed with it has not taken it along. */
 		if (EXPECT("RESTORE", fd < 0 ? fd : 0, 0)) {
 			whole++;
