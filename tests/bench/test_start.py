@@ -68,7 +68,7 @@ def test_start(tmp_path: Path) -> None:
     environment = cached(tmp_path)
     whole(MAIN, "status", environment=environment)
     first_line(environment)
-    assert list(tmp_path.rglob("cli.*.pyc")), "no byte code was kept"
+    assert list(tmp_path.rglob("__main__.*.pyc")), "no byte code was kept"
     bare, status, watch = [], [], []
     for _ in range(RUNS):
         # In turn, so that a machine whose speed drifts is as unfair to each.
