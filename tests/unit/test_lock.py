@@ -252,7 +252,6 @@ def test_who_acts_is_found_behind_sudo_and_inside_tmux(tmp_path: Path) -> None:
 
 
 NOBODY = 65534
-root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 
 
 @pytest.fixture
@@ -285,7 +284,7 @@ def as_nobody(work: Callable[[], object]) -> str:
     return said
 
 
-@root
+@pytest.mark.root
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
 def test_a_reader_without_privilege_sees_who_has_it(locks: Path, umask: int) -> None:
     before = os.umask(umask)
@@ -306,7 +305,7 @@ def test_a_reader_without_privilege_sees_who_has_it(locks: Path, umask: int) -> 
     )
 
 
-@root
+@pytest.mark.root
 def test_a_holder_that_dies_is_gone_for_everybody(locks: Path) -> None:
     child = os.fork()
     if child == 0:
@@ -324,7 +323,7 @@ def test_a_holder_that_dies_is_gone_for_everybody(locks: Path) -> None:
     assert Lock(locks).holder() is None
 
 
-@root
+@pytest.mark.root
 def test_no_reader_can_stand_in_the_way(locks: Path) -> None:
     """Whoever can open a file can lock it: any user could have made every act fail."""
     for lock in (Lock(locks), Lock(locks, "act")):
@@ -360,7 +359,7 @@ def test_no_reader_can_stand_in_the_way(locks: Path) -> None:
         os.waitpid(child, 0)
 
 
-@root
+@pytest.mark.root
 def test_what_cannot_be_read_is_not_said_to_be_free(
     locks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,7 +440,7 @@ def test_a_folder_that_is_led_elsewhere_is_refused(locks: Path) -> None:
         Lock(locks).take(ANN)
 
 
-@root
+@pytest.mark.root
 def test_somebody_elses_folder_or_file_is_refused(locks: Path) -> None:
     locks.mkdir(mode=0o755)
     os.chown(locks, NOBODY, NOBODY)
