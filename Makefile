@@ -9,6 +9,7 @@
 #   make soak    hours of abuse of the kernel module, each time with another seed
 #   make bench   the figures
 #   make screenshots  the pictures, from the program as it is
+#   make dist    a wheel, an sdist and Debian packages, in dist/
 
 PYTHON ?= python3
 SHELL := /bin/bash
@@ -27,7 +28,7 @@ ifndef TESTS_BEGAN
 export TESTS_BEGAN := $(shell date +%s)
 endif
 
-.PHONY: help demo test test-all run-test run-test-all check lint types lab lab-guest soak bench screenshots packages venv clean
+.PHONY: help demo test test-all run-test run-test-all check lint types lab lab-guest soak bench screenshots dist packages venv clean
 
 help:
 	@sed -n 's/^#   \(make.*\)/\1/p' Makefile
@@ -73,6 +74,10 @@ bench: packages
 
 screenshots: $(VENV)/ready
 	$(PY) screenshots/make.py
+
+dist: packages
+	@$(MAKE) -s --no-print-directory $(VENV)/ready-dev
+	@$(PY) -m luo_tui.packaging.build dist
 
 # Needs root only when something is missing.
 packages:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import arrive, check, history, hold, window
+from luo_tui.cli import arrive, check, complete, history, hold, window
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -60,7 +60,7 @@ CODES = {
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return its exit code."""
-    args = _parser().parse_args(arguments)
+    args = command_line().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding has not is no reason to fail.
@@ -122,6 +122,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return check.run(orchestrator, args)
         case arrive.COMMAND:
             return arrive.run(orchestrator, args)
+        case complete.COMMAND:
+            return complete.run(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
         case command if command in plans.COMMANDS:
@@ -345,7 +347,8 @@ def _after() -> Iterator[str]:
         yield f"  {code:>3}  {text}"
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of all commands, which manual and completions are made from, too."""
     parser = _Parser(
         prog="luo-tui",
         usage="luo-tui [OPTIONS] [COMMAND ...]",
@@ -418,6 +421,7 @@ def _parser() -> argparse.ArgumentParser:
     hold.add_to(commands)
     arrive.add_to(commands)
     history.add_to(commands)
+    complete.add_to(commands)
     commands.add_parser(
         "config",
         help="say which settings count, and where each is said",

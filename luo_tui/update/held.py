@@ -23,6 +23,8 @@ from luo_tui.model import Resource, ResourceState, Snapshot, State
 from luo_tui.update.durable import make_folder, write_file
 
 FORMAT = 1
+HOLDS = "holds"
+"""The folder of the records, in the journal's."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 

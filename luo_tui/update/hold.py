@@ -31,6 +31,7 @@ from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.act_log import ActLog
 from luo_tui.update.delivery import Keeper, copy, deliver, file_for
 from luo_tui.update.held import (
+    HOLDS,
     NAME,
     Held,
     HeldRecords,
@@ -71,7 +72,7 @@ class Holds:
         """What is left to say of it."""
         self._orchestrator = orchestrator
         self._folder = folder
-        self._records = HeldRecords(folder / "holds")
+        self._records = HeldRecords(folder / HOLDS)
         self._look = look
         self._me = Person.here()
 

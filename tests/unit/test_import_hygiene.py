@@ -28,6 +28,7 @@ FLOORS = (
     ("console",),
     ("cli",),
     ("__main__",),
+    ("packaging",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 CORE = ("model", "errors", "uapi", "sources", "monitor", "orchestrator", "update", "demo", "cli")
