@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import cache
@@ -16,6 +18,13 @@ from tests.fresh import root
 from tests.fresh.test_fresh import HERE, SUITES
 
 PAGES = [(n.rpartition(".")[0], a) for n, a in manual.ABOUT.items() if n != manual.DEVICE]
+
+
+LATER = "99.1"
+REFUSED = (
+    "luo-dkms: a window of luo-tui is open on this host.",
+    "luo-dkms: nothing was removed. End it first (luo-tui), then repeat.",
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +66,51 @@ def test_lintian_finds_no_error(built: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the packages of a later version: only the number differs."""
+    checkout = tmp_path_factory.mktemp("later") / "checkout"
+    root.copy_checkout(checkout)
+    for name in ("pyproject.toml", "luo_tui/__init__.py", "kernel/dkms.conf"):
+        text = (checkout / name).read_text()
+        assert f'"{__version__}"' in text, name
+        (checkout / name).write_text(text.replace(f'"{__version__}"', f'"{LATER}"'))
+    changes = checkout / "CHANGELOG.md"
+    entry = f"## {LATER} (2030-01-01)\n\n- Another number.\n\n## {__version__} "
+    changes.write_text(changes.read_text().replace(f"## {__version__} ", entry))
+    # A module that is imported stays what it is: a process of its own, in its folder.
+    subprocess.run(
+        [sys.executable, "-m", "luo_tui.packaging.build", checkout / "out"],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return checkout / "out"
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_the_module_stays_while_a_window_is_open(
+    suite: str, built: Path, later: Path, tmp_path: Path
+) -> None:
+    machine = fresh(root.full(suite), suite, tmp_path, built, later)
+    said = machine.run("sh tests/fresh/module.sh $PWD/debs-0 $PWD/debs-1", root=True)
+    assert said.splitlines() == [
+        f"luo/{__version__}",
+        "liveupdate",
+        "/usr/lib/udev/rules.d/60-liveupdate.rules",
+        *REFUSED,
+        *REFUSED,
+        f"luo-dkms {__version__} installed",
+        f"luo-dkms {LATER} installed",
+        f"luo-tui {LATER}",
+        "   1  2026-11-27 01:00:00",
+        f"luo/{LATER}",
+        "removed",
+    ]
 
 
 @pytest.mark.parametrize("suite", SUITES)

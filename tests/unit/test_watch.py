@@ -21,6 +21,7 @@ from luo_tui.cli.watch import Wanted, Watch
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import State
 from luo_tui.monitor.event_text import EventDraft
+from luo_tui.monitor.log import MOST
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
@@ -186,9 +187,13 @@ def test_time_goes_on_while_nobody_reads(host: SimulatedHost, begin: Any) -> Non
 
 
 def stuff(host: SimulatedHost, running: Running) -> None:
-    """Let happen what a pipe does not hold; the hub's thread gets through with it."""
+    """Let happen what a pipe does not hold; the hub's thread gets through with it.
+
+    The watch may take all that the log has before it finds the pipe full: more than
+    twice as much has to happen for something to be missed.
+    """
     log = running.watch._hub.log
-    for _ in range(200):
+    for _ in range(3 * MOST // 150):
         log.add(EventDraft("kernel", "x" * 1000) for _ in range(150))
     host.say("the last one")
     end = time.monotonic() + PATIENCE
