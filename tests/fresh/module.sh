@@ -34,7 +34,7 @@ X
 quiet apt-get -qy --no-install-recommends install "$2"/luo-tui_*.deb "$2"/luo-dkms_*.deb
 version
 luo-tui --version
-luo-tui history | tail -n 1 | cut -c 1-24
+luo-tui history | tail -n 1 | cut -c 1-25
 dkms status | cut -d : -f 1
 quiet apt-get -qy purge luo-dkms
 dkms status
