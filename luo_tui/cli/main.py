@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import arrive, check, complete, history, hold, window
+from luo_tui.cli import arrive, check, complete, history, hold, metrics, window
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -124,6 +124,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return arrive.run(orchestrator, args)
         case complete.COMMAND:
             return complete.run(orchestrator, args)
+        case metrics.COMMAND:
+            return metrics.run(orchestrator, args)
         case command if command in hold.COMMANDS:
             return hold.run(orchestrator, args)
         case command if command in plans.COMMANDS:
@@ -304,6 +306,7 @@ look, as any user:
   demo         the console on a simulated host; touches nothing
   history      tell of past windows, the newest first
   journal      print the records of a window; --schema says what they are
+  metrics      print figures for node_exporter's textfile collector
   config       say which settings count, and where each is said
 
 act, as root:
@@ -422,6 +425,7 @@ def command_line() -> argparse.ArgumentParser:
     arrive.add_to(commands)
     history.add_to(commands)
     complete.add_to(commands)
+    metrics.add_to(commands)
     commands.add_parser(
         "config",
         help="say which settings count, and where each is said",
