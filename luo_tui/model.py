@@ -23,6 +23,8 @@ class State(StrEnum):
     PREPARED = "prepared"
     FROZEN = "frozen"
     UPDATED = "updated"
+    PRESERVING = "preserving"
+    """Somebody holds sessions for the next update. Derived: mainline's kernel tells no state."""
     UNAVAILABLE = "unavailable"
     """There is no orchestrator to ask; :attr:`LuoState.detail` says why."""
     UNKNOWN = "unknown"
@@ -30,7 +32,7 @@ class State(StrEnum):
 
     @property
     def usable(self) -> bool:
-        """Whether the kernel has told a state that the program understands."""
+        """Whether the state is known: told by the kernel, or derived from what it shows."""
         return self not in (State.UNAVAILABLE, State.UNKNOWN)
 
 
@@ -40,6 +42,8 @@ class LuoState:
 
     state: State
     detail: str = ""
+    evidence: tuple[str, ...] = ()
+    """What it was derived from, where the kernel tells none; empty: the kernel told it."""
 
     @classmethod
     def parse(cls, text: str) -> LuoState:
@@ -205,16 +209,16 @@ class Resources(Mapping[int, Resource]):
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A subsystem or a device of the kernel that takes part in updates.
+    """What takes part in updates: a subsystem or a device of the kernel, or a session.
 
     Source: the attributes of the class ``liveupdate`` (kernel/luo_subsystems.c,
-    kernel/luo_pci_node.c).
+    kernel/luo_pci_node.c); of a session, the descriptors of its holders.
     """
 
     id: str
     """Its name in the class."""
     kind: str
-    """``subsystem`` or ``pci``."""
+    """``subsystem``, ``pci``, or ``session`` (of mainline's orchestrator)."""
     name: str
     state: str
     """The kernel's word for it."""

@@ -51,6 +51,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "host": asdict(snapshot.host),
         "state": str(snapshot.luo.state),
         "detail": snapshot.luo.detail,
+        "derived_from": list(snapshot.luo.evidence),
         "from_release": snapshot.from_release,
         "veto": snapshot.veto,
         "headline": standing.headline,
@@ -106,7 +107,7 @@ def status_text(
 
 def _standing(orchestrator: Orchestrator, facts: Facts) -> Iterator[str]:
     snapshot, standing = facts.snapshot, walk(facts)
-    yield f"LUO state   {snapshot.luo.state}"
+    yield f"LUO state   {snapshot.luo.state}{' (derived)' if snapshot.luo.evidence else ''}"
     yield f"host        {snapshot.host.name}, Linux {snapshot.host.release}"
     yield f"driven by   {orchestrator.title}"
     yield f"            {standing.headline}"
@@ -276,6 +277,7 @@ def _facts(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) -> Fact
     return Facts(
         snapshot,
         orchestrator.may_act(),
+        orchestrator.cannot(),
         window_state=journal.window_state,
         lock_holder=lock.person,
         lock_fault=lock.fault,

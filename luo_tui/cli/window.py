@@ -257,6 +257,8 @@ class Command:
         found = refusal(self._act, facts)
         if found is not None:
             raise NotDone(found.reason, found.code)
+        if facts.cannot:
+            raise NotDone(facts.cannot, Exit.UNAVAILABLE)
         luo = facts.snapshot.luo
         code = Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE
         raise NotDone(not_now(self._act, luo), code)

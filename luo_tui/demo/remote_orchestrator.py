@@ -79,6 +79,10 @@ class RemoteOrchestrator:
         """Whether acting is allowed: here it always is."""
         return True
 
+    def cannot(self) -> str:
+        """Nothing speaks against an act but the rules."""
+        return ""
+
     def look(self) -> Snapshot:
         """Read everything."""
         snapshot: Snapshot = self._ask("look")

@@ -86,7 +86,8 @@ class _Running:
     def take(self, change: Change) -> Iterator[EventDraft]:
         match change:
             case LuoChanged(luo):
-                if luo != self._luo:
+                # What it was derived from has events of its own.
+                if (luo.state, luo.detail) != (self._luo.state, self._luo.detail):
                     yield state_event(self._luo, luo)
                 self._luo = luo
             case ResourcePut(resource):

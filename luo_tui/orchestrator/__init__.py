@@ -118,6 +118,10 @@ class Orchestrator(Protocol):
         """Whether this process has the privilege to act (CAP_SYS_ADMIN and CAP_SYS_BOOT)."""
         ...
 
+    def cannot(self) -> str:
+        """Say why no act can be done with this kind of kernel, as a sentence; empty: acts can."""
+        ...
+
     def host(self) -> Host:
         """Return the machine as it is now."""
         ...

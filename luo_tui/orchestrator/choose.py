@@ -3,15 +3,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from luo_tui.orchestrator.sessions import Sessions
 from luo_tui.orchestrator.state_machine import StateMachine
+from luo_tui.sources import sysfs
+from luo_tui.uapi import luo_sessions
 
 
-def open_orchestrator() -> StateMachine:
+def open_orchestrator(
+    folder: Path = sysfs.FOLDER, device: Path = Path(luo_sessions.DEVICE)
+) -> StateMachine | Sessions:
     """Return the orchestrator of this host; it exists also where there is nothing to drive.
 
-    The device is not opened here: Linux 6.19's lets one process in at a time,
-    and a program that only looks must not shut its owner out. GET_STATE is
-    asked before each command instead, so that no command of LUO v2 ever goes
-    to the sessions interface, which has the same device.
+    Decided by evidence: ``folder`` in sysfs is luo.ko's alone, and ``device``
+    without it is mainline's. Where neither is, luo.ko may still come; mainline's
+    orchestrator is built in, and never does later.
+
+    The device is not opened here: mainline's lets one process in at a time, and a
+    program that only looks must not shut its owner out. GET_STATE is asked before
+    each command of LUO v2, so that none ever goes to the sessions interface, which
+    has the same device.
     """
+    if device.exists() and not folder.is_dir():
+        return Sessions()
     return StateMachine()

@@ -33,7 +33,7 @@ def read_condition(
     reading = Reading()
     links = _links(net, reading)
     units = _failed_units(systemd, path, reading)
-    records, whole, read = _records(kmsg, reading)
+    records, whole, read = read_records(kmsg, reading)
     errors = [text for level, kernel, text in records if kernel and level <= GRAVE]
     return Condition(
         links=links,
@@ -87,7 +87,9 @@ def _failed_units(systemd: Path, path: str, reading: Reading) -> tuple[str, ...]
     return tuple(sorted(clean(row.split()[0]) for row in rows if row.strip()))
 
 
-def _records(kmsg: str, reading: Reading) -> tuple[tuple[tuple[int, bool, str], ...], bool, bool]:
+def read_records(
+    kmsg: str, reading: Reading
+) -> tuple[tuple[tuple[int, bool, str], ...], bool, bool]:
     """Return level, whether the kernel wrote it, and text of each record of this boot.
 
     And whether the first of all is among them, and whether they could be read at all.

@@ -98,7 +98,8 @@ def _names(folder: Path, under: str | tuple[str, ...]) -> set[str]:
                     continue  # It was closed meanwhile.
                 raise
             if name.startswith(under):
-                found.add(name.removesuffix(_GONE))
+                # What is no file has a name of its own, which may end so.
+                found.add(name.removesuffix(_GONE) if name.startswith("/") else name)
     return found
 
 

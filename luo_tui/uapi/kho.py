@@ -99,6 +99,22 @@ def exec_from() -> tuple[str, int] | None:
     return release.partition(b"\0")[0].decode(errors="replace"), count
 
 
+def handed_over() -> frozenset[str] | None:
+    """Return the names of the subtrees that the previous kernel handed over.
+
+    Empty after an ordinary boot. None where nothing tells: debugfs is root's
+    alone, and may not be mounted or be left out of the kernel.
+    """
+    if not _DEBUGFS.is_dir():
+        return None
+    try:
+        return frozenset(path.name for path in (_DEBUGFS / "in/sub_fdts").iterdir())
+    except FileNotFoundError:
+        return frozenset()
+    except OSError:
+        return None
+
+
 def why_unavailable() -> str:
     """Say, from evidence, why there is no orchestrator of LUO v2 on this host."""
     if config("CONFIG_KEXEC_HANDOVER") is False:

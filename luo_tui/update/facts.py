@@ -75,6 +75,8 @@ class Facts:
 
     snapshot: Snapshot
     may_act: bool
+    cannot: str = ""
+    """Why no act can be done with this kind of kernel; empty where acts can."""
     image: KernelImage | None = None
     """The target as its files are now; None while none is chosen."""
     command_line: str = ""
@@ -180,6 +182,8 @@ def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
         return Arrival.NONE
     if window_state.jumped_from in ("", snapshot.host.boot_id):
         return Arrival.NONE
+    if snapshot.luo.evidence:
+        return Arrival.UNKNOWN  # The jump was made on a kernel of another kind.
     if snapshot.luo.state is State.UPDATED:
         return Arrival.ARRIVED
     if not snapshot.luo.state.usable or snapshot.doubts("state"):
@@ -194,7 +198,7 @@ def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
 
 def arrival_is_due(snapshot: Snapshot, window_state: WindowState | None) -> bool:
     """Whether there is a jump to account for, and this kernel tells enough to do it."""
-    if not snapshot.luo.state.usable or snapshot.doubts("state"):
+    if not snapshot.luo.state.usable or snapshot.luo.evidence or snapshot.doubts("state"):
         return False
     return arrival(snapshot, window_state) is not Arrival.NONE
 
@@ -229,7 +233,9 @@ def typed_word(snapshot: Snapshot, target: str) -> str:
 
 
 def step_of(facts: Facts) -> tuple[Step | None, Sequence[Step]]:
-    """Return the step that is next, and those that are done; no step where there is no LUO."""
+    """Return the step that is next, and those that are done; no step where there can be none."""
+    if facts.cannot:
+        return None, ()
     steps = list(Step)
     snapshot = facts.snapshot
     match snapshot.luo.state:

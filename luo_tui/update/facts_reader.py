@@ -66,6 +66,7 @@ class FactsReader:
         return Facts(
             snapshot=snapshot,
             may_act=self._orchestrator.may_act(),
+            cannot=self._orchestrator.cannot(),
             image=image,
             command_line=line,
             findings=run_checks(snapshot, image, line) if image is not None else (),

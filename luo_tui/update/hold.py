@@ -295,6 +295,8 @@ class Holds:
             self.left += (f"{said} ({error.strerror or error}).",)
 
     def _may_act(self) -> None:
+        if why := self._orchestrator.cannot():
+            raise NotDone(f"{why} Nothing was done.", Exit.UNAVAILABLE)
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: run the same command with sudo.", Exit.NOT_PERMITTED)
 

@@ -101,7 +101,7 @@ def _offer(act: Act, facts: Facts) -> Action:
 
 def _sensible(facts: Facts) -> Iterator[Act]:
     state = facts.snapshot.luo.state
-    if not state.usable:
+    if not state.usable or facts.cannot:
         return
     if facts.may_act and facts.gone_holder is not None:
         yield Act.TAKE_OVER

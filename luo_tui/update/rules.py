@@ -57,6 +57,11 @@ def refused_anyway(act: Act, facts: Facts) -> Refusal | None:
     return next(filter(None, (rule(act, facts) for rule in _RULES if rule is not _target)), None)
 
 
+def _kind(act: Act, facts: Facts) -> Refusal | None:
+    del act
+    return Refusal(facts.cannot, Exit.UNAVAILABLE) if facts.cannot else None
+
+
 def _privilege(act: Act, facts: Facts) -> Refusal | None:
     del act
     if facts.may_act:
@@ -226,6 +231,7 @@ def _recorded(facts: Facts) -> tuple[str, str]:
 
 
 _RULES: tuple[Callable[[Act, Facts], Refusal | None], ...] = (
+    _kind,
     _privilege,
     _lock,
     _holder,

@@ -51,6 +51,8 @@ def walk(facts: Facts) -> Walk:
 
 def _headline(facts: Facts) -> str:
     snapshot = facts.snapshot
+    if facts.cannot and snapshot.luo.state.usable:
+        return f"{snapshot.luo.state.capitalize()}: {'; '.join(snapshot.luo.evidence)}."
     kept = count_text(len(snapshot.outgoing), "resource")
     match snapshot.luo.state:
         case State.NORMAL:
@@ -102,7 +104,7 @@ def _became(facts: Facts) -> Iterator[str]:
 def _notes(facts: Facts) -> list[str]:
     snapshot, window_state = facts.snapshot, facts.window_state
     state = snapshot.luo.state
-    notes = []
+    notes = [facts.cannot] if facts.cannot else []
     if handover_lost(snapshot, window_state):
         notes.append(_lost_note(facts))
     if (

@@ -16,7 +16,8 @@ from luo_tui.errors import Exit, Op, explain
 from luo_tui.model import LuoState, State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.choose import open_orchestrator
-from luo_tui.orchestrator.state_machine import HostKexec, StateMachine
+from luo_tui.orchestrator.state_machine import StateMachine
+from luo_tui.orchestrator.this_host import HostKexec
 from luo_tui.sources import sysfs
 from luo_tui.uapi import caps, kho, luo_v2
 

@@ -18,6 +18,7 @@ _LETTERS = {
     "D": ("#### ", "#   #", "#   #", "#   #", "#### "),
     "E": ("#####", "#    ", "#### ", "#    ", "#####"),
     "F": ("#####", "#    ", "#### ", "#    ", "#    "),
+    "G": (" ####", "#    ", "#  ##", "#   #", " ####"),
     "I": ("###", " # ", " # ", " # ", "###"),
     "K": ("#   #", "#  # ", "###  ", "#  # ", "#   #"),
     "L": ("#    ", "#    ", "#    ", "#    ", "#####"),
@@ -38,6 +39,7 @@ STYLES = {
     State.PREPARED: "$state-prepared",
     State.FROZEN: "$state-frozen",
     State.UPDATED: "$state-updated",
+    State.PRESERVING: "$state-prepared",
     State.UNAVAILABLE: "$state-none",
     State.UNKNOWN: "$state-none",
 }

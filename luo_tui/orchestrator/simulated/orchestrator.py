@@ -89,6 +89,10 @@ class SimulatedOrchestrator:
         """Whether acting is allowed here."""
         return self._may_act
 
+    def cannot(self) -> str:
+        """Nothing speaks against an act but the rules."""
+        return ""
+
     def host(self) -> Host:
         """Return the simulated machine."""
         return Host(self._host.name, self._host.release, self._host.boot_id)

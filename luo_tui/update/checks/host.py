@@ -58,6 +58,23 @@ class MayAct:
         return Finding(self.name, Level.WARNING, "You may only look.", "Ask again as root.")
 
 
+class CanBeDriven:
+    """The kind of kernel is one that can be acted on."""
+
+    code = "LUO-C-020"
+    name = "kind of kernel"
+    why = "What cannot be driven can only be watched."
+    evidence = "/dev/liveupdate, and /sys/kernel/liveupdate beside it"
+
+    def run(self, facts: Facts) -> Finding:
+        """Block where it only watches."""
+        if not facts.cannot:
+            return Finding(self.name, Level.OK, "This kind of kernel can be driven.")
+        return Finding(
+            self.name, Level.BLOCKER, facts.cannot, "Update this host by its sessions' holders."
+        )
+
+
 class AllIsRead:
     """Everything that an act rests on could be read."""
 
@@ -275,6 +292,7 @@ def host_checks(free: int | None, fault: str = "") -> Sequence[HostCheck]:
         NobodyElseIsLoggedIn(),
         NoWatchdogIsArmed(),
         JournalHasRoom(free, fault),
+        CanBeDriven(),
     )
 
 
