@@ -68,5 +68,117 @@ def python(machine: Machine, code: str) -> Any:
     return json.loads(machine.must("python3 -", stdin=code.encode()))
 
 
+REFUSED = {
+    "a second open": "EBUSY",
+    "name": "one",
+    "inherited": False,
+    "link": "anon_inode:[luo_session] one",
+    "the same name": "EEXIST",
+    "an empty name": "EINVAL",
+    "64 bytes": "EINVAL",
+    "63 bytes": "done",
+    "an own one": "ENOENT",
+    "none came": "ENOENT",
+    "preserve": "done",
+    "the same token": "EEXIST",
+    "the same file": "EBUSY",
+    "a pipe": "ENOENT",
+    "no descriptor": "EBADF",
+    "retrieve of an outgoing one": "EINVAL",
+    "finish of an outgoing one": "EINVAL",
+}
+
+
 def test_the_calls_and_their_refusals(mainline: Machine) -> None:
-    assert python(mainline, CALLS) == {}
+    assert python(mainline, CALLS) == REFUSED
+
+
+HOLDER = b"""
+import os, sys, time
+from luo_tui.uapi import luo_sessions as s
+device = s.open_device()
+session = getattr(s, sys.argv[2])(device, sys.argv[1].encode())
+os.close(device)
+if sys.argv[2] == "create_session":
+    held = os.memfd_create("guest")
+    os.write(held, b"these bytes live on")
+    s.preserve_fd(session, held, 7)
+else:
+    print(os.pread(s.retrieve_fd(session, 7), 100, 0).decode(), flush=True)
+print("held", flush=True)
+time.sleep(1000)
+"""
+
+JUMP = """
+from luo_tui.uapi import kexec, kho
+release = "{}"
+with open(f"/boot/vmlinuz-{{release}}") as image, open(f"/boot/initrd.img-{{release}}") as initrd:
+    kexec.load(image.fileno(), initrd.fileno(), kho.command_line())
+kexec.reboot()
+"""
+
+
+def hold(machine: Machine, name: str, how: str = "create_session") -> str:
+    """Let a process hold a session; return its pid once it has it."""
+    machine.put(HOLDER, "/tmp/holder.py")
+    log = f"/tmp/{name}.log"
+    machine.must(
+        f"nohup python3 /tmp/holder.py {name} {how} >{log} 2>&1 & echo $! >/tmp/{name}.pid;"
+        f" for i in $(seq 200); do grep -q held {log} && break; sleep 0.1; done; grep held {log}"
+    )
+    return machine.must(f"cat /tmp/{name}.pid").strip()
+
+
+def status(machine: Machine, user: str = "root") -> dict[str, Any]:
+    return dict(json.loads(machine.must("luo-tui status --json", user=user)))
+
+
+def sessions(found: dict[str, Any]) -> dict[str, str]:
+    return {p["name"]: p["state"] for p in found["participants"] if p["kind"] == "session"}
+
+
+def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Built) -> None:
+    cold = status(mainline)
+    assert cold["orchestrator"].startswith("mainline sessions")
+    assert (cold["state"], sessions(cold)) == ("normal", {})
+
+    # A watcher hears of a session that comes and of its holder's end, and shuts nobody out.
+    mainline.must("nohup luo-tui watch --json >/tmp/watch.log 2>&1 & sleep 3")
+    pid = hold(mainline, "web")
+    held = status(mainline)
+    assert (held["state"], sessions(held)) == ("preserving", {"web": f"held by python3 [{pid}]"})
+    assert not held["faults"]
+    mainline.must(f"kill -9 {pid}; sleep 1.5")
+    gone = status(mainline)
+    assert (gone["state"], sessions(gone)) == ("normal", {})
+    heard = [json.loads(line) for line in mainline.must("cat /tmp/watch.log").splitlines()]
+    texts = [one["text"] for one in heard if "text" in one]
+    came = texts.index(f"session web takes part: held by python3 [{pid}]")
+    assert "session web takes part no longer" in texts[came:]
+    assert "state normal -> preserving" in texts
+    assert "state preserving -> normal" in texts
+
+    # Nothing is acted on, and why is said.
+    for command in ("prepare --yes", "load", "hold /etc/hostname --name x"):
+        done = mainline.ssh(f"luo-tui {command}")
+        assert done.returncode == 4, done
+        assert "watches and does not drive" in done.stderr
+    assert "LUO-C-020" in mainline.ssh("luo-tui check").stdout
+
+    # Without privilege it is not known, which is not the same as none.
+    seen = status(mainline, "watcher")
+    assert seen["state"] == "unknown"
+    assert any("known to root alone" in line for line in seen["derived_from"])
+
+    hold(mainline, "db")
+    before, release = mainline.boot_id(), built.kernels["new"].release
+    mainline.put(JUMP.format(release).encode(), "/tmp/jump.py")
+    mainline.ssh("nohup python3 /tmp/jump.py >/tmp/jump.log 2>&1 &")
+    mainline.wait_ready(before, 90)
+    after = status(mainline)
+    assert after["host"]["release"] == release
+    assert (after["state"], sessions(after)) == ("updated", {})
+    assert after["from_release"] == built.kernels["old"].release
+    hold(mainline, "db", "retrieve_session")
+    assert "these bytes live on" in mainline.must("cat /tmp/db.log")
+    assert list(sessions(status(mainline))) == ["db"]

@@ -44,9 +44,8 @@ HIDDEN = OpenFiles(missing="known to root alone")
 
 
 def holders(*names: str) -> OpenFiles:
-    return OpenFiles(
-        {luo_sessions.LINK + n: (Process(40 + i, "vmm"),) for i, n in enumerate(names)}
-    )
+    links = [luo_sessions.LINK + name for name in names]
+    return OpenFiles({link: (Process(40 + i, "vmm"),) for i, link in enumerate(links)})
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ class FakeProc:
         for old in (folder / "fd").iterdir():
             old.unlink()
         for number, link in enumerate(links):
-            os.symlink(link, folder / "fd" / str(number))
+            (folder / "fd" / str(number)).symlink_to(link)
 
 
 @pytest.fixture
