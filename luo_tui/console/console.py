@@ -433,7 +433,7 @@ class Console(OnLine[KexecRequest | Left]):
         """Read the images, then offer them."""
         load = self.session.ask(self.view, Act.LOAD)
         if load is None:
-            self._say(not_now(Act.LOAD, self.view.snapshot.luo))
+            self._say(not_now(Act.LOAD, self.view.snapshot.luo, self.view.facts.cannot))
         elif self.view.watching:
             self._say(load.action.blocked)
         elif self._may_begin():
@@ -444,7 +444,7 @@ class Console(OnLine[KexecRequest | Left]):
         act = Act(name)
         question = self.session.ask(self.view, act)
         if question is None:
-            self._say(not_now(act, self.view.snapshot.luo))
+            self._say(not_now(act, self.view.snapshot.luo, self.view.facts.cannot))
         elif question.action.blocked:
             self._say(question.action.blocked)
         elif self._may_begin():

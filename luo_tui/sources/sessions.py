@@ -80,8 +80,8 @@ def read_arrival(kmsg: str = "/dev/kmsg") -> Arrival:
     release = came_from[0] if came_from else ""
     trees = kho.handed_over()
     if trees is not None:
-        what = "has" if _SUBTREE in trees else "has no"
-        told = f"what the previous kernel handed over {what} sessions (debugfs, kho/in)"
+        what = "a live update" if _SUBTREE in trees else "no live update"
+        told = f"{what} led into this kernel (debugfs, kho/in)"
         return Arrival(_SUBTREE in trees, told, clean(release) if _SUBTREE in trees else "")
     reading = Reading()
     records, whole, read = read_records(kmsg, reading)

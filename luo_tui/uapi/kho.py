@@ -105,12 +105,11 @@ def handed_over() -> frozenset[str] | None:
     Empty after an ordinary boot. None where nothing tells: debugfs is root's
     alone, and may not be mounted or be left out of the kernel.
     """
-    if not _DEBUGFS.is_dir():
-        return None
     try:
+        there = {path.name for path in _DEBUGFS.iterdir()}
+        if "in" not in there:
+            return frozenset() if "out" in there else None
         return frozenset(path.name for path in (_DEBUGFS / "in/sub_fdts").iterdir())
-    except FileNotFoundError:
-        return frozenset()
     except OSError:
         return None
 

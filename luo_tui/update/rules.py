@@ -99,8 +99,13 @@ def _state(act: Act, facts: Facts) -> Refusal | None:
     return Refusal(not_now(act, luo), Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE)
 
 
-def not_now(act: Act, luo: LuoState) -> str:
-    """Say why ``act`` makes no sense as LUO stands, and what comes first, with its key."""
+def not_now(act: Act, luo: LuoState, cannot: str = "") -> str:
+    """Say why ``act`` makes no sense as LUO stands, and what comes first, with its key.
+
+    ``cannot`` says why none does with this kind of kernel, if that is so.
+    """
+    if cannot:
+        return f"Not now: {cannot}"
     if not luo.state.usable:
         why = f": {luo.detail}" if luo.detail else ""
         return f"Not now: LUO is {luo.state.upper()}{why}."

@@ -52,7 +52,7 @@ def walk(facts: Facts) -> Walk:
 def _headline(facts: Facts) -> str:
     snapshot = facts.snapshot
     if facts.cannot and snapshot.luo.state.usable:
-        return f"{snapshot.luo.state.capitalize()}: {'; '.join(snapshot.luo.evidence)}."
+        return f"{snapshot.luo.state.capitalize()} (derived): {'; '.join(snapshot.luo.evidence)}."
     kept = count_text(len(snapshot.outgoing), "resource")
     match snapshot.luo.state:
         case State.NORMAL:

@@ -11,6 +11,8 @@ import machine as lab
 import pytest
 from machine import Machine
 
+from tests.lab import driver
+
 MAINLINE = "liveupdate=on luo.noload"
 
 CALLS = """
@@ -121,20 +123,43 @@ kexec.reboot()
 def hold(machine: Machine, name: str, how: str = "create_session") -> str:
     """Let a process hold a session; return its pid once it has it."""
     machine.put(HOLDER, "/tmp/holder.py")
-    log = f"/tmp/{name}.log"
+    log, pid = f"/tmp/{name}.log", f"/tmp/{name}.pid"
     machine.must(
-        f"nohup python3 /tmp/holder.py {name} {how} >{log} 2>&1 & echo $! >/tmp/{name}.pid;"
-        f" for i in $(seq 200); do grep -q held {log} && break; sleep 0.1; done; grep held {log}"
+        f"setsid python3 /tmp/holder.py {name} {how} >{log} 2>&1 </dev/null & echo $! >{pid};"
+        f" for i in $(seq 200); do grep -q held {log} && break; sleep 0.1; done;"
+        f" grep held {log} || {{ cat {log} >&2; exit 1; }}"
     )
-    return machine.must(f"cat /tmp/{name}.pid").strip()
+    return machine.must(f"cat {pid}").strip()
 
 
 def status(machine: Machine, user: str = "root") -> dict[str, Any]:
-    return dict(json.loads(machine.must("luo-tui status --json", user=user)))
+    # Exit 4 where nobody can tell the state.
+    return dict(json.loads(machine.ssh("luo-tui status --json", user=user).stdout))
 
 
 def sessions(found: dict[str, Any]) -> dict[str, str]:
     return {p["name"]: p["state"] for p in found["participants"] if p["kind"] == "session"}
+
+
+def test_the_console_shows_them_and_acts_on_nothing(mainline: Machine) -> None:
+    pid = hold(mainline, "seen")
+    with driver.over_ssh(mainline) as t:
+        screen = t.wait_for(f"seen: held by python3 [{pid}]")
+        assert "[preserving]" in screen
+        assert "Preserving (derived): 1 session held by processes here" in screen
+        t.send("2")
+        t.wait_for("the kernel does not list it")
+        t.send("5")
+        t.wait_for("watches and does not drive")
+        for key in "ltpkcfu":
+            t.send(key)
+            t.wait_for("Not now: This kernel has mainline's sessions")
+        t.send("1")
+        mainline.must(f"kill -9 {pid}")
+        t.wait_for("[normal]")
+        driver.leave(t)
+        t.wait_for_left()
+    assert mainline.must("cat /sys/kernel/kexec_loaded").strip() == "0"
 
 
 def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Built) -> None:
@@ -143,7 +168,7 @@ def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Bui
     assert (cold["state"], sessions(cold)) == ("normal", {})
 
     # A watcher hears of a session that comes and of its holder's end, and shuts nobody out.
-    mainline.must("nohup luo-tui watch --json >/tmp/watch.log 2>&1 & sleep 3")
+    mainline.must("setsid luo-tui watch --json >/tmp/watch.log 2>&1 </dev/null & sleep 3")
     pid = hold(mainline, "web")
     held = status(mainline)
     assert (held["state"], sessions(held)) == ("preserving", {"web": f"held by python3 [{pid}]"})
@@ -167,13 +192,13 @@ def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Bui
 
     # Without privilege it is not known, which is not the same as none.
     seen = status(mainline, "watcher")
-    assert seen["state"] == "unknown"
+    assert seen["state"] == "unknown", seen["detail"]
     assert any("known to root alone" in line for line in seen["derived_from"])
 
     hold(mainline, "db")
     before, release = mainline.boot_id(), built.kernels["new"].release
     mainline.put(JUMP.format(release).encode(), "/tmp/jump.py")
-    mainline.ssh("nohup python3 /tmp/jump.py >/tmp/jump.log 2>&1 &")
+    mainline.ssh("setsid python3 /tmp/jump.py >/tmp/jump.log 2>&1 </dev/null &")
     mainline.wait_ready(before, 90)
     after = status(mainline)
     assert after["host"]["release"] == release

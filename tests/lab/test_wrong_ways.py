@@ -345,9 +345,8 @@ def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> 
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        pytest.param("luo.noload", "luo.ko is not loaded", marks=pytest.mark.extra),
+        ("luo.noload", "luo.ko is not loaded"),
         pytest.param("kho=off", "Kexec HandOver is off", marks=pytest.mark.extra),
-        ("liveupdate=on luo.noload", "sessions interface"),
     ],
 )
 def test_a_host_without_luo_says_what_is_missing(cold: Machine, extra: str, reason: str) -> None:

@@ -362,3 +362,25 @@ def test_so_does_the_config_beside_the_modules(machine: Path) -> None:
     (folder / "config").write_text("CONFIG_KEXEC_HANDOVER=y\n")
     assert kho.config("CONFIG_KEXEC_HANDOVER") is True
     assert kho.config("CONFIG_KEXEC_HANDOVER_DEBUGFS") is False
+
+
+@pytest.mark.parametrize(
+    ("laid", "found"),
+    [
+        ((), None),  # debugfs is not mounted, or KHO's is left out
+        (("out/sub_fdts/LUO",), frozenset()),  # an ordinary boot
+        (("out/x", "in/sub_fdts/LUO", "in/sub_fdts/memfd"), frozenset({"LUO", "memfd"})),
+        (("out/x", "in/fdt"), None),  # a layout of another version
+    ],
+)
+def test_what_was_handed_over(
+    laid: tuple[str, ...],
+    found: frozenset[str] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in laid:
+        (tmp_path / "kho" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "kho" / name).touch()
+    monkeypatch.setattr(kho, "_DEBUGFS", tmp_path / "kho")
+    assert kho.handed_over() == found

@@ -56,8 +56,8 @@ class Overview(Place):
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
         snapshot = view.snapshot
-        self.query_one(Banner).show(snapshot.luo.state)
-        self.query_one(Machine).show(snapshot.luo.state)
+        self.query_one(Banner).show(snapshot.luo)
+        self.query_one(Machine).show(snapshot.luo)
         self.query_one(Steps).show(view.walk)
         self.query_one("#next", Paragraphs).show(next_rows(view, _FEW))
         self.query_one("#news", Paragraphs).show(_news(view))

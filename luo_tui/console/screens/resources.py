@@ -10,7 +10,7 @@ from luo_tui.console.filter import Field
 from luo_tui.console.screens.listing import ListingPlace
 from luo_tui.console.session import View
 from luo_tui.console.widgets.pick_table import PickTable
-from luo_tui.console.widgets.presenter import tally
+from luo_tui.console.widgets.presenter import sessions, tally
 from luo_tui.console.widgets.table import Column
 from luo_tui.console.widgets.text import Row
 from luo_tui.model import Resource, ResourceState
@@ -18,6 +18,9 @@ from luo_tui.update.device_outcome import outlook
 from luo_tui.update.wording import size_text
 
 _EMPTY = "Nothing is preserved. An agent preserves its memfds, or: luo-tui hold FILE --name NAME"
+_UNLISTED = "What is in a session is known to its holder alone: the kernel does not list it."
+_SESSIONS = 10
+"""Sessions that are named; there is room for the table, too."""
 _SIGN = {
     ResourceState.PRESERVED: "carried over",
     ResourceState.INCOMING: "NOT RESTORED",
@@ -88,12 +91,19 @@ class Resources(ListingPlace[Resource]):
         """Return the resources by token, with what would be lost first."""
         return view.snapshot.resources.lost_first
 
+    def draw(self, view: View) -> None:
+        """Bring everything up to date."""
+        empty = _UNLISTED if view.snapshot.luo.evidence else _EMPTY
+        self.query_one(PickTable).when_empty(empty)
+        super().draw(view)
+
     def sums(self, view: View) -> Iterable[Row]:
-        """Yield the counts, and what is preserved against what memory there is."""
+        """Yield the counts, the sessions, and what is preserved against what memory there is."""
         snapshot = view.snapshot
         yield Row(tally(snapshot), "resources")
+        yield from sessions(snapshot, _SESSIONS)
         vitals = snapshot.vitals
-        if vitals.memory_total:
+        if vitals.memory_total and not snapshot.luo.evidence:
             pinned = snapshot.bytes_in(ResourceState.PRESERVED)
             yield Row(
                 f"{size_text(pinned)} preserved, {size_text(vitals.memory_available)} available "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widget import Widget
 
-from luo_tui.model import State
+from luo_tui.model import LuoState, State
 
 _LETTERS = {
     "A": (" ### ", "#   #", "#####", "#   #", "#   #"),
@@ -27,6 +27,7 @@ _LETTERS = {
     "O": (" ### ", "#   #", "#   #", "#   #", " ### "),
     "P": ("#### ", "#   #", "#### ", "#    ", "#    "),
     "R": ("#### ", "#   #", "#### ", "#  # ", "#   #"),
+    "S": (" ####", "#    ", " ### ", "    #", "#### "),
     "T": ("#####", "  #  ", "  #  ", "  #  ", "  #  "),
     "U": ("#   #", "#   #", "#   #", "#   #", " ### "),
     "V": ("#   #", "#   #", "#   #", " # # ", "  #  "),
@@ -57,11 +58,13 @@ class StateWidget(Widget):
         """Start out unknown."""
         super().__init__()
         self._state = State.UNKNOWN
+        self._derived = False
 
-    def show(self, state: State) -> None:
+    def show(self, luo: LuoState) -> None:
         """Show this state from now on."""
-        if state is not self._state:
-            self._state = state
+        derived = bool(luo.evidence)
+        if (luo.state, derived) != (self._state, self._derived):
+            self._state, self._derived = luo.state, derived
             self.refresh()
 
 
@@ -73,7 +76,8 @@ class Banner(StateWidget):
         colour = STYLES[self._state]
         rows = big(self._state)
         if self.size.height < 5 or self.size.width < len(rows[0]):
-            return Content.assemble("LUO state: ", (self._state.upper(), f"bold {colour}"))
+            word = (self._state.upper(), f"bold {colour}")
+            return Content.assemble("LUO state: ", word, " (derived)" if self._derived else "")
         lines = []
         for row in rows:
             parts: list[tuple[str, str]] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The state machine, drawn in one line, with the ways back under it."""
+"""The state machine, drawn in one line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from luo_tui.console.widgets.banner import STYLES, StateWidget
 from luo_tui.model import State
 
 _ROUND = (State.NORMAL, State.PREPARED, State.FROZEN, None, State.UPDATED)
-_BACK = "    ^---- cancel ----+------------'                      |"
-_AGAIN = "    '--------------------- finish -----------------------'"
+_SESSIONS = (State.NORMAL, State.PRESERVING, None, State.UPDATED)
+"""The same of mainline's sessions: nothing is prepared, and the state is derived."""
 
 
 class Machine(StateWidget):
@@ -20,7 +20,7 @@ class Machine(StateWidget):
         """Draw it; narrow windows get shorter arrows."""
         arrow = " --> " if self.size.width >= 73 else " > "
         parts: list[str | tuple[str, str]] = []
-        for state in _ROUND:
+        for state in _SESSIONS if self._derived else _ROUND:
             if state is None:
                 parts.append(("(kexec)", "$text-muted"))
             elif state is self._state:

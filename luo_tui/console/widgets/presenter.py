@@ -15,7 +15,7 @@ from luo_tui.update.device_outcome import alarms, device_outcomes
 from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
 from luo_tui.update.offers import Action
 from luo_tui.update.promises import Became
-from luo_tui.update.wording import size_text, timeline_line
+from luo_tui.update.wording import count_text, size_text, timeline_line
 
 KEY = {
     Act.LOAD: "l",
@@ -49,6 +49,8 @@ _OF_STEP = {
 
 _DEVICES, _VITALS = "devices", "vitals"
 """Names of the sources whose gaps stand beside what they tell."""
+_FEW_SESSIONS = 4
+"""Sessions that are named where other things are shown, too."""
 MOST = 200
 """Lines of one list in a sheet; longer ones are in the list of resources anyway."""
 
@@ -92,10 +94,11 @@ def machine(view: View) -> Iterator[Row]:
     window_state = view.facts.window_state
     what = f"{window_state.target}, " if view.ours and window_state is not None else ""
     yield Row(f"{what}{holder(view)}", "kexec image")
-    if view.snapshot.participants:
+    yield from sessions(view.snapshot, _FEW_SESSIONS)
+    if told := taking_part(view.snapshot):
         refused = any(p.result for p in view.snapshot.participants.values())
         style = "$text-error" if refused else ""
-        yield Row(taking_part(view.snapshot), "takes part", style=style)
+        yield Row(told, "takes part", style=style)
     if view.snapshot.devices or view.snapshot.doubts(_DEVICES):
         told = ", ".join(alarms(device_outcomes(view.snapshot)))
         if not told and view.snapshot.doubts(_DEVICES):
@@ -144,6 +147,15 @@ def taking_part(snapshot: Snapshot) -> str:
     return ", ".join(parts)
 
 
+def sessions(snapshot: Snapshot, most: int) -> Iterator[Row]:
+    """Yield each session with who holds it; of more than ``most`` the number of the others."""
+    found = [p for _, p in sorted(snapshot.participants.items()) if p.kind == "session"]
+    for one in found[:most]:
+        yield Row(f"{one.name}: {one.state}", "session")
+    if len(found) > most:
+        yield Row(f"and {len(found) - most:,} more", "")
+
+
 def holder(view: View) -> str:
     """Say whether an image is loaded for kexec, and by whom."""
     if not view.snapshot.kexec.loaded:
@@ -157,7 +169,10 @@ def milliseconds(number: float) -> str:
 
 
 def tally(snapshot: Snapshot) -> str:
-    """Count the resources by state."""
+    """Count the resources by state; of sessions the kernel does not tell what is in them."""
+    if snapshot.luo.evidence:
+        number = sum(p.kind == "session" for p in snapshot.participants.values())
+        return f"{count_text(number, 'session')} seen; what is in one is known to its holder alone"
     parts = []
     for name, state in (
         ("preserved", ResourceState.PRESERVED),

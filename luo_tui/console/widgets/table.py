@@ -98,6 +98,12 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             return 0, 0
         return self._top + 1, min(len(self._lines), self._top + self._room)
 
+    def when_empty(self, text: str) -> None:
+        """Say this from now on where there is no row."""
+        if text != self._empty:
+            self._empty = text
+            self.refresh()
+
     def show(self, rows: Mapping[Any, Row]) -> None:
         """Show these rows from now on; the place in the list stays."""
         before = self._in_view()
