@@ -131,6 +131,7 @@ _FIRST: Mapping[tuple[Act, State], str] = {
     (Act.FINISH, State.NORMAL): "There is nothing to finish.",
     (Act.FINISH, State.PREPARED): "Finish comes after the kexec (k).",
     (Act.FINISH, State.FROZEN): "Finish comes after the kexec (k).",
+    **dict.fromkeys(((a, State.PRESERVING) for a in Act), "Whoever holds a session acts for it."),
     **dict.fromkeys(((Act.TAKE_OVER, s) for s in State), "There is nothing to take over."),
 }
 """What comes before an act that makes no sense in a state; keys as the console has them."""

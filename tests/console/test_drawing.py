@@ -74,7 +74,10 @@ async def test_each_state_stands_in_large_letters(bench: Bench, state: State) ->
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        see(app, replace(app.view.snapshot, luo=LuoState(state, "some reason")))
+        # That one is derived, always.
+        evidence = ("a session is held",) if state is State.PRESERVING else ()
+        luo = LuoState(state, "some reason", evidence)
+        see(app, replace(app.view.snapshot, luo=luo))
         await settle(pilot)
         screen = text(app)
         for row in big(state):

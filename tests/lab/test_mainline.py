@@ -188,7 +188,7 @@ def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Bui
         done = mainline.ssh(f"luo-tui {command}")
         assert done.returncode == 4, done
         assert "watches and does not drive" in done.stderr
-    assert "LUO-C-020" in mainline.ssh("luo-tui check").stdout
+    assert "LUO-C-019" in mainline.ssh("luo-tui check").stdout
 
     # Without privilege it is not known, which is not the same as none.
     seen = status(mainline, "watcher")

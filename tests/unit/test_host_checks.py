@@ -57,7 +57,7 @@ def pictured(**what: Any) -> Facts:
 
 def test_a_good_host_passes_everything() -> None:
     assert set(levels().values()) == {Level.OK}
-    assert len(levels()) == 10
+    assert len(levels()) == 11
 
 
 UNREAD = {"devices": SourceHealth("devices", missing=("a disk could not be looked at",))}
@@ -137,7 +137,7 @@ def test_each_code_is_one_question() -> None:
         for one in vars(module).values():
             if isinstance(one, type) and isinstance(getattr(one, "code", None), str):
                 assert found.setdefault(one.code, one.name) == one.name
-    assert sorted(found) == [f"LUO-C-{n:03}" for n in range(1, 19)]
+    assert sorted(found) == [f"LUO-C-{n:03}" for n in range(1, 20)]
     assert len(set(found.values())) == len(found)
 
 
@@ -175,7 +175,7 @@ def test_the_command_tells_programs(
     told = json.loads(capsys.readouterr().out)
     jsonschema.validate(told, json.loads(command.schema_text()), jsonschema.Draft202012Validator)
     results = {r["code"]: r for r in told["results"]}
-    assert list(results) == [f"LUO-C-{n:03}" for n in range(1, 19)]
+    assert list(results) == [f"LUO-C-{n:03}" for n in range(1, 20)]
     assert (told["host"], told["target"], told["state"]) == (HOST_NAME, "7.3.4-hv", "normal")
     assert told["image"] == str(host.boot_folder / "vmlinuz-7.3.4-hv")
     assert results["LUO-C-003"]["result"] == "ok"

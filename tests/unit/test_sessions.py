@@ -310,7 +310,7 @@ def test_what_can_only_be_watched_is_not_acted_on(console: Console) -> None:
     holds = Holds(console.orchestrator, console.host.folder, console.look)
     with pytest.raises(NotDone, match="watches and does not drive"):
         holds.hold(Path("/etc/hostname"), "x")
-    (finding,) = [f for f in run_host_checks(facts, None) if f.code == "LUO-C-020"]
+    (finding,) = [f for f in run_host_checks(facts, None) if f.code == "LUO-C-019"]
     assert finding.level == "blocker"
 
 

@@ -61,7 +61,7 @@ class MayAct:
 class CanBeDriven:
     """The kind of kernel is one that can be acted on."""
 
-    code = "LUO-C-020"
+    code = "LUO-C-019"
     name = "kind of kernel"
     why = "What cannot be driven can only be watched."
     evidence = "/dev/liveupdate, and /sys/kernel/liveupdate beside it"
