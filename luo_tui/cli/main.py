@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import arrive, check, complete, history, hold, metrics, window
+from luo_tui.cli import arrive, check, complete, history, hold, metrics, report, window
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -124,6 +124,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return arrive.run(orchestrator, args)
         case complete.COMMAND:
             return complete.run(orchestrator, args)
+        case report.COMMAND:
+            return report.run(orchestrator, args)
         case metrics.COMMAND:
             return metrics.run(orchestrator, args)
         case command if command in hold.COMMANDS:
@@ -305,6 +307,7 @@ look, as any user:
   watch        a line for every change, until interrupted or --until a state
   demo         the console on a simulated host; touches nothing
   history      tell of past windows, the newest first
+  report       tell a past window in full; --bundle packs it for a supporter
   journal      print the records of a window; --schema says what they are
   metrics      print figures for node_exporter's textfile collector
   config       say which settings count, and where each is said
@@ -425,6 +428,7 @@ def command_line() -> argparse.ArgumentParser:
     arrive.add_to(commands)
     history.add_to(commands)
     complete.add_to(commands)
+    report.add_to(commands)
     metrics.add_to(commands)
     commands.add_parser(
         "config",

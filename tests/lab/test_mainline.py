@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,7 +61,7 @@ print(json.dumps(told))
 @pytest.fixture(scope="module")
 def mainline(built: lab.Built) -> Iterator[Machine]:
     """A machine whose kernel has its own orchestrator switched on."""
-    m = Machine("test-mainline", built)
+    m = Machine(f"test-{os.getpid()}-mainline", built)
     m.boot(extra=MAINLINE)
     yield m
     m.remove()

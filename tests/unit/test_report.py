@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""The report tells what the journal tells, and says what it does not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luo_tui.cli import main as cli
+from luo_tui.cli import report as command
+from luo_tui.errors import Exit, NotDone
+from luo_tui.update.history import PastWindow, read_history
+from luo_tui.update.report import bars, report_json, report_markdown, report_text, sections
+from luo_tui.update.window_state import Record
+from tests.unit.test_acts import host
+from tests.unit.test_history import updated
+from tests.unit.test_journal import RECORDS, SETTINGS
+
+WINDOW = "000007-20261127T010000.000000Z"
+
+
+@pytest.fixture
+def done(tmp_path: Path) -> Path:
+    """The folder of a host that was updated."""
+    machine = host(tmp_path)
+    updated(machine)
+    return machine.folder
+
+
+def window(*records: tuple[str, dict[str, Any]]) -> PastWindow:
+    at = "2026-11-27T01:00:00.000Z"
+    return PastWindow(WINDOW, tuple(Record(event, at, "b", 1.0, data) for event, data in records))
+
+
+def run(folder: Path, *arguments: str) -> int:
+    return cli.run(["--folder", str(folder), "report", *arguments])
+
+
+def test_a_whole_update_is_told(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(done) == 0
+    text = capsys.readouterr().out
+    for title in ("WINDOW", "VERDICT", "PROMISES", "BLACKOUT", "TIMELINE"):
+        assert f"\n{title}\n" in text
+    assert "opened: " in text
+    assert "by ann" in text
+    assert "7.3.4-hv" in text
+    (past,) = read_history(done)
+    assert f"{past.state.promised_count:,} resources" in text
+    assert past.verdict is not None
+    assert past.verdict.line in text
+    assert len(past.state.acts) >= 5
+    for act in ("load", "prepare", "finish"):
+        assert f" {act};" in text, act
+
+    assert run(done, "1", "--format", "json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["promised"] == {
+        "count": past.state.promised_count,
+        "bytes": past.state.promised_bytes,
+    }
+    assert told["image_sha256"] == past.state.image_digest != ""
+    assert told["verdict"]["level"] == past.verdict.level
+    assert len(told["timeline"]) == len(past.state.acts)
+
+    assert run(done, "--format", "md") == 0
+    assert capsys.readouterr().out.startswith("# Window 1 on ")
+
+
+def test_no_window_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path) == Exit.NOT_FOUND
+    assert "No window was ever opened here" in capsys.readouterr().err
+
+
+def test_what_the_journal_does_not_tell_is_not_good() -> None:
+    text = "\n".join(report_text(window(("opened", {"who": "ann"}))))
+    assert "None was written down." in text
+    assert "No jump was made: nothing was promised." in text
+    assert "It was not written down." in text
+    jumped = window(("opened", {}), ("jump", {"release": "7.3.3"}))
+    assert "What became of what was promised was not written down." in "\n".join(
+        report_text(jumped)
+    )
+
+
+def test_what_was_lost_is_told_by_name() -> None:
+    became = {"kept": 3, "lost": 1, "failed": 0, "not_known": 2, "not_yet": 0}
+    said = window(
+        (
+            "jump",
+            {"unpreserved_count": 5, "unpreserved": ["db [7]"], "endangered": ["eth0"]},
+        ),
+        ("arrived", {"promises": {**became, "lost_names": ["guest-web1: it did not arrive"]}}),
+    )
+    text = "\n".join(report_text(said))
+    assert "kept: 3; LOST: 1; not known: 2" in text
+    assert "LOST: guest-web1: it did not arrive" in text
+    assert "ended by the jump: 5 guests that were not preserved (db [7])" in text
+    assert "in use and reset: eth0" in text
+
+
+def test_a_journal_that_cannot_be_read_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "windows"
+    folder.mkdir()
+    (folder / f"{WINDOW}.jsonl").write_bytes(b"\0\0\0 no record\n")
+    assert run(tmp_path) == Exit.FAILED
+    assert "cannot be read" in capsys.readouterr().out
+
+
+def test_the_bars_are_to_scale_and_stand_below_each_other() -> None:
+    lines = list(bars((("freeze", 10.0), ("jump", 30.0), ("boot", 60.0)), 20))
+    drawn = [line.split("|")[1] for line in lines]
+    assert drawn == ["##                  ", "  ######            ", "        ############"]
+    assert [line.split("|")[2].split()[0] for line in lines] == ["10.0", "30.0", "60.0"]
+    assert all(line.isascii() for line in lines)
+    # However short, it took place.
+    assert "#" in next(iter(bars((("freeze", 0.1), ("boot", 5000.0)), 20)))
+    assert list(bars((("freeze", 0.0),))) == [f"freeze |{'':40}|       0.0 ms"]
+
+
+@given(phases=st.lists(st.tuples(st.sampled_from(["a", "bb"]), st.floats(0, 1e9)), max_size=9))
+def test_bars_keep_their_width(phases: list[tuple[str, float]]) -> None:
+    for line, (name, _) in zip(bars(phases), phases, strict=True):
+        assert line.startswith(name)
+        assert len(line.split("|")[1]) == 40
+
+
+@given(records=st.lists(RECORDS, max_size=12))
+@settings(SETTINGS)
+def test_whatever_is_in_a_journal_is_reported(records: list[Record]) -> None:
+    past = PastWindow(WINDOW, tuple(records))
+    assert len(sections(past)) == 5
+    text = "\n".join((*report_text(past), *report_markdown(past)))
+    assert not any(c in text for c in "\x1b\r\x00")
+    json.dumps(report_json(past))
+
+
+def test_the_bundle_is_its_owners_and_has_what_helps(
+    done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "luo.tar.gz"
+    before = os.umask(0)
+    try:
+        assert run(done, "--bundle", str(out)) == 0
+    finally:
+        os.umask(before)
+    assert capsys.readouterr().out == f"{out}\n"
+    assert out.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(out) as packed:
+        names = packed.getnames()
+        journal = packed.extractfile("luo/journal.jsonl")
+        assert journal is not None
+        assert journal.read() == next((done / "windows").glob("*.jsonl")).read_bytes()
+        status = packed.extractfile("luo/status.json")
+        assert status is not None
+        assert json.loads(status.read())["schema"] == 2
+    assert {name.removeprefix("luo/") for name in names} == {
+        "report.txt", "report.md", "report.json", "journal.jsonl", "status.json", "kernel.txt",
+        "versions.txt",
+    }  # fmt: skip
+    # One that is there is never replaced.
+    assert run(done, "--bundle", str(out)) == Exit.FAILED
+    assert "File exists. Nothing was written." in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_half_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(NotDone, match=r"No space left on device\. Nothing was written") as refused:
+        command.write_bundle(tmp_path / "x.tar.gz", {"a": "b"})
+    assert refused.value.code is Exit.NO_SPACE
+    assert list(tmp_path.iterdir()) == []
