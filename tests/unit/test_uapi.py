@@ -261,7 +261,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (tmp_path / "module").mkdir()
     monkeypatch.setattr(kho, "_DEBUGFS", debugfs)
-    monkeypatch.setattr(kho, "_MODULE", tmp_path / "module")
+    monkeypatch.setattr(kho, "MODULE", tmp_path / "module")
     monkeypatch.setattr(kho, "_COMMAND_LINE", tmp_path / "cmdline")
     monkeypatch.setattr(kho, "_CONFIG", tmp_path / "config.gz")
     monkeypatch.setattr(kho, "_BOOT", tmp_path / "boot")
