@@ -102,7 +102,9 @@ def sessions_of(held: OpenFiles) -> tuple[Participant, ...]:
     for link, holders in sorted(held.by_path.items()):
         name = link.removeprefix(luo_sessions.LINK)
         state = f"held by {', '.join(map(str, holders))}"
-        found.append(Participant(f"{KIND} {name}", KIND, clean(name), state))
+        # Shown harmless, two names may look alike: escaped as a whole they stay apart.
+        id_ = f"{KIND} {name.encode('unicode_escape').decode()}"
+        found.append(Participant(id_, KIND, clean(name), state))
     return tuple(found)
 
 

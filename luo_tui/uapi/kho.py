@@ -17,7 +17,7 @@ from pathlib import Path
 from luo_tui.uapi.command_line import deciding, switch
 
 _DEBUGFS = Path("/sys/kernel/debug/kho")
-_MODULE = Path("/sys/module/luo")
+MODULE = Path("/sys/module/luo")
 _COMMAND_LINE = Path("/proc/cmdline")
 _CONFIG = Path("/proc/config.gz")
 _BOOT = Path("/boot")
@@ -130,7 +130,12 @@ def why_unavailable() -> str:
             "Kexec HandOver was asked for and is not active: its scratch memory was probably not "
             "reserved (see dmesg for KHO)"
         )
-    if not _MODULE.is_dir():
+    if not MODULE.is_dir():
+        if config("CONFIG_LIVEUPDATE") and switch(command_line(), "liveupdate") is None:
+            return (
+                "the module luo.ko is not loaded (modprobe luo; dmesg says why it refused), and "
+                "the kernel's own sessions are off: they take liveupdate=on"
+            )
         unknown = "" if on else "; whether Kexec HandOver is active is unknown here: only root sees"
         return f"the module luo.ko is not loaded (modprobe luo; dmesg says why it refused){unknown}"
     return "luo.ko is loaded and /dev/liveupdate is missing: is devtmpfs mounted on /dev?"

@@ -256,13 +256,27 @@ def test_who_may_not_look_is_told_so(proc: FakeProc, watched: SessionSource) -> 
 
 
 def test_the_kind_is_decided_without_opening_the_device(tmp_path: Path) -> None:
-    folder, device = tmp_path / "sys", tmp_path / "liveupdate"
-    assert isinstance(open_orchestrator(folder, device), StateMachine)
+    folder, device, module = tmp_path / "sys", tmp_path / "liveupdate", tmp_path / "luo"
+    assert isinstance(open_orchestrator(folder, device, module), StateMachine)
+    # A file that somebody left there is no device.
+    device.touch()
+    assert isinstance(open_orchestrator(folder, device, module), StateMachine)
+    device.unlink()
     # A fifo without a reader: whoever opened it for writing would wait or fail.
     os.mkfifo(device)
-    assert isinstance(open_orchestrator(folder, device), Sessions)
+    assert isinstance(open_orchestrator(folder, device, module), Sessions)
+    # luo.ko is loading: its device may be there before its folder.
+    module.mkdir()
+    assert isinstance(open_orchestrator(folder, device, module), StateMachine)
+    module.rmdir()
     folder.mkdir()
-    assert isinstance(open_orchestrator(folder, device), StateMachine)
+    assert isinstance(open_orchestrator(folder, device, module), StateMachine)
+
+
+def test_names_that_look_alike_stay_apart() -> None:
+    found = source.sessions_of(holders("a\n", r"a\x0a", "\udcff"))
+    assert len({p.id for p in found}) == 3
+    assert all((p.id + p.name).isprintable() for p in found)
 
 
 @pytest.mark.parametrize("move", list(Move))

@@ -261,7 +261,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (tmp_path / "module").mkdir()
     monkeypatch.setattr(kho, "_DEBUGFS", debugfs)
-    monkeypatch.setattr(kho, "_MODULE", tmp_path / "module")
+    monkeypatch.setattr(kho, "MODULE", tmp_path / "module")
     monkeypatch.setattr(kho, "_COMMAND_LINE", tmp_path / "cmdline")
     monkeypatch.setattr(kho, "_CONFIG", tmp_path / "config.gz")
     monkeypatch.setattr(kho, "_BOOT", tmp_path / "boot")
@@ -384,3 +384,15 @@ def test_what_was_handed_over(
         (tmp_path / "kho" / name).touch()
     monkeypatch.setattr(kho, "_DEBUGFS", tmp_path / "kho")
     assert kho.handed_over() == found
+
+
+def test_sessions_that_are_built_in_and_off_are_told(machine: Path) -> None:
+    gone(machine / "module")
+    config = b"CONFIG_KEXEC_HANDOVER=y\nCONFIG_LIVEUPDATE=y\n"
+    (machine / "config.gz").write_bytes(gzip.compress(config))
+    # Switched off by a word of the operator's: nothing to tell.
+    assert "liveupdate=on" not in kho.why_unavailable()
+    (machine / "cmdline").write_text("console=ttyS0 kho=on\n")
+    assert "sessions are off: they take liveupdate=on" in kho.why_unavailable()
+    (machine / "config.gz").write_bytes(gzip.compress(b"CONFIG_KEXEC_HANDOVER=y\n"))
+    assert "liveupdate=on" not in kho.why_unavailable()
