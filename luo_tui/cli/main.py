@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import arrive, check, complete, history, hold, metrics, report, window
+from luo_tui.cli import arrive, check, complete, history, hold, metrics, rehearse, report, window
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -124,6 +124,8 @@ def _dispatch(args: argparse.Namespace) -> int:
             return arrive.run(orchestrator, args)
         case complete.COMMAND:
             return complete.run(orchestrator, args)
+        case rehearse.COMMAND:
+            return rehearse.run(orchestrator, args)
         case report.COMMAND:
             return report.run(orchestrator, args)
         case metrics.COMMAND:
@@ -324,6 +326,7 @@ act without the console, as root; nothing is asked, --show says what is lost:
 _MORE = """
   plan         write, show and check the plan of a window
   run          walk a whole update by a plan
+  rehearse     load, prepare, look and go back, with --here on this host
 
 `luo-tui COMMAND --help` tells a command's options."""
 
@@ -428,6 +431,7 @@ def command_line() -> argparse.ArgumentParser:
     arrive.add_to(commands)
     history.add_to(commands)
     complete.add_to(commands)
+    rehearse.add_to(commands)
     report.add_to(commands)
     metrics.add_to(commands)
     commands.add_parser(

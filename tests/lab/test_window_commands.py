@@ -32,6 +32,16 @@ def test_an_update_by_commands(built: Built, machine: Machine) -> None:
     machine.must("luo-tui hold /dev/shm/cache.bin --name cache", timeout=120)
 
     assert refused(machine, "prepare --yes")[0] == Exit.REFUSED, "nothing is loaded"
+    done = machine.ssh(f"luo-tui rehearse --here {target} --yes --json", timeout=120)
+    assert done.returncode in (Exit.OK, Exit.DOUBTFUL), done.stderr
+    rehearsed = json.loads(done.stdout)
+    assert (rehearsed["target"], rehearsed["state"]) == (target, "prepared")
+    assert rehearsed["kexec_refused"] == ""
+    assert rehearsed["prepare_ms"] > 0
+    assert rehearsed["resources"] == 1
+    assert machine.must("cat /sys/kernel/liveupdate/state") == "normal\n"
+    assert machine.must("cat /sys/kernel/kexec_loaded") == "0\n"
+
     assert told(machine, f"load {target}")["state_after"] == "normal"
     code, said = refused(machine, "prepare")
     assert (code, "--yes" in said) == (Exit.USAGE, True)
