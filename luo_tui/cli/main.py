@@ -19,7 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui import __version__
-from luo_tui.cli import arrive, check, complete, history, hold, metrics, rehearse, report, window
+from luo_tui.cli import (
+    arrive,
+    check,
+    complete,
+    history,
+    hold,
+    metrics,
+    purpose,
+    rehearse,
+    report,
+    window,
+)
 from luo_tui.cli import plan as plans
 from luo_tui.cli.settings import SETTINGS, THEMES, BadSettings
 from luo_tui.cli.settings_files import Settings, read_settings
@@ -137,7 +148,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         case command if command in window.COMMANDS:
             return window.run(orchestrator, args)
         case _:
-            return _console(orchestrator, args.folder, args.log, settings, _planned(args))
+            return _console(orchestrator, args, settings)
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -213,13 +224,7 @@ def _planned(args: argparse.Namespace) -> tuple[Plan, str] | None:
     return read_plan(args.plan)
 
 
-def _console(
-    orchestrator: Orchestrator,
-    folder: Path,
-    log: Path | None,
-    settings: Settings,
-    plan: tuple[Plan, str] | None = None,
-) -> int:
+def _console(orchestrator: Orchestrator, args: argparse.Namespace, settings: Settings) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise NotDone("The console needs a terminal; `luo-tui status` does not.", Exit.NO_TERMINAL)
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -237,7 +242,8 @@ def _console(
         mouse=None if settings["mouse"] is None else bool(settings["mouse"]),
         bell=bool(settings["bell"]),
     )
-    return run_console(orchestrator, folder, log, wishes, plan)
+    said = purpose.purpose_of(args)
+    return run_console(orchestrator, args.folder, args.log, wishes, _planned(args), said)
 
 
 def _demo(args: argparse.Namespace, settings: Settings) -> int:
@@ -252,7 +258,8 @@ def _demo(args: argparse.Namespace, settings: Settings) -> int:
         demo = Demo.begin(args.scenario, args.speed, args.delay)
     # The end is not reached by a simulated kexec, whose next boot takes the folder over.
     with demo:
-        return _console(demo.orchestrator, demo.folder, args.log, settings)
+        args.folder = demo.folder
+        return _console(demo.orchestrator, args, settings)
 
 
 def _complain(lines: Sequence[str]) -> None:
@@ -388,6 +395,7 @@ def command_line() -> argparse.ArgumentParser:
     )
     console = commands.add_parser("console", help="open the console (the default)")
     console.add_argument("--plan", type=Path, metavar="PLAN", help="its window goes by this plan")
+    purpose.add_to(console)
     status = commands.add_parser("status", help="say how things stand, once")
     status.add_argument("--json", action="store_true", help="for programs; see --schema")
     status.add_argument("--all", action="store_true", help="do not cut long lists")

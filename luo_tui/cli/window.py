@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli import purpose
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import KernelImage, State
 from luo_tui.monitor.hub import Hub
@@ -110,6 +111,7 @@ def add_to(commands: Any) -> None:
             command.add_argument(
                 "--initrd", type=Path, metavar="FILE", help="not the one that lies beside it"
             )
+            purpose.add_to(command)
         command.add_argument(
             "--show", action="store_true", help="say what it would do and lose; do nothing"
         )
@@ -138,6 +140,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
 
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     window = Window(orchestrator, args.folder, look)
+    window.purpose = purpose.purpose_of(args)
     command = Command(orchestrator, window, Act(args.command.replace("-", " ")), args)
     if args.show:
         command.show()

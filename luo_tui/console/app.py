@@ -24,6 +24,7 @@ from luo_tui.console.wishes import Wishes
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
+from luo_tui.update.open_window import Purpose
 from luo_tui.update.person import Person
 from luo_tui.update.plan import BadPlan, Plan
 from luo_tui.update.wording import before_jump
@@ -35,6 +36,7 @@ def run_console(
     log: Path | None = None,
     wishes: Wishes | None = None,
     plan: tuple[Plan, str] | None = None,
+    purpose: Purpose | None = None,
 ) -> int:
     """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
 
@@ -50,6 +52,7 @@ def run_console(
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     try:
         session = Session(orchestrator, folder, look, plan=plan)
+        session.window.purpose = purpose or Purpose()
     except BadPlan as wrong:
         raise NotDone(str(wrong), Exit.USAGE) from wrong
     if wishes.mouse is None:

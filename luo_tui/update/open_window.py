@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op
@@ -26,6 +26,20 @@ from luo_tui.update.plan import Plan
 from luo_tui.update.target import Target
 from luo_tui.update.window_hooks import PlannedHooks
 from luo_tui.update.window_state import WindowState
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a window is for, as whoever opens it says; each of one line, or empty."""
+
+    change: str = ""
+    """Number of the change in the operator's own records."""
+    reason: str = ""
+
+    def record(self) -> dict[str, str]:
+        """Return what a record says of it: nothing where nothing was said."""
+        said = {"change": self.change, "reason": self.reason}
+        return {name: text for name, text in said.items() if text}
 
 
 class OpenWindow:
@@ -47,6 +61,8 @@ class OpenWindow:
         """
         self.me = me or Person.here()
         self.orchestrator = orchestrator
+        self.purpose = Purpose()
+        """What the window is for; written down when it is opened, or gone on in."""
         self._folder = folder
         self._look = look
         self._lock = Lock(orchestrator.lock_folder)
@@ -145,6 +161,7 @@ class OpenWindow:
                     person=asdict(self.me),
                     host=snapshot.host.name,
                     release=snapshot.host.release,
+                    **self.purpose.record(),
                 )
             self.planned.note()
         except OSError as error:

@@ -158,7 +158,10 @@ def _plan_notes(facts: Facts) -> Iterator[str]:
         what = " ".join(filter(None, (plan.change, plan.reason))) or "without a change number"
         approved = f", approved by {plan.approved_by}" if plan.approved_by else ""
         yield f"{'It goes' if opened else 'The next window goes'} by a plan: {what}{approved}."
-    elif opened and window_state is not None and window_state.plan_digest:
+    elif opened and window_state is not None and not window_state.plan_digest:
+        if what := ": ".join(filter(None, (window_state.change, window_state.reason))):
+            yield f"The window is for {what}."
+    elif opened and window_state is not None:
         yield "The plan of this window cannot be read: no hook of it runs."
     if opened and window_state is not None and window_state.hook_open:
         yield (

@@ -200,6 +200,8 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 opened_at=window_state.opened_at or r.at,
                 boot=window_state.boot or r.boot,
                 release=window_state.release or _text(r, "release"),
+                change=_text(r, "change") or window_state.change,
+                reason=_text(r, "reason") or window_state.reason,
                 holder=_person(r.data.get("person")) or window_state.holder,
                 held_in=r.boot,
                 taken_from=None,
@@ -222,8 +224,8 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
             return replace(
                 window_state,
                 plan_digest=_text(r, "sha256"),
-                change=_text(r, "change"),
-                reason=_text(r, "reason"),
+                change=_text(r, "change") or window_state.change,
+                reason=_text(r, "reason") or window_state.reason,
                 approved_by=_text(r, "approved_by"),
             )
         case "hook":

@@ -655,3 +655,27 @@ def test_a_device_that_comes_into_use_makes_a_digest_void(shell: Shell) -> None:
     shell.host.devices = {}
     shell.refused(Exit.WRONG_STATE, "kexec", "--yes-to", HOST_NAME, "--agree", agreed)
     shell.kexec()
+
+
+def test_a_window_says_what_it_is_for(shell: Shell) -> None:
+    shell.must("load", TARGET, "--change", "CHG-17", "--reason", "kernel CVE fix")
+    assert shell.records()[0]["change"] == "CHG-17"
+    shell.must("prepare", "--yes")
+    window = shell.json("status")["window"]
+    assert (window["change"], window["reason"]) == ("CHG-17", "kernel CVE fix")
+    assert "The window is for CHG-17: kernel CVE fix." in shell.must("status")
+    shell.must("cancel", "--yes")
+    out = shell.must("report")
+    assert "  change: CHG-17\n  reason: kernel CVE fix\n" in out
+    # The next one is another's.
+    shell.must("load", TARGET)
+    assert shell.json("status")["window"]["change"] == ""
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "x" * 201])
+def test_a_purpose_is_one_line(shell: Shell, text: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        shell("load", TARGET, "--reason", text)
+    assert refused.value.code == Exit.USAGE
+    assert "of one line" in shell.err
+    assert not shell.windows()
