@@ -9,7 +9,6 @@ import io
 import json
 import os
 import sys
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,6 +102,8 @@ def write_bundle(path: Path, files: Mapping[str, str]) -> None:
 
     NotDone: it is there already, or cannot be written; nothing is left behind then.
     """
+    import tarfile  # It loads three compressors.
+
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(path, flags, 0o600)

@@ -136,7 +136,7 @@ def test_completions_complete_what_is_there_now(built: Path, tmp_path: Path) -> 
     assert said.splitlines() == [
         "7",
         "bash: status",
-        "bash: prepared",
+        "bash: prepared preserving",
         "bash: resource",
         "bash: 7",
         "fish: status",

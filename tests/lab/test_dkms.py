@@ -29,7 +29,10 @@ _INIT = """#!/bin/busybox sh
 /bin/busybox mkdir /proc
 /bin/busybox mount -t proc proc /proc
 /bin/busybox insmod /luo.ko
-/bin/busybox echo "insmod: exit $?"
+code=$?
+# A line of the kernel's in the middle of one of these would tear it.
+/bin/busybox dmesg -n 1
+/bin/busybox echo "insmod: exit $code"
 /bin/busybox grep -c '^luo ' /proc/modules
 /bin/busybox poweroff -f
 """

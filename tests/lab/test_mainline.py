@@ -133,6 +133,11 @@ def hold(machine: Machine, name: str, how: str = "create_session") -> str:
     return machine.must(f"cat {pid}").strip()
 
 
+def wait_for(machine: Machine, condition: str) -> None:
+    """Wait for a command in the machine to succeed."""
+    machine.must(f"for i in $(seq 200); do {condition} && exit 0; sleep 0.1; done; exit 1")
+
+
 def status(machine: Machine, user: str = "root") -> dict[str, Any]:
     # Exit 4 where nobody can tell the state.
     return dict(json.loads(machine.ssh("luo-tui status --json", user=user).stdout))
@@ -169,12 +174,15 @@ def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Bui
     assert (cold["state"], sessions(cold)) == ("normal", {})
 
     # A watcher hears of a session that comes and of its holder's end, and shuts nobody out.
-    mainline.must("setsid luo-tui watch --json >/tmp/watch.log 2>&1 </dev/null & sleep 3")
+    mainline.must("setsid luo-tui watch --json >/tmp/watch.log 2>&1 </dev/null &")
+    wait_for(mainline, "grep -q . /tmp/watch.log")
     pid = hold(mainline, "web")
     held = status(mainline)
     assert (held["state"], sessions(held)) == ("preserving", {"web": f"held by python3 [{pid}]"})
     assert not held["faults"]
-    mainline.must(f"kill -9 {pid}; sleep 1.5")
+    wait_for(mainline, "grep -q 'takes part: held' /tmp/watch.log")
+    mainline.must(f"kill -9 {pid}")
+    wait_for(mainline, "grep -q 'takes part no longer' /tmp/watch.log")
     gone = status(mainline)
     assert (gone["state"], sessions(gone)) == ("normal", {})
     heard = [json.loads(line) for line in mainline.must("cat /tmp/watch.log").splitlines()]
