@@ -154,5 +154,5 @@ def failed(name: str, error: Exception) -> SourceFailed:
         if error.filename:
             fault = f"{clean(str(error.filename))}: {fault}"
     else:
-        fault = clean(f"{type(error).__name__}: {error}")
+        fault = clean(f"an error of this program, not of the host: {type(error).__name__}: {error}")
     return SourceFailed(name, fault, time.clock_gettime(time.CLOCK_BOOTTIME))

@@ -13,8 +13,10 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from luo_tui.model import KernelImage
 from luo_tui.sources.clean import clean
 from luo_tui.uapi.command_line import parameters, with_added, without
 from luo_tui.update.hook import SECONDS, Hook, HookPoint
@@ -72,6 +74,24 @@ class Plan:
         if list(parameters(changed)) != meant:
             raise BadPlan("command_line.add: a quote is open, and the kernel would read another")
         return changed
+
+    def departure(self, image: KernelImage, command_line: str) -> str:
+        """Say in what a target is another one than is planned; empty where it is as planned.
+
+        A plan that names no kernel leaves the choice to the operator.
+        """
+        if self.target and self.target not in (image.release, Path(image.path).name, image.path):
+            return f"it names {clean(self.target)}, and this is {clean(image.path)}"
+        if self.initrd and self.initrd != image.initrd:
+            return (
+                f"its initrd is {clean(self.initrd)}, and this is {clean(image.initrd) or 'none'}"
+            )
+        given = list(parameters(command_line))
+        left = list(parameters(without(command_line, *self.remove))) if self.remove else given
+        if left != given:
+            return "the command line has what the plan takes off it"
+        missing = [one for one in self.add if not set(parameters(one)) <= set(given)]
+        return f"the command line lacks {clean(missing[0])}" if missing else ""
 
 
 def parse_plan(text: str) -> Plan:

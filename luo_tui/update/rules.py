@@ -174,6 +174,18 @@ def _target(act: Act, facts: Facts) -> Refusal | None:
     image = facts.image
     if image is None:
         return Refusal("Choose a target kernel first.", Exit.REFUSED)
+    if (state := facts.window_state) and not state.closed and state.plan_digest and not facts.plan:
+        return Refusal(
+            "The plan that this window was begun with cannot be read any more, or is another one: "
+            "cancel or unload, and begin anew.",
+            Exit.REFUSED,
+        )
+    if facts.plan is not None and (other := facts.plan.departure(image, facts.command_line)):
+        return Refusal(
+            f"The window goes by a plan, and this is not its target: {other}. Choose the plan's "
+            "target, or begin a window without the plan.",
+            Exit.REFUSED,
+        )
     if facts.blockers:
         first = facts.blockers[0]
         return Refusal(f"{first.text} {first.remedy}".strip(), Exit.BAD_IMAGE)

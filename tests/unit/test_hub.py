@@ -225,7 +225,8 @@ def test_a_host_that_cannot_be_read_is_a_fault_and_not_the_end(host: SimulatedHo
         orchestrator.broken = True
         host.move(Move.PREPARE)
         until(lambda: hub.snapshot.luo.state is State.PREPARED)
-        assert hub.snapshot.health["host"].fault == "ValueError: no such thing"
+        fault = hub.snapshot.health["host"].fault
+        assert fault == "an error of this program, not of the host: ValueError: no such thing"
         orchestrator.broken = False
         hub.refresh()
         until(lambda: not hub.snapshot.health["host"].fault)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luo_tui.model import KernelImage
 from luo_tui.uapi.command_line import parameters, with_added
 from luo_tui.update.hook import SECONDS, Hook, HookPoint
 from luo_tui.update.plan import BadPlan, Plan, parse_plan, plan_lines
@@ -154,3 +156,33 @@ def test_a_changed_line_is_read_as_it_is_meant_or_refused(line: str, added: list
     kept, found = list(parameters(line)), list(parameters(changed))
     assert found == [*kept, *(p for one in added for p in parameters(one))]
     assert with_added(line, ()) == line
+
+
+PLANNED = Plan(
+    target="7.3.4-hv", initrd="/boot/own.img", add=("console=ttyS1",), remove=("quiet", "loglevel")
+)
+AS_PLANNED = KernelImage("/boot/vmlinuz-7.3.4-hv", "7.3.4-hv", initrd="/boot/own.img")
+
+
+@pytest.mark.parametrize(
+    ("image", "line", "said"),
+    [
+        (AS_PLANNED, "root=/dev/vda console=ttyS1", ""),
+        (replace(AS_PLANNED, release="7.3.5-hv"), "console=ttyS1", "it names 7.3.4-hv"),
+        (replace(AS_PLANNED, initrd=""), "console=ttyS1", "and this is none"),
+        (AS_PLANNED, "console=ttyS1 quiet", "what the plan takes off"),
+        (AS_PLANNED, "console=ttyS1 -- quiet", ""),
+        (AS_PLANNED, "root=/dev/vda", "lacks console=ttyS1"),
+        (AS_PLANNED, "root=/dev/vda -- console=ttyS1", "lacks console=ttyS1"),
+    ],
+)
+def test_a_target_that_is_not_the_planned_one_is_told(
+    image: KernelImage, line: str, said: str
+) -> None:
+    told = PLANNED.departure(image, line)
+    assert said in told if said else told == ""
+
+
+@pytest.mark.parametrize("name", ["7.3.4-hv", "vmlinuz-7.3.4-hv", "/boot/vmlinuz-7.3.4-hv", ""])
+def test_a_plan_names_its_target_in_three_ways_or_not(name: str) -> None:
+    assert Plan(target=name).departure(AS_PLANNED, "") == ""

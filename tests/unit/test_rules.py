@@ -25,6 +25,7 @@ from luo_tui.sources.changes import SourceFailed
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, handover_lost
 from luo_tui.update.offers import DISCARD
+from luo_tui.update.plan import parse_plan
 from luo_tui.update.rules import STATES, not_now, refusal
 from luo_tui.update.target import Target, read_target
 from luo_tui.update.walk import walk
@@ -158,6 +159,35 @@ def test_another_command_line_than_was_loaded_stops_the_kexec(tmp_path: Path) ->
 
 
 # The state.
+
+
+@pytest.mark.parametrize("planned", ['target = "6.1.0-other"', '[command_line]\nadd = ["mem=1G"]'])
+def test_another_target_than_the_plan_names_is_not_loaded(tmp_path: Path, planned: str) -> None:
+    console = Console(host(tmp_path))
+    text = f"format = 1\n{planned}\n"
+    console.window.go_by(parse_plan(text), text)
+    said = refusal(Act.LOAD, console.window.facts(console.target))
+    assert said is not None
+    with pytest.raises(NotDone, match="goes by a plan, and this is not its target"):
+        console.load()
+    assert not console.host.image
+
+
+def test_a_plan_that_cannot_be_read_any_more_allows_nothing(tmp_path: Path) -> None:
+    console = Console(host(tmp_path))
+    text = 'format = 1\nchange = "CHG-1"\n'
+    console.window.go_by(parse_plan(text), text)
+    console.load()
+    console.window.release()
+    (copy,) = console.host.folder.rglob("*.toml")
+    copy.unlink()
+    later = Console(console.host)
+    said = refusal(Act.PREPARE, later.window.facts(later.target))
+    assert said is not None
+    assert "cannot be read any more" in said.reason
+    with pytest.raises(NotDone, match="cannot be read any more"):
+        later.prepare()
+    assert console.host.state is State.NORMAL
 
 
 def test_a_consent_given_in_normal_jumps_from_nowhere(tmp_path: Path) -> None:
