@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What runs here, is not preserved, and ends with this kernel. Pure.
 
-A guest is carried where a preserved resource is its own, or where somebody else
-preserved a memfd of its name for it. Names are not unique ("pc.ram"): as soon as
-more guests than resources bear one, it proves nothing for any of them.
+A guest is carried where its largest memfd is preserved, by its own process or by
+somebody else for it; by its own, a resource whose name is not known will do.
+Names are not unique ("pc.ram"): as soon as more guests than resources bear one,
+it proves nothing for any of them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,19 @@ def uncarried(facts: Facts) -> tuple[Guest, ...]:
         return ()
     guests = facts.work.guests
     pids = {g.pid for g in guests}
-    own = {r.pid for r in facts.snapshot.outgoing}
+    own: dict[int, set[str]] = {}
+    for resource in facts.snapshot.outgoing:
+        own.setdefault(resource.pid, set()).add(resource.name)
     for_others = Counter(r.name for r in facts.snapshot.outgoing if r.pid not in pids)
-    open_ = [g for g in guests if g.pid not in own]
+    open_ = [g for g in guests if not _by_itself(g, own.get(g.pid, set()))]
     claims = Counter(name for g in open_ for name in g.memory)
     found = [g for g in open_ if not any(claims[n] <= for_others[n] for n in g.memory)]
     return tuple(sorted(found, key=lambda g: (-g.bytes, g.pid)))
+
+
+def _by_itself(guest: Guest, preserved: set[str]) -> bool:
+    """Whether what its own process preserved, by name, is the guest's memory."""
+    return bool(preserved) and (not guest.memory or not preserved.isdisjoint((guest.memory[0], "")))
 
 
 def since_prepare(guest: Guest, facts: Facts) -> bool:

@@ -66,6 +66,10 @@ def facts(*there: Resource | Guest, missing: tuple[str, ...] = (), up: float = 1
         ),
         # What a guest has preserved is its own, and no other's of that name.
         ((kept(0, "ram", 40), Guest(40, "vmm", ("ram",)), Guest(41, "vmm", ("ram",))), [41]),
+        # Its smaller memfd is not its memory.
+        ((kept(0, "vgpu", 40), Guest(40, "vmm", ("ram", "vgpu"), GIB)), [40]),
+        # Whoever may not read the names takes its word.
+        ((kept(0, "", 40), Guest(40, "vmm", ("ram",), GIB)), []),
         ((Guest(40, "vmm"), Guest(41, "qemu", ("x",), GIB)), [41, 40]),
     ],
 )
