@@ -24,10 +24,11 @@ from unittest.mock import patch
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 os.environ.pop("NO_COLOR", None)
-os.environ["COLORTERM"] = "truecolor"
+os.environ.update({"COLORTERM": "truecolor", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
 os.environ["TZ"] = "UTC"
 time.tzset()
 
+from recording import Frame, recording, without_fonts  # noqa: E402
 from textual.events import Key  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
@@ -43,7 +44,7 @@ from luo_tui.orchestrator.simulated import (  # noqa: E402
 )
 from luo_tui.update.person import Person  # noqa: E402
 
-SMALL, WIDE = (80, 24), (120, 36)
+SMALL, WIDE, VAST = (80, 24), (120, 36), (200, 60)
 WHO = Person("root", "ttyS0", "", 812)
 STAMPS = Stamps(
     tsc_khz=1_000_000,
@@ -91,7 +92,12 @@ def console(host: SimulatedHost, folder: Path) -> Console:
 def take(app: Console, out: Path, name: str) -> None:
     """Write what is on the screen, with its size in the name."""
     size = f"{app.size.width}x{app.size.height}"
-    (out / f"{name}-{size}.svg").write_text(app.export_screenshot(title="luo-tui"))
+    (out / f"{name}-{size}.svg").write_text(picture(app))
+
+
+def picture(app: Console) -> str:
+    """Return what is on the screen."""
+    return without_fonts(app.export_screenshot(title="luo-tui"))
 
 
 async def tour(app: Console, pilot: Pilot[Any], out: Path, ending: str = "") -> None:
@@ -125,6 +131,8 @@ async def draw(out: Path) -> None:
         await press(pilot, "escape")
         await pilot.resize_terminal(*WIDE)
         await tour(app, pilot, out)
+        await pilot.resize_terminal(*VAST)
+        await tour(app, pilot, out)
         await pilot.resize_terminal(*SMALL)
         await press(pilot, "p")
         take(app, out, "prepare")
@@ -143,21 +151,65 @@ async def draw(out: Path) -> None:
         take(app, out, "updated")
 
 
+async def record(out: Path) -> None:
+    """Walk through an update, and make one moving picture of it."""
+    folder = Path("recorded/demo-hv")
+    host = SimulatedHost.create(folder)
+    host.boot_id, host.jump = "boot-1", None
+    frames: list[Frame] = []
+
+    app = console(host, folder)
+    async with app.run_test(size=WIDE) as pilot:
+        for keys, seconds in (
+            (("x",), 3),
+            (("5", "t"), 3),
+            (("enter", "l"), 3),
+            (("p",), 4),
+            (("tab", "enter", "1"), 3),
+            (("k",), 4),
+            (("tab", *"demo-hv"), 3),
+        ):
+            await press(pilot, *keys)
+            frames.append(Frame(picture(app), seconds))
+        await press(pilot, "tab", "enter")
+    request: Any = app.return_value
+    with contextlib.suppress(SimulatedJump):
+        app.session.window.kexec(request.consent, request.target, lambda: None)
+    app.session.window.release()
+    host.boot_id, host.stamps = "boot-2", STAMPS
+
+    app = console(host, folder)
+    async with app.run_test(size=WIDE) as pilot:
+        await press(pilot, "x")
+        frames.append(Frame(picture(app), 3))
+        host.restore_for_agents()
+        await press(pilot, "5")
+        frames.append(Frame(picture(app), 4))
+        await press(pilot, "f")
+        frames.append(Frame(picture(app), 3))
+        await press(pilot, "tab", "enter", "1")
+        frames.append(Frame(picture(app), 4))
+    (out / "update.svg").write_text(recording(frames))
+
+
 def main() -> None:
     """Draw into the folder that was named, or into this one."""
     out = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE
+    kernels = {**vars(time), "time": Noon.now().timestamp}
     fixed = (
         patch("luo_tui.update.journal.datetime", Noon),
         patch("luo_tui.update.lock.datetime", Noon),
         patch.object(Person, "here", lambda: WHO),
         patch("luo_tui.monitor.log.time", SimpleNamespace(time=Noon.now().timestamp)),
         patch("luo_tui.orchestrator.simulated.machinery.time", SimpleNamespace(time=_morning)),
+        patch("luo_tui.orchestrator.simulated.kernel.time", SimpleNamespace(**kernels)),
     )
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as standing:
         for one in fixed:
             standing.enter_context(one)
         os.chdir(folder)
         asyncio.run(draw(out))
+        asyncio.run(record(out))
         os.chdir(HERE)
 
 

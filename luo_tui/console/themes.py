@@ -31,13 +31,14 @@ _RICH = Theme(
         "state-frozen": "#79b8e6",
         "state-updated": "#a8c97f",
         "state-none": "#e08a7d",
-        "text-quiet": "#8b959c",
+        "text-quiet": "#98a2a9",
         "text-note": "#d9b26a",
         "text-error": "#e08a7d",
         "text-key": "#9cc3e2",
         "text-say": "#d9b26a",
         "text-demo": "#d9b26a",
         "focus": "#2b3a45",
+        "line": "#3d4a52",
     },
 )
 _PLAIN = Theme(
@@ -76,6 +77,7 @@ _PLAIN = Theme(
         "text-say": "ansi_yellow",
         "text-demo": "ansi_yellow",
         "focus": "ansi_default",
+        "line": "ansi_default",
     },
 )
 
@@ -84,7 +86,7 @@ _LIGHT = Theme(
     name="light",
     primary="#2f5f86",
     secondary="#2f6b58",
-    warning="#8a5a00",
+    warning="#825400",
     error="#a8321f",
     success="#2d6b35",
     accent="#2f5f86",
@@ -95,17 +97,18 @@ _LIGHT = Theme(
     dark=False,
     variables={
         "state-normal": "#2f6b58",
-        "state-prepared": "#8a5a00",
+        "state-prepared": "#825400",
         "state-frozen": "#14639c",
         "state-updated": "#3f6d12",
         "state-none": "#a8321f",
         "text-quiet": "#5a636a",
-        "text-note": "#8a5a00",
+        "text-note": "#825400",
         "text-error": "#a8321f",
         "text-key": "#14558c",
-        "text-say": "#8a5a00",
-        "text-demo": "#8a5a00",
+        "text-say": "#825400",
+        "text-demo": "#825400",
         "focus": "#d5dfe6",
+        "line": "#b4bcc0",
     },
 )
 _MONO = replace(

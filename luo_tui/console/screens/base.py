@@ -17,7 +17,7 @@ from luo_tui.console.session import View
 from luo_tui.console.widgets.keys import Keys, Say
 from luo_tui.console.widgets.places import PLACES, Places
 from luo_tui.console.widgets.presenter import KEY, WORD
-from luo_tui.console.widgets.text import Row
+from luo_tui.console.widgets.text import Charset, Row
 from luo_tui.console.widgets.title import Title
 from luo_tui.console.widgets.toosmall import LEAST, TooSmall
 from luo_tui.update.facts import Act
@@ -157,6 +157,7 @@ class Drawn(Screen[Result]):
         (LEAST[1], "-low"),
         (23, "-tall"),
         (32, "-high"),
+        (42, "-grand"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = []
 
@@ -221,6 +222,7 @@ class Drawn(Screen[Result]):
     def on_mount(self) -> None:
         """Draw what there is to draw."""
         self._furnished = True
+        self.set_class(Charset.ascii_only, "-ascii")
         self.bindings_updated_signal.subscribe(self, self._focus_moved)
         self._focus_moved(self)
         if self.view is not None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
@@ -17,6 +17,7 @@ from luo_tui.console.screens.base import Dialog, Place
 from luo_tui.console.session import View
 from luo_tui.console.widgets.filterline import FilterLine
 from luo_tui.console.widgets.page import Page
+from luo_tui.console.widgets.panel import ScrollPanel
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.text import Row, plain
@@ -54,7 +55,7 @@ class ListingPlace(Place, Generic[Item]):
         yield Paragraphs(id="sum")
         with Horizontal(id="listing"):
             yield self.table()
-            with VerticalScroll(id="beside", can_focus=False):
+            with ScrollPanel("details", id="beside", can_focus=False):
                 yield Paragraphs(id="detail-beside")
         with Vertical(id="below"):
             yield Paragraphs(id="detail-below")

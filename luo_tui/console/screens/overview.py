@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from luo_tui.console.screens.base import Place
@@ -16,6 +16,7 @@ from luo_tui.console.screens.resources import COLUMNS, lost
 from luo_tui.console.session import View
 from luo_tui.console.widgets.banner import Banner
 from luo_tui.console.widgets.machine import Machine
+from luo_tui.console.widgets.panel import Panel, ScrollPanel
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import headline, machine, next_rows, tally, vitals
 from luo_tui.console.widgets.steps import Steps
@@ -42,13 +43,15 @@ class Overview(Place):
         yield Machine()
         with Horizontal(id="halves"):
             with Vertical(id="left"):
-                yield Paragraphs(id="headline")
-                yield Paragraphs(id="machine")
-                with Vertical(id="where-there-is-room"):
-                    yield Paragraphs(id="vitals")
-                yield Paragraphs(id="tally")
-                yield Table(COLUMNS, grave=lost)
-            with VerticalScroll(id="right", can_focus=False):
+                with Panel("this host", id="host"):
+                    yield Paragraphs(id="headline")
+                    yield Paragraphs(id="machine")
+                    with Vertical(id="where-there-is-room"):
+                        yield Paragraphs(id="vitals")
+                with Panel("resources", id="preserved"):
+                    yield Paragraphs(id="tally")
+                    yield Table(COLUMNS, grave=lost)
+            with ScrollPanel("the update", id="right", can_focus=False):
                 yield Steps()
                 yield Paragraphs(id="next")
                 yield Paragraphs(id="news")

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""The state machine, drawn in one line."""
+"""The state machine: a picture where there is room, one line elsewhere."""
 
 from __future__ import annotations
 
 from textual.content import Content
+from textual.geometry import Size
 
 from luo_tui.console.widgets.banner import STYLES, StateWidget
-from luo_tui.model import State
+from luo_tui.console.widgets.machine_picture import (
+    KEXEC,
+    SESSIONS,
+    STATE_MACHINE,
+    Stop,
+    machine_picture,
+    width_of,
+)
+from luo_tui.console.widgets.text import Charset
 
-_ROUND = (State.NORMAL, State.PREPARED, State.FROZEN, None, State.UPDATED)
-_SESSIONS = (State.NORMAL, State.PRESERVING, None, State.UPDATED)
-"""The same of mainline's sessions: nothing is prepared, and the state is derived."""
+_PICTURE = 5
+"""Lines of the picture."""
 
 
 class Machine(StateWidget):
@@ -18,15 +26,38 @@ class Machine(StateWidget):
 
     def render(self) -> Content:
         """Draw it; narrow windows get shorter arrows."""
+        if self.size.height < _PICTURE:
+            return self._line()
+        lines = machine_picture(self._stops, self._state, ascii_only=Charset.ascii_only)
+        return Content("\n").join(
+            Content.assemble(
+                *(
+                    (text, f"bold {STYLES[state]}" if state is not None else "$text-quiet")
+                    for text, state in line
+                )
+            )
+            for line in lines
+        )
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """Take the picture's lines where it fits."""
+        del container, viewport
+        return _PICTURE if width >= width_of(STATE_MACHINE) else 1
+
+    @property
+    def _stops(self) -> tuple[Stop, ...]:
+        return SESSIONS if self._derived else STATE_MACHINE
+
+    def _line(self) -> Content:
         arrow = " --> " if self.size.width >= 73 else " > "
         parts: list[str | tuple[str, str]] = []
-        for state in _SESSIONS if self._derived else _ROUND:
-            if state is None:
-                parts.append(("(kexec)", "$text-muted"))
-            elif state is self._state:
-                parts.append((f"[{state}]", f"bold {STYLES[state]}"))
+        for stop in self._stops:
+            if stop.state is self._state:
+                parts.append((f"[{stop.state}]", f"bold {STYLES[stop.state]}"))
             else:
-                parts.append((f" {state} ", "$text-muted"))
-            parts.append((arrow, "$text-muted"))
-        parts.append(("normal", "$text-muted"))
+                parts.append((f" {stop.state} ", "$text-quiet"))
+            parts.append((arrow, "$text-quiet"))
+            if stop.on == KEXEC:
+                parts += [("(kexec)", "$text-quiet"), (arrow, "$text-quiet")]
+        parts.append(("normal", "$text-quiet"))
         return Content.assemble(*parts)

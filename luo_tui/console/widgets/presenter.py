@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from luo_tui.console.session import View
-from luo_tui.console.widgets.text import Row
+from luo_tui.console.widgets.memory_bar import legend, memory_bar
+from luo_tui.console.widgets.text import Charset, Row
 from luo_tui.model import ResourceState, Snapshot
 from luo_tui.update.blackout import blackout
 from luo_tui.update.device_outcome import alarms, device_outcomes
@@ -115,8 +116,7 @@ def vitals(snapshot: Snapshot) -> Iterator[Row]:
     """Yield how the machine is."""
     now = snapshot.vitals
     if now.memory_total:
-        available, total = size_text(now.memory_available), size_text(now.memory_total)
-        yield Row(f"{available} available of {total}", "memory")
+        yield from _memory(snapshot)
     if now.cpus:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(now.booted_at))
         up = f"up since {since}; " if now.booted_at else ""
@@ -129,6 +129,19 @@ def vitals(snapshot: Snapshot) -> Iterator[Row]:
     if now.holders:
         yield Row("; ".join(now.holders), "LUO open in")
     yield from _missing(snapshot, _VITALS, label="unknown")
+
+
+def _memory(snapshot: Snapshot) -> Iterator[Row]:
+    total, available = snapshot.vitals.memory_total, snapshot.vitals.memory_available
+    preserved = sum(map(snapshot.bytes_in, (ResourceState.PRESERVED, ResourceState.INCOMING)))
+    bar = memory_bar(total, available, preserved, ascii_only=Charset.ascii_only)
+    yield Row(f"[{bar}] of {size_text(total)}", "memory")
+    kept, used, free = legend(ascii_only=Charset.ascii_only)
+    besides = max(0, total - available - preserved)
+    yield Row(
+        f"{kept} {size_text(preserved)} preserved, {used} {size_text(besides)} other, "
+        f"{free} {size_text(available)} available"
+    )
 
 
 def taking_part(snapshot: Snapshot) -> str:
