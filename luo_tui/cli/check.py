@@ -90,6 +90,7 @@ def verdict(findings: Sequence[Finding]) -> Exit:
 def _look(orchestrator: Orchestrator, args: argparse.Namespace) -> tuple[Facts, list[Finding]]:
     from luo_tui.update.acts import Window
     from luo_tui.update.checks.host import run_host_checks
+    from luo_tui.update.own_checks import run_own_checks
 
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     window = Window(orchestrator, args.folder, look)
@@ -99,7 +100,8 @@ def _look(orchestrator: Orchestrator, args: argparse.Namespace) -> tuple[Facts, 
         facts = window.facts_of(facts.snapshot, target)
     facts = replace(facts, work=_work(orchestrator))
     found = [*(facts.findings or missing), *run_host_checks(facts, *_room(args.folder))]
-    return facts, sorted(found, key=lambda f: f.code)
+    own = run_own_checks(orchestrator.checks_folder, facts)
+    return facts, [*sorted(found, key=lambda f: f.code), *own]
 
 
 def _target(

@@ -107,6 +107,7 @@ class Colleague:
             "look": Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all,
             "wait": self._wait,
             "lock_folder": lambda: orchestrator.lock_folder,
+            "checks_folder": lambda: orchestrator.checks_folder,
             "state": orchestrator.state,
             "work": orchestrator.work,
             "condition": orchestrator.condition,

@@ -75,6 +75,11 @@ class RemoteOrchestrator:
         """Where the simulated host's locks lie."""
         return Path(self._ask("lock_folder"))
 
+    @property
+    def checks_folder(self) -> Path:
+        """Where checks of the simulated host's own would lie."""
+        return Path(self._ask("checks_folder"))
+
     def may_act(self) -> bool:
         """Whether acting is allowed: here it always is."""
         return True

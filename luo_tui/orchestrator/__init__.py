@@ -114,6 +114,11 @@ class Orchestrator(Protocol):
         """Where this host's locks lie: ``/run/luo-tui``, or the simulated host's own."""
         ...
 
+    @property
+    def checks_folder(self) -> Path:
+        """Where checks of this host's own lie: ``/etc/luo-tui/checks.d``, or the simulated's."""
+        ...
+
     def may_act(self) -> bool:
         """Whether this process has the privilege to act (CAP_SYS_ADMIN and CAP_SYS_BOOT)."""
         ...

@@ -52,6 +52,7 @@ class ThisHost:
 
     demo = False
     lock_folder = Path("/run/luo-tui")
+    checks_folder = Path("/etc/luo-tui/checks.d")
 
     def __init__(self) -> None:
         """Nothing is opened before it is needed."""

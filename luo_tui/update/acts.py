@@ -26,6 +26,7 @@ from luo_tui.update.hook import HookPoint
 from luo_tui.update.jump import Stayed, Steps, jump
 from luo_tui.update.lock import act_lock
 from luo_tui.update.open_window import OpenWindow
+from luo_tui.update.own_checks import own_blockers
 from luo_tui.update.person import Person
 from luo_tui.update.resource_list import few_of
 from luo_tui.update.rules import Refusal, refusal
@@ -85,8 +86,9 @@ class Window(OpenWindow):
         """Load the target for kexec, in place of whatever is loaded."""
         image = target.image
         about = {"image": image.path, "target": image.release, "initrd": image.initrd}
-        with self._acting(consent, Act.LOAD, target):
+        with self._acting(consent, Act.LOAD, target) as now:
             self._begin(consent, **about)
+            self._ask_own_checks(now, Act.LOAD)
             self._check_again(consent, target)
             try:
                 self._load(target)
@@ -155,7 +157,8 @@ class Window(OpenWindow):
         """
         with self._acting(consent, Act.KEXEC, target) as now:
             self.show_doing(f"under way: {Act.KEXEC}")
-            # Before the last check: it may take its time.
+            # Before the last check: they may take their time.
+            self._ask_own_checks(now, Act.KEXEC)
             picture = before(now.snapshot, condition_of(self.orchestrator))
 
             def check() -> None:
@@ -297,6 +300,13 @@ class Window(OpenWindow):
         except NotDone as refused:
             self.write("failed", act=consent.act, why=refused.reason)
             raise
+
+    def _ask_own_checks(self, now: Facts, act: Act) -> None:
+        """Run the host's own checks; NotDone where one of them blocks."""
+        for why in own_blockers(self.orchestrator.checks_folder, now):
+            reason = f"A check of this host's own blocks: {why}"
+            self.write("failed", act=act, why=reason)
+            raise NotDone(reason, Exit.BLOCKED)
 
     # -- what is done -----------------------------------------------------------------------
 

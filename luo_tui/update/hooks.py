@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs a plan's hook: one program, for a limited time, in a process group of its own.
+"""Runs a hook or a check: one program, for a limited time, in a process group of its own.
 
 It gets no terminal and no input, the signals as they are for any program, and a
 short environment. What it prints is kept up to a limit, the end of it. When it
@@ -19,9 +19,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from luo_tui.sources.clean import clean
-from luo_tui.update.hook import Hook
 
 KEPT, LINES = 2048, 5
 """Bytes and lines of what it prints that are kept: the last ones."""
@@ -33,6 +33,20 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEFAULT = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
+class Program(Protocol):
+    """What is run: a plan's hook, or a check of the host's own."""
+
+    @property
+    def run(self) -> tuple[str, ...]:
+        """The program's whole path, and its arguments."""
+        ...
+
+    @property
+    def seconds(self) -> int:
+        """After so many it is killed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HookEnd:
     """How a hook ended."""
@@ -42,9 +56,11 @@ class HookEnd:
     seconds: float
     said: tuple[str, ...]
     """The last lines that it printed, harmless to show."""
+    code: int | None = None
+    """What it ended with by itself; None where it did not."""
 
 
-def hook_fault(hook: Hook) -> str:
+def hook_fault(hook: Program) -> str:
     """Say why a hook could not be run, before it has to; empty where nothing speaks against it.
 
     As root only what root alone may change is run: the file, and each folder above it.
@@ -71,7 +87,7 @@ def hook_fault(hook: Hook) -> str:
     return ""
 
 
-def run_hook(hook: Hook, about: Mapping[str, str]) -> HookEnd:
+def run_hook(hook: Program, about: Mapping[str, str]) -> HookEnd:
     """Run a hook to its end, or to the end of its time. Never fails.
 
     ``about`` becomes its environment, each name with ``LUO_TUI_`` before it.
@@ -91,13 +107,13 @@ def run_hook(hook: Hook, about: Mapping[str, str]) -> HookEnd:
     finally:
         os.close(writing)
     try:
-        fault, said = _wait(pid, reading, began + hook.seconds, hook.seconds)
+        fault, code, said = _wait(pid, reading, began + hook.seconds, hook.seconds)
     finally:
         os.close(reading)
-    return HookEnd(fault, round(time.monotonic() - began, 3), _lines(said))
+    return HookEnd(fault, round(time.monotonic() - began, 3), _lines(said), code)
 
 
-def _start(hook: Hook, environment: Mapping[str, str], writing: int) -> int:
+def _start(hook: Program, environment: Mapping[str, str], writing: int) -> int:
     """Start it in a session of its own. Not by fork(): this process has threads."""
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -123,8 +139,8 @@ def _lines(said: bytes) -> tuple[str, ...]:
     return tuple(clean(line) for line in said.decode(errors="replace").splitlines()[-LINES:])
 
 
-def _wait(pid: int, reading: int, end: float, seconds: int) -> tuple[str, bytes]:
-    """Wait for its end; return why it failed, and the last of what it printed."""
+def _wait(pid: int, reading: int, end: float, seconds: int) -> tuple[str, int | None, bytes]:
+    """Wait for its end; return why it failed, its code, and the last of what it printed."""
     said = bytearray()
     os.set_blocking(reading, False)
     ended = os.pidfd_open(pid)
@@ -142,13 +158,12 @@ def _wait(pid: int, reading: int, end: float, seconds: int) -> tuple[str, bytes]
     finally:
         os.close(ended)
     if not in_time:
-        return f"it took longer than {seconds} s and was killed", bytes(said)
+        return f"it took longer than {seconds} s and was killed", None, bytes(said)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"signal {signal.Signals(number).name} ended it", bytes(said)
-    if code := os.waitstatus_to_exitcode(status):
-        return f"it ended with {code}", bytes(said)
-    return "", bytes(said)
+        return f"signal {signal.Signals(number).name} ended it", None, bytes(said)
+    code = os.waitstatus_to_exitcode(status)
+    return f"it ended with {code}" if code else "", code, bytes(said)
 
 
 def _watch(ended: int, reading: int, end: float, said: bytearray) -> bool:

@@ -164,6 +164,11 @@ class SimulatedHost(SimulatedKernel):
         """Where the simulated host's locks lie: one for all who act on it."""
         return self.folder / "run"
 
+    @property
+    def checks_folder(self) -> Path:
+        """Where checks of the simulated host's own would lie."""
+        return self.folder / "checks.d"
+
     def lay_boot(self) -> None:
         """Write the images, configs and modules of two kernels, and one image cut short."""
         target = boot.OTHER if self.scenario == "target-incompatible" else boot.COMPATIBLE

@@ -85,6 +85,11 @@ class SimulatedOrchestrator:
         """Where the simulated host's locks lie."""
         return self._host.lock_folder
 
+    @property
+    def checks_folder(self) -> Path:
+        """Where checks of the simulated host's own would lie."""
+        return self._host.checks_folder
+
     def may_act(self) -> bool:
         """Whether acting is allowed here."""
         return self._may_act
