@@ -437,7 +437,11 @@ class KernelImage:
     """Whether that kernel turns Kexec HandOver on without being told so by its command line."""
     command_line_max: int = 0
     """Bytes of the longest command line that is loaded with it; 0: unknown."""
-    """Compatible string of the luo.ko installed for that release; empty when there is none."""
+    abi: tuple[str, ...] = ()
+    """The formats of the handover that its code speaks, as ``kho-v4``; empty where it has none, or
+    the next one says why they are not known."""
+    abi_fault: str = ""
+    """Why they are not known; a sentence without its full stop."""
     identity: FileIdentity | None = None
     """Which file it was read from; None where only a list of images was read."""
     initrd_identity: FileIdentity | None = None

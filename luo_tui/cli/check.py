@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the object that --json prints; within one, fields are only added."""
 NOT_CHECKED = (
-    "what the target's own code can read of Kexec HandOver (its versions stand in the kernel)",
     "whether scratch memory is large enough for the target and its initrd",
     "what of the command line differs from that of the running kernel",
     "lockdown, and whether the image's signature is asked for",

@@ -62,7 +62,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "participants": [asdict(p) for p in _participants(snapshot)],
         "devices": [_device(f) for f in device_outcomes(snapshot)],
         "vitals": _plain(asdict(snapshot.vitals)),
-        "images": [asdict(i) for i in _images(orchestrator, snapshot)],
+        "images": [_image_json(i) for i in _images(orchestrator, snapshot)],
         "preserved_bytes": snapshot.bytes_in(ResourceState.PRESERVED),
         "blackout_ms": _plain(asdict(dark)) if dark else None,
         "window": _window_json(facts, folder),
@@ -264,6 +264,11 @@ def _resources(snapshot: Snapshot) -> list[Resource]:
 
 def _participants(snapshot: Snapshot) -> list[Participant]:
     return [p for _, p in sorted(snapshot.participants.items())]
+
+
+def _image_json(image: KernelImage) -> dict[str, Any]:
+    """Leave out what is only found inside: a status unpacks nothing."""
+    return {name: value for name, value in asdict(image).items() if not name.startswith("abi")}
 
 
 def _images(orchestrator: Orchestrator, snapshot: Snapshot) -> list[KernelImage]:

@@ -80,6 +80,10 @@ class RemoteOrchestrator:
         """Where checks of the simulated host's own would lie."""
         return Path(self._ask("checks_folder"))
 
+    def handover_formats(self) -> tuple[str, ...]:
+        """Nothing tells but the image."""
+        return ()
+
     def may_act(self) -> bool:
         """Whether acting is allowed: here it always is."""
         return True

@@ -127,6 +127,10 @@ class Orchestrator(Protocol):
         """Say why no act can be done with this kind of kernel, as a sentence; empty: acts can."""
         ...
 
+    def handover_formats(self) -> tuple[str, ...]:
+        """Return what the running kernel speaks across a kexec, as ``kho-v4``; none: not known."""
+        ...
+
     def host(self) -> Host:
         """Return the machine as it is now."""
         ...

@@ -62,6 +62,10 @@ class ThisHost:
         """Whether this process has CAP_SYS_ADMIN and CAP_SYS_BOOT."""
         return caps.may_act()
 
+    def handover_formats(self) -> tuple[str, ...]:
+        """Ask KHO's debugfs, which only root reads."""
+        return kho.formats()
+
     def host(self) -> Host:
         """Return the machine as it is now."""
         name, release = os.uname().nodename, os.uname().release

@@ -11,6 +11,7 @@ never a guess.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _MODULES = Path("/lib/modules")
 _METADATA = struct.Struct("=I65sI")
 """include/linux/kho/abi/kexec_metadata.h: version, previous_release, kexec_count."""
 _METADATA_VERSION = 1
+_FORMAT = re.compile(rb"kho-v[0-9]{1,4}")
 
 
 def command_line() -> str:
@@ -97,6 +99,20 @@ def exec_from() -> tuple[str, int] | None:
     if version != _METADATA_VERSION:
         return None
     return release.partition(b"\0")[0].decode(errors="replace"), count
+
+
+def formats() -> tuple[str, ...]:
+    """Return the formats that this kernel writes, as ``kho-v4``; none where nothing tells.
+
+    They are the compatible strings of its tree for the next kernel
+    (``debugfs kho/out/fdt``, a flattened device tree), which only root reads.
+    """
+    try:
+        tree = (_DEBUGFS / "out/fdt").read_bytes()
+    except OSError:
+        return ()
+    found = {text for text in tree.split(b"\0") if _FORMAT.fullmatch(text)}
+    return tuple(sorted(text.decode("ascii") for text in found))
 
 
 def handed_over() -> frozenset[str] | None:

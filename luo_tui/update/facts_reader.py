@@ -11,8 +11,9 @@ from luo_tui.orchestrator import Orchestrator
 from luo_tui.update import work
 from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.target import run_checks
-from luo_tui.update.facts import Facts
+from luo_tui.update.facts import Facts, Finding
 from luo_tui.update.journal import read_latest
+from luo_tui.update.kernel_abi import KernelAbi, abi_of
 from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
@@ -69,7 +70,7 @@ class FactsReader:
             cannot=self._orchestrator.cannot(),
             image=image,
             command_line=line,
-            findings=run_checks(snapshot, image, line) if image is not None else (),
+            findings=self._findings(snapshot, image, line),
             window_state=journal.window_state,
             lock_holder=lock.person,
             lock_fault=lock_fault,
@@ -83,6 +84,20 @@ class FactsReader:
             work=self._work(snapshot),
             delivered=delivered_here(self._folder, snapshot),
         )
+
+    def _findings(
+        self, snapshot: Snapshot, image: KernelImage | None, line: str
+    ) -> tuple[Finding, ...]:
+        if image is None:
+            return ()
+        return run_checks(snapshot, image, line, self._running_abi(snapshot))
+
+    def _running_abi(self, snapshot: Snapshot) -> KernelAbi:
+        """Find out what the running kernel speaks: from itself, else from its own image."""
+        told = self._orchestrator.handover_formats()
+        if told:
+            return KernelAbi(told, "the running kernel's debugfs")
+        return abi_of(self._orchestrator.kexec.boot_folder / f"vmlinuz-{snapshot.host.release}")
 
     def _work(self, snapshot: Snapshot) -> Work | None:
         """Look for what runs, where a decision rests on it; for pictures not again and again."""

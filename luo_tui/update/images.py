@@ -17,6 +17,7 @@ from pathlib import Path
 from luo_tui.model import KernelImage
 from luo_tui.uapi.kho import built_with
 from luo_tui.update.boot_header import SIZE, BootHeader, NotLoadable, parse
+from luo_tui.update.kernel_abi import NOT_SEARCHED, read_abi
 from luo_tui.update.kernel_config import KernelConfig, read_beside, read_inside
 from luo_tui.update.luo_module import find_module
 from luo_tui.update.regular_file import open_regular, why_unreadable
@@ -58,8 +59,9 @@ def read_image(
 
     ``initrd`` overrides the one that lies beside the image. ``content`` is a
     descriptor, open for reading, of a copy that is read in place of the file;
-    its position is left alone. With ``look_inside`` the kernel is unpacked
-    where nothing else tells its config: up to seconds, at most 256 MiB.
+    its position is left alone. With ``look_inside`` the kernel is unpacked, for
+    what it speaks across a kexec and where nothing else tells its config: up to
+    seconds, at most 256 MiB.
     """
     try:
         if content is not None:
@@ -82,6 +84,7 @@ def _read(
     beside = str(initrd) if initrd is not None else _initrd_beside(path, release)
     config = _config(fd, header, path, modules / release, look_inside)
     module = find_module(modules / release)
+    abi = read_abi(fd, header, path.name) if look_inside else NOT_SEARCHED
     return KernelImage(
         str(path),
         release,
@@ -96,6 +99,8 @@ def _read(
         orchestrator_fault=module.fault,
         orchestrator_unread=module.unread,
         command_line_max=header.command_line_max,
+        abi=abi.versions,
+        abi_fault=abi.fault,
     )
 
 

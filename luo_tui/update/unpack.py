@@ -15,6 +15,9 @@ from typing import Protocol
 _PIECE = 1 << 16
 _MEMORY = 256 << 20
 """Bytes that xz may take: the kernel's own script packs with a dictionary of 128 MiB."""
+_LZ4_BLOCK = 8 << 20
+_LZ4_PACKED = _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16
+"""Bytes that a block has at most (LZ4_COMPRESSBOUND() in include/linux/lz4.h)."""
 _ZSTD_PIECE = 1 << 10
 """So little at once: each four bytes of zstd may become 128 KiB, and less can't be asked for."""
 
@@ -154,6 +157,45 @@ def _zstd(rest: _Ahead) -> Iterator[bytes]:
         raise Torn(f"zstd: {error}") from None
 
 
+def _lz4(rest: _Ahead) -> Iterator[bytes]:
+    """Unpack the legacy format, which is what kernels are packed with: blocks of at most 8 MiB."""
+    try:
+        import lz4.block  # type: ignore[import-untyped]
+    except ImportError:
+        raise CannotUnpack(
+            "it is packed with lz4, and Python's module lz4 is not installed"
+        ) from None
+    _exactly(rest, 4)
+    while True:
+        size = int.from_bytes(_exactly(rest, 4), "little")
+        # Behind the last block of a kernel stands its size, and then nothing.
+        packed = _up_to(rest, min(size, _LZ4_PACKED))
+        if not packed:
+            return
+        if len(packed) < size:
+            raise Torn("it ends too early")
+        try:
+            piece: bytes = lz4.block.decompress(packed, uncompressed_size=_LZ4_BLOCK)
+        except (lz4.block.LZ4BlockError, MemoryError) as error:
+            raise Torn(f"lz4: {error}") from None
+        yield piece
+        if len(piece) < _LZ4_BLOCK:
+            return
+
+
+def _exactly(rest: _Ahead, size: int) -> bytes:
+    if len(read := _up_to(rest, size)) < size:
+        raise Torn("it ends too early")
+    return read
+
+
+def _up_to(rest: _Ahead, size: int) -> bytes:
+    read = b""
+    while len(read) < size and (piece := rest.read(size - len(read))):
+        read += piece
+    return read
+
+
 def _nothing_for(name: str) -> Callable[[_Ahead], Iterator[bytes]]:
     def refuse(_rest: _Ahead) -> Iterator[bytes]:
         raise CannotUnpack(f"it is packed with {name}, which is not read here")
@@ -167,6 +209,6 @@ _FORMATS: tuple[tuple[bytes, Callable[[_Ahead], Iterator[bytes]]], ...] = (
     (b"\x5d\0\0", _xz),
     (b"BZh", _bzip2),
     (b"\x28\xb5\x2f\xfd", _zstd),
-    (b"\x02\x21\x4c\x18", _nothing_for("lz4")),
+    (b"\x02\x21\x4c\x18", _lz4),
     (b"\x89LZO", _nothing_for("lzo")),
 )

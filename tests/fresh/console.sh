@@ -13,7 +13,7 @@ files() {
 }
 
 quiet apt-get -q update
-install python3-psutil python3-pyudev python3-zstandard
+install python3-psutil python3-pyudev python3-zstandard python3-lz4
 files >/tmp/before
 install "$1"/luo-tui_*.deb
 

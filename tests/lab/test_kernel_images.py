@@ -25,6 +25,7 @@ def test_a_kernel_tells_its_config_where_no_file_does(tmp_path: Path) -> None:
         assert found.kexec_handover is built_with(config, "CONFIG_KEXEC_HANDOVER") is True
         assert found.handover_default is False
         assert found.command_line_max == 2016
+        assert found.abi == ("kho-v4", "luo-v5", "memfd-v2")
 
 
 def test_a_kernel_that_is_cut_short_is_no_kernel(tmp_path: Path) -> None:

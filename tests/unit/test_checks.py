@@ -20,9 +20,17 @@ from luo_tui.model import (
 )
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Level
+from luo_tui.update.kernel_abi import KernelAbi
 
 GOOD_IMAGE = KernelImage(
-    "/boot/vmlinuz-new", "new", 9, "/boot/initrd.img-new", "", True, "luo-ko-v2"
+    "/boot/vmlinuz-new",
+    "new",
+    9,
+    "/boot/initrd.img-new",
+    "",
+    True,
+    "luo-ko-v2",
+    abi=("kho-v4", "luo-v5"),
 )
 GOOD = Snapshot(
     Host("hv", "old", "b"),
@@ -31,17 +39,18 @@ GOOD = Snapshot(
     compatible="luo-ko-v2",
 )
 LINE = "console=ttyS0 kho=on"
+RUNNING = KernelAbi(("kho-v4", "luo-v5"), "its image")
 
 
 def levels(
     snapshot: Snapshot = GOOD, image: KernelImage = GOOD_IMAGE, line: str = LINE
 ) -> dict[str, Level]:
-    return {f.check: f.level for f in run_checks(snapshot, image, line)}
+    return {f.check: f.level for f in run_checks(snapshot, image, line, RUNNING)}
 
 
 def test_a_good_target_passes_everything() -> None:
     assert set(levels().values()) == {Level.OK}
-    assert len(levels()) == 8
+    assert len(levels()) == 9
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,7 @@ def test_whatever_is_not_good_has_words_and_a_reason() -> None:
     bare = KernelImage("/boot/vmlinuz-x", "x")
     for image in (bare, replace(bare, fault="is no kernel"), replace(bare, release="old")):
         snapshot = Snapshot(GOOD.host, GOOD.luo, kexec=KexecState(crash_loaded=True))
-        findings = run_checks(snapshot, image, "")
+        findings = run_checks(snapshot, image, "", RUNNING)
         assert sum(f.level is not Level.OK for f in findings) >= 2
         for finding in findings:
             assert finding.text.endswith(".")
@@ -99,7 +108,7 @@ def test_whatever_is_not_good_has_words_and_a_reason() -> None:
 def test_a_reason_belongs_to_what_was_found() -> None:
     """kdump's loss is not explained by a sysctl that is not set."""
     armed = replace(GOOD, kexec=KexecState(crash_loaded=True))
-    (kexec,) = (f for f in run_checks(armed, GOOD_IMAGE, LINE) if f.check == "kexec")
+    (kexec,) = (f for f in run_checks(armed, GOOD_IMAGE, LINE, RUNNING) if f.check == "kexec")
     assert "dump" in kexec.why
 
 
@@ -125,13 +134,13 @@ def test_a_reason_belongs_to_what_was_found() -> None:
 def test_the_command_line_is_read_as_the_next_kernel_will(
     line: str, level: Level, words: str
 ) -> None:
-    (found,) = (f for f in run_checks(GOOD, GOOD_IMAGE, line) if f.check == "command line")
+    (found,) = (f for f in run_checks(GOOD, GOOD_IMAGE, line, RUNNING) if f.check == "command line")
     assert found.level is level
     assert words in found.text
 
 
 def told(check: str, image: KernelImage) -> str:
-    (found,) = (f for f in run_checks(GOOD, image, LINE) if f.check == check)
+    (found,) = (f for f in run_checks(GOOD, image, LINE, RUNNING) if f.check == check)
     return f"{found.text} {found.remedy}".rstrip()
 
 
@@ -160,6 +169,45 @@ def test_the_source_of_an_answer_is_told() -> None:
 
 def test_the_targets_default_counts_where_the_line_says_nothing() -> None:
     on = replace(GOOD_IMAGE, handover_default=True)
-    (found,) = (f for f in run_checks(GOOD, on, "quiet") if f.check == "command line")
+    (found,) = (f for f in run_checks(GOOD, on, "quiet", RUNNING) if f.check == "command line")
     assert found.level is Level.OK
     assert "by default" in found.text
+
+
+V1 = ("kho-v1", "luo-v1", "memfd-v1")
+DERIVED = replace(GOOD, luo=LuoState(State.NORMAL, evidence=("no session is seen",)))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "snapshot", "level", "text"),
+    [
+        (("kho-v4",), ("kho-v4", "luo-v9"), GOOD, Level.OK, "Both speak kho-v4."),
+        (("kho-v4",), V1, GOOD, Level.BLOCKER, "The target speaks kho-v1, this kernel kho-v4."),
+        (("kho-v4",), ("luo-v5",), GOOD, Level.UNKNOWN, "names no version of kho."),
+        ((), ("kho-v4",), GOOD, Level.UNKNOWN, "This kernel's code names no version of kho."),
+        # Several in one kernel: one that both have is enough.
+        (("kho-v4",), ("kho-v3", "kho-v4"), GOOD, Level.OK, "Both speak kho-v4."),
+        # luo.ko hands over nothing of mainline's own; its sessions do.
+        (("kho-v4", "luo-v5"), ("kho-v4", "luo-v1"), GOOD, Level.OK, "Both speak kho-v4."),
+        (("kho-v4", "luo-v5"), ("kho-v4", "luo-v1"), DERIVED, Level.BLOCKER, "speaks luo-v1"),
+        (("kho-v4", "luo-v5"), ("kho-v4",), DERIVED, Level.UNKNOWN, "no version of luo."),
+        (("kho-v4", "luo-v5"), ("kho-v4", "luo-v5"), DERIVED, Level.OK, "kho-v4, luo-v5."),
+    ],
+)
+def test_formats_that_differ_block_where_they_are_handed_over(
+    ours: tuple[str, ...], theirs: tuple[str, ...], snapshot: Snapshot, level: Level, text: str
+) -> None:
+    image = replace(GOOD_IMAGE, abi=theirs)
+    found = run_checks(snapshot, image, LINE, KernelAbi(ours))
+    (formats,) = (f for f in found if f.check == "target formats")
+    assert (formats.level, formats.code) == (level, "LUO-C-020")
+    assert text in formats.text
+
+
+def test_formats_that_could_not_be_read_are_not_known() -> None:
+    torn = replace(GOOD_IMAGE, abi=(), abi_fault="vmlinuz-new could not be searched: xz: torn")
+    for image, running in ((torn, RUNNING), (GOOD_IMAGE, KernelAbi(fault="/boot/x is not there"))):
+        found = run_checks(GOOD, image, LINE, running)
+        (formats,) = (f for f in found if f.check == "target formats")
+        assert formats.level is Level.UNKNOWN
+        assert (image.abi_fault or running.fault) in formats.text

@@ -40,6 +40,8 @@ from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.person import Person
 from luo_tui.update.window_state import WindowState
 
+CODES = 20
+"""Checks that there are; their codes leave none out."""
 GUEST = Resource(1, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")
 SNAPSHOT = Snapshot(Host("hv", "old", "b"), LuoState(State.NORMAL), Resources((GUEST,)))
 GOOD = Facts(SNAPSHOT, may_act=True, work=Work(guests=(Guest(812, "vmm", ("guest-db",), 64),)))
@@ -137,7 +139,7 @@ def test_each_code_is_one_question() -> None:
         for one in vars(module).values():
             if isinstance(one, type) and isinstance(getattr(one, "code", None), str):
                 assert found.setdefault(one.code, one.name) == one.name
-    assert sorted(found) == [f"LUO-C-{n:03}" for n in range(1, 20)]
+    assert sorted(found) == [f"LUO-C-{n:03}" for n in range(1, CODES + 1)]
     assert len(set(found.values())) == len(found)
 
 
@@ -175,7 +177,7 @@ def test_the_command_tells_programs(
     told = json.loads(capsys.readouterr().out)
     jsonschema.validate(told, json.loads(command.schema_text()), jsonschema.Draft202012Validator)
     results = {r["code"]: r for r in told["results"]}
-    assert list(results) == [f"LUO-C-{n:03}" for n in range(1, 20)]
+    assert list(results) == [f"LUO-C-{n:03}" for n in range(1, CODES + 1)]
     assert (told["host"], told["target"], told["state"]) == (HOST_NAME, "7.3.4-hv", "normal")
     assert told["image"] == str(host.boot_folder / "vmlinuz-7.3.4-hv")
     assert results["LUO-C-003"]["result"] == "ok"

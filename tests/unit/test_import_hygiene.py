@@ -94,7 +94,7 @@ def test_the_screens_ask_the_monitor_not_the_sources() -> None:
         assert not found, f"{dotted(path)} imports {found}"
 
 
-@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog", "zstandard"])
+@pytest.mark.parametrize("foreign", ["textual", "pyudev", "watchdog", "zstandard", "lz4"])
 def test_the_core_and_the_command_line_load_nothing_slow(foreign: str) -> None:
     core = [dotted(m) for m in MODULES if room(dotted(m)) in CORE]
     assert len(core) > 20

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import lz4.block
 import pytest
 import zstandard
 
@@ -30,6 +31,17 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "bzip2": bz2.compress,
     "zstd": zstandard.compress,
 }
+
+
+def lz4_legacy(raw: bytes) -> bytes:
+    """Pack as ``lz4 -l`` does, which packs kernels."""
+    size = 8 << 20
+    blocks = (raw[at : at + size] for at in range(0, len(raw), size))
+    packed = [lz4.block.compress(block, store_size=False) for block in blocks]
+    return b"\x02\x21\x4c\x18" + b"".join(len(p).to_bytes(4, "little") + p for p in packed)
+
+
+PACK["lz4"] = lz4_legacy
 MODULE = b"\x7fELF\0license=GPL\0luo_compatible=luo-ko-v2\0name=luo\0"
 CONFIG = b"# Linux/x86 7.3.4\nCONFIG_KEXEC_HANDOVER=y\n# CONFIG_X is not set\n"
 
@@ -79,9 +91,7 @@ def test_what_never_ends_is_given_up(fd: int, kind: str) -> None:
     assert sum(taken) <= 4 << 20
 
 
-@pytest.mark.parametrize(
-    ("magic", "name"), [(b"\x02\x21\x4c\x18", "lz4"), (b"\x89LZO\0\r\n\x1a\n", "lzo")]
-)
+@pytest.mark.parametrize(("magic", "name"), [(b"\x89LZO\0\r\n\x1a\n", "lzo")])
 def test_what_is_not_read_is_named(fd: int, magic: bytes, name: str) -> None:
     os.write(fd, magic + bytes(100))
     with pytest.raises(CannotUnpack, match=name):
@@ -185,7 +195,7 @@ def test_the_marks_may_lie_across_two_pieces() -> None:
         (gzip.compress(kernel()[:-70_008]), "what is built into the image is torn"),
         (gzip.compress(kernel(b"")), "what is built into the image is torn"),
         (gzip.compress(kernel())[:-90_000], "could not be searched for one: it ends too early"),
-        (b"\x02\x21\x4c\x18" + noise(64), "could not be searched for one: it is packed with lz4"),
+        (b"\x89LZO" + noise(64), "could not be searched for one: it is packed with lzo"),
     ],
 )
 def test_why_there_is_no_config_inside_is_told(tmp_path: Path, payload: bytes, words: str) -> None:

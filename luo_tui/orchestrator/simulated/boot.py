@@ -14,8 +14,17 @@ COMPATIBLE = "luo-ko-v2"
 OTHER = "luo-ko-v0"
 """What the target reads in the scenario where it reads something else."""
 
+FORMATS = ("kho-v4", "luo-v5", "memfd-v2")
+"""What Linux 7.3 speaks across a kexec."""
 
-def install(boot: Path, modules: Path, release: str, compatible: str = COMPATIBLE) -> None:
+
+def install(
+    boot: Path,
+    modules: Path,
+    release: str,
+    compatible: str = COMPATIBLE,
+    formats: tuple[str, ...] = FORMATS,
+) -> None:
     """Lay down image, initial RAM disk, config and module of a kernel, as a package would.
 
     The image comes last and whole, by a rename.
@@ -27,12 +36,15 @@ def install(boot: Path, modules: Path, release: str, compatible: str = COMPATIBL
     extra.mkdir(parents=True, exist_ok=True)
     (extra / "luo.ko").write_bytes(f"\0luo_compatible={compatible}\0".encode())
     new = boot / f".vmlinuz-{release}.new"
-    new.write_bytes(image(release))
+    new.write_bytes(image(release, formats))
     new.replace(boot / f"vmlinuz-{release}")
 
 
-def image(release: str) -> bytes:
-    """Build the smallest file that kexec_file_load takes for an x86 kernel image."""
+def image(release: str, formats: tuple[str, ...] = FORMATS) -> bytes:
+    """Build the smallest file that kexec_file_load takes for an x86 kernel image.
+
+    Its kernel is not packed, and all that there is of it is what it speaks.
+    """
     head = bytearray(1024)
     head[0x1F1] = 1
     head[0x1F4:0x1F8] = (4).to_bytes(4, "little")
@@ -44,7 +56,9 @@ def image(release: str) -> bytes:
     head[0x20E:0x210] = (0x300 - 0x200).to_bytes(2, "little")
     text = f"{release} (demo) #1 SMP\0".encode()
     head[0x300 : 0x300 + len(text)] = text
-    return bytes(head) + bytes(64)
+    kernel = b"\0" + b"".join(text.encode() + b"\0" for text in formats)
+    head[0x24C:0x250] = len(kernel).to_bytes(4, "little")
+    return bytes(head) + kernel.ljust(64, b"\0")
 
 
 def release_of(image: int) -> str:

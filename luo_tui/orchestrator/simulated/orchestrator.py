@@ -90,6 +90,10 @@ class SimulatedOrchestrator:
         """Where checks of the simulated host's own would lie."""
         return self._host.checks_folder
 
+    def handover_formats(self) -> tuple[str, ...]:
+        """Nothing tells but the image."""
+        return ()
+
     def may_act(self) -> bool:
         """Whether acting is allowed here."""
         return self._may_act
