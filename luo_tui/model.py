@@ -390,6 +390,39 @@ class KexecState:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningKernel:
+    """What the running kernel tells of itself that an update into another one rests on."""
+
+    formats: tuple[str, ...] = ()
+    """The formats of the handover that it speaks, as ``kho-v4``; empty: it does not tell."""
+    scratch: tuple[int, ...] | None = None
+    """Bytes of each area of KHO's scratch memory; None: not known."""
+    lockdown: str | None = None
+    """``none``, ``integrity`` or ``confidentiality`` (kernel_lockdown(7)); None: not known."""
+    signatures_only: bool | None = None
+    """CONFIG_KEXEC_SIG_FORCE: whether it loads signed images alone; None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """The memory limit of a process's cgroup."""
+
+    pid: int
+    group: str
+    """Its path below the cgroup root."""
+    bytes: int | None
+    """The smallest ``memory.max`` on the way up; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimits:
+    """The limits of some processes, and what could not be learned of them."""
+
+    limits: tuple[MemoryLimit, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FileIdentity:
     """Which file, with which content: a file under the same name may be another one."""
 
@@ -442,6 +475,11 @@ class KernelImage:
     the next one says why they are not known."""
     abi_fault: str = ""
     """Why they are not known; a sentence without its full stop."""
+    memory: int = 0
+    """Bytes that its kernel takes where it is unpacked (``init_size``); 0: not known."""
+    initrd_bytes: int = 0
+    signed: bool = False
+    """Whether it carries a signature; whose, shows when it is loaded."""
     identity: FileIdentity | None = None
     """Which file it was read from; None where only a list of images was read."""
     initrd_identity: FileIdentity | None = None

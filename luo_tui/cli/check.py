@@ -23,17 +23,15 @@ from luo_tui.orchestrator import Orchestrator
 
 # Loaded when it runs, by it alone: `luo-tui status` is to be quick.
 if TYPE_CHECKING:
+    from luo_tui.update.checks.surroundings import Surroundings
     from luo_tui.update.facts import Facts, Finding
     from luo_tui.update.target import Target
 
 SCHEMA = 1
 """Version of the object that --json prints; within one, fields are only added."""
 NOT_CHECKED = (
-    "whether scratch memory is large enough for the target and its initrd",
-    "what of the command line differs from that of the running kernel",
-    "lockdown, and whether the image's signature is asked for",
-    "memory limits of the cgroups that restore",
-    "failed units, and a way in that is not the network",
+    "what the firmware would boot if the new kernel does not come up",
+    "whether the target has the drivers of all devices that are in use",
 )
 """What an operator has to look at by himself; said with every answer."""
 
@@ -63,12 +61,15 @@ def schema_text() -> str:
     return (Path(__file__).parent / "check.schema.json").read_text(encoding="utf-8")
 
 
-def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
-    """Check, and print what was found. NotDone where there is no such target."""
+def run(orchestrator: Orchestrator, args: argparse.Namespace, way_in: str = "") -> Exit:
+    """Check, and print what was found. NotDone where there is no such target.
+
+    ``way_in`` is how the settings say that this host is reached without its network.
+    """
     if args.schema:
         print(schema_text(), end="")
         return Exit.OK
-    facts, findings = _look(orchestrator, args)
+    facts, findings = _look(orchestrator, args, way_in)
     if args.json:
         print(json.dumps(_json(facts, findings), indent=2))
     else:
@@ -86,9 +87,13 @@ def verdict(findings: Sequence[Finding]) -> Exit:
     return Exit.OK if levels <= {Level.OK} else Exit.DOUBTFUL
 
 
-def _look(orchestrator: Orchestrator, args: argparse.Namespace) -> tuple[Facts, list[Finding]]:
+def _look(
+    orchestrator: Orchestrator, args: argparse.Namespace, way_in: str
+) -> tuple[Facts, list[Finding]]:
     from luo_tui.update.acts import Window
+    from luo_tui.update.checks.check import complete
     from luo_tui.update.checks.host import run_host_checks
+    from luo_tui.update.checks.surroundings import surrounding_checks
     from luo_tui.update.own_checks import run_own_checks
 
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
@@ -98,7 +103,12 @@ def _look(orchestrator: Orchestrator, args: argparse.Namespace) -> tuple[Facts, 
     if target is not None:
         facts = window.facts_of(facts.snapshot, target)
     facts = replace(facts, work=_work(orchestrator))
-    found = [*(facts.findings or missing), *run_host_checks(facts, *_room(args.folder))]
+    around = surrounding_checks(_surroundings(orchestrator, facts, way_in))
+    found = [
+        *(facts.findings or missing),
+        *run_host_checks(facts, *_room(args.folder)),
+        *(complete(check, check.run(facts)) for check in around),
+    ]
     own = run_own_checks(orchestrator.checks_folder, facts)
     return facts, [*sorted(found, key=lambda f: f.code), *own]
 
@@ -124,6 +134,19 @@ def _target(
         return None, no_target(facts.snapshot, str(error))
     initrd = whole_path(args.initrd) if args.initrd else None
     return read_target(path, modules, line, initrd), ()
+
+
+def _surroundings(orchestrator: Orchestrator, facts: Facts, way_in: str) -> Surroundings:
+    from luo_tui.update.checks.surroundings import Surroundings
+
+    condition, fault = None, ""
+    try:
+        condition = orchestrator.condition()
+    except OSError as error:
+        fault = error.strerror or str(error)
+    pids = {r.pid for r in facts.snapshot.outgoing if r.pid}
+    limits = orchestrator.memory_limits(pids)
+    return Surroundings(limits, condition, fault, way_in, orchestrator.consoles())
 
 
 def _work(orchestrator: Orchestrator) -> Work:

@@ -130,7 +130,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         case "watch":
             return _watch(orchestrator, args)
         case "check":
-            return check.run(orchestrator, args)
+            return check.run(orchestrator, args, str(settings["way_in"]))
         case arrive.COMMAND:
             return arrive.run(orchestrator, args)
         case complete.COMMAND:

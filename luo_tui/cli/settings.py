@@ -72,6 +72,12 @@ def _yes_or_no(value: Any) -> object:
     return value
 
 
+def _line(value: Any) -> object:
+    if not isinstance(value, str) or not value or not value.isprintable() or len(value) > 200:
+        raise ValueError("one line of text, of at most 200 characters")
+    return value
+
+
 def _path(value: Any) -> object:
     # A relative one would depend on where the program was started.
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
@@ -98,6 +104,14 @@ SETTINGS: tuple[Setting, ...] = (
         _yes_or_no,
         False,
         "false",
+    ),
+    Setting(
+        "way_in",
+        "how this host is reached without its network, for `check`",
+        _line,
+        "",
+        "not said",
+        of_the_host=True,
     ),
     Setting(
         "folder",

@@ -266,9 +266,12 @@ def _participants(snapshot: Snapshot) -> list[Participant]:
     return [p for _, p in sorted(snapshot.participants.items())]
 
 
+_FOR_CHECKS = ("abi", "abi_fault", "memory", "initrd_bytes", "signed")
+
+
 def _image_json(image: KernelImage) -> dict[str, Any]:
-    """Leave out what is only found inside: a status unpacks nothing."""
-    return {name: value for name, value in asdict(image).items() if not name.startswith("abi")}
+    """Leave out what only a check looks for: a status unpacks nothing."""
+    return {name: value for name, value in asdict(image).items() if name not in _FOR_CHECKS}
 
 
 def _images(orchestrator: Orchestrator, snapshot: Snapshot) -> list[KernelImage]:

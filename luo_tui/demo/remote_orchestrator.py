@@ -5,13 +5,22 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from luo_tui.model import Condition, Host, KexecState, Snapshot, State, Work
+from luo_tui.model import (
+    Condition,
+    Host,
+    KexecState,
+    MemoryLimits,
+    RunningKernel,
+    Snapshot,
+    State,
+    Work,
+)
 from luo_tui.orchestrator import Move
 from luo_tui.sources import Source
 
@@ -80,9 +89,19 @@ class RemoteOrchestrator:
         """Where checks of the simulated host's own would lie."""
         return Path(self._ask("checks_folder"))
 
-    def handover_formats(self) -> tuple[str, ...]:
-        """Nothing tells but the image."""
-        return ()
+    def running_kernel(self) -> RunningKernel:
+        """Ask what the simulated kernel tells of itself."""
+        told: RunningKernel = self._ask("running_kernel")
+        return told
+
+    def consoles(self) -> tuple[str, ...]:
+        """Ask for the simulated host's consoles."""
+        return tuple(self._ask("consoles"))
+
+    def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
+        """Ask for the limits of simulated processes."""
+        told: MemoryLimits = self._ask("memory_limits", tuple(pids))
+        return told
 
     def may_act(self) -> bool:
         """Whether acting is allowed: here it always is."""

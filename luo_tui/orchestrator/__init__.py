@@ -8,12 +8,12 @@ alone; which kernel interface stands behind it is decided once, in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Condition, Host, KexecState, State, Work
+from luo_tui.model import Condition, Host, KexecState, MemoryLimits, RunningKernel, State, Work
 from luo_tui.sources import Source
 
 
@@ -127,8 +127,16 @@ class Orchestrator(Protocol):
         """Say why no act can be done with this kind of kernel, as a sentence; empty: acts can."""
         ...
 
-    def handover_formats(self) -> tuple[str, ...]:
-        """Return what the running kernel speaks across a kexec, as ``kho-v4``; none: not known."""
+    def running_kernel(self) -> RunningKernel:
+        """Return what the running kernel tells of itself; never fails."""
+        ...
+
+    def consoles(self) -> tuple[str, ...]:
+        """Return the terminals that the kernel itself writes to, as ``ttyS0``; none: not known."""
+        ...
+
+    def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
+        """Look up the memory limits of some processes; never fails."""
         ...
 
     def host(self) -> Host:

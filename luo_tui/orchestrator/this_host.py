@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Condition, Host, KexecState, Work
+from luo_tui.model import Condition, Host, KexecState, MemoryLimits, RunningKernel, Work
 from luo_tui.sources import Source
+from luo_tui.sources.clean import clean
 from luo_tui.uapi import caps, kexec, kho
 from luo_tui.uapi.command_line import without
 
@@ -62,9 +63,23 @@ class ThisHost:
         """Whether this process has CAP_SYS_ADMIN and CAP_SYS_BOOT."""
         return caps.may_act()
 
-    def handover_formats(self) -> tuple[str, ...]:
-        """Ask KHO's debugfs, which only root reads."""
-        return kho.formats()
+    def running_kernel(self) -> RunningKernel:
+        """Ask KHO's debugfs, which only root reads, the lockdown and the config."""
+        signed = kho.config("CONFIG_KEXEC_SIG_FORCE")
+        return RunningKernel(kho.formats(), kho.scratch(), kho.lockdown(), signed)
+
+    def consoles(self) -> tuple[str, ...]:
+        """Read which terminals are consoles."""
+        try:
+            return tuple(clean(Path("/sys/class/tty/console/active").read_text()).split())
+        except OSError:
+            return ()
+
+    def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
+        """Look up the cgroups of some processes."""
+        from luo_tui.sources.memory_limits import read_limits
+
+        return read_limits(pids)
 
     def host(self) -> Host:
         """Return the machine as it is now."""

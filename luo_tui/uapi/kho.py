@@ -23,6 +23,7 @@ _COMMAND_LINE = Path("/proc/cmdline")
 _CONFIG = Path("/proc/config.gz")
 _BOOT = Path("/boot")
 _MODULES = Path("/lib/modules")
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 _METADATA = struct.Struct("=I65sI")
 """include/linux/kho/abi/kexec_metadata.h: version, previous_release, kexec_count."""
@@ -113,6 +114,28 @@ def formats() -> tuple[str, ...]:
         return ()
     found = {text for text in tree.split(b"\0") if _FORMAT.fullmatch(text)}
     return tuple(sorted(text.decode("ascii") for text in found))
+
+
+def scratch() -> tuple[int, ...] | None:
+    """Return the bytes of each area of scratch memory; None where nothing tells (root's alone)."""
+    try:
+        return tuple(int(n, 16) for n in (_DEBUGFS / "out/scratch_len").read_text().split())
+    except (OSError, ValueError):
+        return None
+
+
+def lockdown() -> str | None:
+    """Return the lockdown level; None where it cannot be read.
+
+    ``none`` too where this kernel has no lockdown (security/lockdown/lockdown.c).
+    """
+    try:
+        text = _LOCKDOWN.read_text()
+    except FileNotFoundError:
+        return "none" if _LOCKDOWN.parent.is_dir() and any(_LOCKDOWN.parent.iterdir()) else None
+    except OSError:
+        return None
+    return next((w.strip("[]") for w in text.split() if w.startswith("[")), None)
 
 
 def handed_over() -> frozenset[str] | None:

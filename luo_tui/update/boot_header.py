@@ -37,6 +37,10 @@ class BootHeader:
     payload_at: int
     """Where in the file the packed kernel begins."""
     payload_bytes: int
+    memory: int
+    """Bytes that the kernel takes where it is unpacked, its heap included (``init_size``)."""
+    signed: bool
+    """Whether the file carries a signature (PE format: the certificate table is not empty)."""
 
 
 def parse(head: bytes, size: int) -> BootHeader:
@@ -57,6 +61,8 @@ def parse(head: bytes, size: int) -> BootHeader:
         command_line_max=longest(_number(head, 0x238, 4)),
         payload_at=setup + _number(head, 0x248, 4),
         payload_bytes=_number(head, 0x24C, 4),
+        memory=_number(head, 0x260, 4),
+        signed=_signed(head),
     )
 
 
@@ -71,6 +77,15 @@ def _must_be_loadable(head: bytes) -> None:
     for refused, why in refusals:
         if refused:
             raise NotLoadable(f"is no kernel that kexec loads: {why}")
+
+
+def _signed(head: bytes) -> bool:
+    """Whether there is a certificate table: the fifth data directory of a PE32+ file."""
+    at = _number(head, 0x3C, 4)
+    if head[:2] != b"MZ" or head[at : at + 4] != b"PE\0\0" or _number(head, at + 24, 2) != 0x20B:
+        return False
+    directories = _number(head, at + 24 + 108, 4)
+    return directories > 4 and _number(head, at + 24 + 112 + 4 * 8 + 4, 4) > 0
 
 
 def _release(head: bytes) -> str:

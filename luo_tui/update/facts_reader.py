@@ -10,6 +10,7 @@ from luo_tui.model import KernelImage, Snapshot, Work
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update import work
 from luo_tui.update.act_log import delivered_here
+from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
 from luo_tui.update.journal import read_latest
@@ -90,14 +91,13 @@ class FactsReader:
     ) -> tuple[Finding, ...]:
         if image is None:
             return ()
-        return run_checks(snapshot, image, line, self._running_abi(snapshot))
-
-    def _running_abi(self, snapshot: Snapshot) -> KernelAbi:
-        """Find out what the running kernel speaks: from itself, else from its own image."""
-        told = self._orchestrator.handover_formats()
-        if told:
-            return KernelAbi(told, "the running kernel's debugfs")
-        return abi_of(self._orchestrator.kexec.boot_folder / f"vmlinuz-{snapshot.host.release}")
+        running, kexec = self._orchestrator.running_kernel(), self._orchestrator.kexec
+        if running.formats:
+            abi = KernelAbi(running.formats, "the running kernel's debugfs")
+        else:
+            abi = abi_of(kexec.boot_folder / f"vmlinuz-{snapshot.host.release}")
+        present = Present(running, abi, kexec.command_line())
+        return run_checks(snapshot, image, line, present)
 
     def _work(self, snapshot: Snapshot) -> Work | None:
         """Look for what runs, where a decision rests on it; for pictures not again and again."""

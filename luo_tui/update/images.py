@@ -99,6 +99,9 @@ def _read(
         orchestrator_fault=module.fault,
         orchestrator_unread=module.unread,
         command_line_max=header.command_line_max,
+        memory=header.memory,
+        initrd_bytes=_initrd_bytes(Path(beside)) if beside else 0,
+        signed=header.signed,
         abi=abi.versions,
         abi_fault=abi.fault,
     )
@@ -138,6 +141,13 @@ def _initrd_fault(path: Path) -> str:
             return "" if os.fstat(fd).st_size else "is empty"
     except OSError as error:
         return why_unreadable(error)
+
+
+def _initrd_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _config(

@@ -15,9 +15,11 @@ from luo_tui.model import (
     Resource,
     Resources,
     ResourceState,
+    RunningKernel,
     Snapshot,
     State,
 )
+from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Level
 from luo_tui.update.kernel_abi import KernelAbi
@@ -39,18 +41,21 @@ GOOD = Snapshot(
     compatible="luo-ko-v2",
 )
 LINE = "console=ttyS0 kho=on"
-RUNNING = KernelAbi(("kho-v4", "luo-v5"), "its image")
+ABI = KernelAbi(("kho-v4", "luo-v5"), "its image")
+KERNEL = RunningKernel((), (64 << 20, 256 << 20), "none", signatures_only=False)
+RUNNING = Present(KERNEL, ABI, LINE)
 
 
 def levels(
     snapshot: Snapshot = GOOD, image: KernelImage = GOOD_IMAGE, line: str = LINE
 ) -> dict[str, Level]:
-    return {f.check: f.level for f in run_checks(snapshot, image, line, RUNNING)}
+    present = replace(RUNNING, command_line=line)
+    return {f.check: f.level for f in run_checks(snapshot, image, line, present)}
 
 
 def test_a_good_target_passes_everything() -> None:
     assert set(levels().values()) == {Level.OK}
-    assert len(levels()) == 9
+    assert len(levels()) == 12
 
 
 @pytest.mark.parametrize(
@@ -198,7 +203,7 @@ def test_formats_that_differ_block_where_they_are_handed_over(
     ours: tuple[str, ...], theirs: tuple[str, ...], snapshot: Snapshot, level: Level, text: str
 ) -> None:
     image = replace(GOOD_IMAGE, abi=theirs)
-    found = run_checks(snapshot, image, LINE, KernelAbi(ours))
+    found = run_checks(snapshot, image, LINE, replace(RUNNING, abi=KernelAbi(ours)))
     (formats,) = (f for f in found if f.check == "target formats")
     assert (formats.level, formats.code) == (level, "LUO-C-020")
     assert text in formats.text
@@ -206,8 +211,78 @@ def test_formats_that_differ_block_where_they_are_handed_over(
 
 def test_formats_that_could_not_be_read_are_not_known() -> None:
     torn = replace(GOOD_IMAGE, abi=(), abi_fault="vmlinuz-new could not be searched: xz: torn")
-    for image, running in ((torn, RUNNING), (GOOD_IMAGE, KernelAbi(fault="/boot/x is not there"))):
-        found = run_checks(GOOD, image, LINE, running)
+    for image, abi in ((torn, ABI), (GOOD_IMAGE, KernelAbi(fault="/boot/x is not there"))):
+        found = run_checks(GOOD, image, LINE, replace(RUNNING, abi=abi))
         (formats,) = (f for f in found if f.check == "target formats")
         assert formats.level is Level.UNKNOWN
-        assert (image.abi_fault or running.fault) in formats.text
+        assert (image.abi_fault or abi.fault) in formats.text
+
+
+def asked(check: str, image: KernelImage, line: str = LINE, **kernel: object) -> tuple[Level, str]:
+    present = replace(RUNNING, running=replace(KERNEL, **kernel))  # type: ignore[arg-type]
+    (found,) = (f for f in run_checks(GOOD, image, line, present) if f.check == check)
+    return found.level, found.text
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("kernel", "initrd", "scratch", "level", "text"),
+    [
+        (60, 90, (64, 256), Level.OK, "The kernel takes 60 MiB, its initrd 90 MiB; the largest"),
+        (60, 90, (64, 256), Level.OK, "keeps 320 MiB of this host to itself"),
+        (60, 300, (64, 256), Level.BLOCKER, "the largest area of scratch memory has 256 MiB."),
+        (300, 1, (64, 256), Level.BLOCKER, "The kernel takes 300 MiB"),
+        (160, 100, (64, 256), Level.WARNING, "together more than one area"),
+        (60, 90, None, Level.UNKNOWN, "only root sees"),
+        (60, 90, (), Level.UNKNOWN, "only root sees"),
+    ],
+)
+def test_scratch_is_held_against_what_is_loaded(
+    kernel: int, initrd: int, scratch: tuple[int, ...] | None, level: Level, text: str
+) -> None:
+    image = replace(GOOD_IMAGE, memory=kernel * MIB, initrd_bytes=initrd * MIB)
+    areas = None if scratch is None else tuple(n * MIB for n in scratch)
+    found = asked("scratch", image, scratch=areas)
+    assert found[0] is level
+    assert text in found[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "text"),
+    [
+        ("console=ttyS0 kho=on", Level.OK, "None: it is this kernel's."),
+        ("kho=on   console=ttyS0", Level.OK, "None: it is this kernel's."),
+        ("console=ttyS0 kho=on quiet", Level.OK, "Other than this kernel's: with quiet."),
+        ("console=tty1 kho=on", Level.OK, "without console=ttyS0, with console=tty1."),
+        ("kho=on", Level.WARNING, "without console=ttyS0. It has no console."),
+    ],
+)
+def test_what_the_command_line_has_otherwise_is_asked(line: str, level: Level, text: str) -> None:
+    found = asked("command line change", GOOD_IMAGE, line)
+    assert found[0] is level
+    assert text in found[1]
+
+
+SIGNED = replace(GOOD_IMAGE, signed=True)
+
+
+@pytest.mark.parametrize(
+    ("image", "lockdown", "forced", "level", "text"),
+    [
+        (GOOD_IMAGE, "none", False, Level.OK, "asks for none"),
+        (GOOD_IMAGE, "integrity", False, Level.BLOCKER, "lockdown is integrity"),
+        (GOOD_IMAGE, "none", True, Level.BLOCKER, "CONFIG_KEXEC_SIG_FORCE is set"),
+        (GOOD_IMAGE, None, False, Level.UNKNOWN, "its lockdown could not be read"),
+        (GOOD_IMAGE, "none", None, Level.UNKNOWN, "its config could not be read"),
+        (GOOD_IMAGE, "confidentiality", None, Level.BLOCKER, "lockdown is confidentiality"),
+        (SIGNED, "integrity", None, Level.UNKNOWN, "shows when it is loaded"),
+    ],
+)
+def test_a_signature_is_asked_for_by_lockdown_and_config(
+    image: KernelImage, lockdown: str | None, forced: bool | None, level: Level, text: str
+) -> None:
+    found = asked("signature", image, lockdown=lockdown, signatures_only=forced)
+    assert found[0] is level
+    assert text in found[1]

@@ -33,6 +33,7 @@ from luo_tui.model import (
     Work,
 )
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedOrchestrator
+from luo_tui.update.checks import handover, surroundings
 from luo_tui.update.checks import host as host_checks
 from luo_tui.update.checks import target as target_checks
 from luo_tui.update.checks.host import JOURNAL_NEEDS, run_host_checks
@@ -40,7 +41,7 @@ from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.person import Person
 from luo_tui.update.window_state import WindowState
 
-CODES = 20
+CODES = 26
 """Checks that there are; their codes leave none out."""
 GUEST = Resource(1, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")
 SNAPSHOT = Snapshot(Host("hv", "old", "b"), LuoState(State.NORMAL), Resources((GUEST,)))
@@ -135,7 +136,7 @@ def test_a_journal_that_would_not_fit_blocks() -> None:
 
 def test_each_code_is_one_question() -> None:
     found: dict[str, str] = {}
-    for module in (target_checks, host_checks):
+    for module in (target_checks, host_checks, handover, surroundings):
         for one in vars(module).values():
             if isinstance(one, type) and isinstance(getattr(one, "code", None), str):
                 assert found.setdefault(one.code, one.name) == one.name

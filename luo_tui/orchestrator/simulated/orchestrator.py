@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Condition, Host, KexecState, State, Work
+from luo_tui.model import (
+    Condition,
+    Host,
+    KexecState,
+    MemoryLimit,
+    MemoryLimits,
+    RunningKernel,
+    State,
+    Work,
+)
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
@@ -90,9 +99,17 @@ class SimulatedOrchestrator:
         """Where checks of the simulated host's own would lie."""
         return self._host.checks_folder
 
-    def handover_formats(self) -> tuple[str, ...]:
-        """Nothing tells but the image."""
-        return ()
+    def running_kernel(self) -> RunningKernel:
+        """Return a kernel that keeps 2 GiB of scratch memory and takes any image."""
+        return RunningKernel((), (256 << 20, 1792 << 20), "none", signatures_only=False)
+
+    def consoles(self) -> tuple[str, ...]:
+        """Return the serial console that such a host has."""
+        return ("ttyS0",)
+
+    def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
+        """No process here has one."""
+        return MemoryLimits(tuple(MemoryLimit(pid, "/machine.slice", None) for pid in pids))
 
     def may_act(self) -> bool:
         """Whether acting is allowed here."""

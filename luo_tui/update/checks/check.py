@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
+from luo_tui.model import KernelImage, Snapshot
 from luo_tui.update.facts import Finding, Level
 
 
@@ -25,6 +26,14 @@ class Check(Protocol):
     """What comes of it where the answer is bad."""
     evidence: str
     """Where the answer is read."""
+
+
+class TargetCheck(Check, Protocol):
+    """One question about a target."""
+
+    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        """Answer it."""
+        ...
 
 
 def complete(check: Check, found: Finding) -> Finding:

@@ -9,23 +9,14 @@ could not be found out is unknown, and never passes as good.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.sources.clean import clean
 from luo_tui.uapi.command_line import LONGEST, deciding, parameters, switch
-from luo_tui.update.checks.check import Check, complete
+from luo_tui.update.checks.check import TargetCheck, complete
+from luo_tui.update.checks.handover import Present, handover_checks
 from luo_tui.update.facts import Finding, Level
-from luo_tui.update.kernel_abi import KernelAbi, by_name
-
-
-class TargetCheck(Check, Protocol):
-    """One question about a target."""
-
-    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Answer it."""
-        ...
 
 
 class ImageIsKernel:
@@ -160,51 +151,6 @@ class TargetReadsOurs:
                 "Install a matching luo.ko for the target.",
             )
         return Finding(self.name, Level.OK, f"Both speak {snapshot.compatible}.")
-
-
-class SameFormats:
-    """The target's own code speaks the formats of the handover that the running kernel does."""
-
-    code = "LUO-C-020"
-    name = "target formats"
-    evidence = (
-        "the target's unpacked kernel; /sys/kernel/debug/kho/out/fdt, or the running kernel's image"
-    )
-    why = "What is handed over in another version is ignored by the target, or makes it panic."
-
-    def __init__(self, running: KernelAbi) -> None:
-        """Take what is known of the ``running`` kernel."""
-        self._running = running
-
-    def run(self, snapshot: Snapshot, image: KernelImage) -> Finding:
-        """Block where a version differs that would be handed over; unknown where one is missing."""
-        if image.abi_fault:
-            return self._unknown(f"What the target speaks is not known: {image.abi_fault}.")
-        if self._running.fault:
-            return self._unknown(f"What this kernel speaks is not known: {self._running.fault}.")
-        ours, theirs = by_name(self._running.versions), by_name(image.abi)
-        # Mainline's own formats cross only where its sessions are in use.
-        names = ["kho", *(sorted({*ours} - {"kho"}) if snapshot.luo.evidence else ())]
-        for name in names:
-            if name not in theirs:
-                return self._unknown(f"The target's code names no version of {name}.")
-            if name not in ours:
-                return self._unknown(f"This kernel's code names no version of {name}.")
-            if not ours[name] & theirs[name]:
-                text = (
-                    f"The target speaks {_those(theirs[name])}, this kernel {_those(ours[name])}."
-                )
-                return Finding(self.name, Level.BLOCKER, text, "Choose a kernel that speaks it.")
-        both = ", ".join(_those(ours[name] & theirs[name]) for name in names)
-        return Finding(self.name, Level.OK, f"Both speak {both}.")
-
-    def _unknown(self, text: str) -> Finding:
-        remedy = "Go on only if you know that an update into it works."
-        return Finding(self.name, Level.UNKNOWN, text, remedy)
-
-
-def _those(versions: Iterable[str]) -> str:
-    return " and ".join(sorted(versions))
 
 
 class CommandLineKeepsHandover:
@@ -371,7 +317,7 @@ def no_target(snapshot: Snapshot, reason: str) -> tuple[Finding, ...]:
 
 
 def run_checks(
-    snapshot: Snapshot, image: KernelImage, command_line: str, running: KernelAbi
+    snapshot: Snapshot, image: KernelImage, command_line: str, present: Present
 ) -> tuple[Finding, ...]:
     """Run every check on ``image`` as the target; what depends on a broken image is not asked."""
     first: Sequence[TargetCheck] = (StateIsKnown(), LoadingIsAllowed(), ImageIsKernel())
@@ -379,9 +325,9 @@ def run_checks(
         InitrdIsThere(),
         TargetTakesHandover(),
         TargetReadsOurs(),
-        SameFormats(running),
         CommandLineKeepsHandover(command_line),
         SomethingIsPreserved(),
+        *handover_checks(present, command_line),
     )
     asked = first if image.fault else (*first, *rest)
     return tuple(complete(check, check.run(snapshot, image)) for check in asked)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Memory limits, failed units and the way in: read for what they are, and checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from luo_tui.model import Condition, MemoryLimit, MemoryLimits, Resource, Resources, ResourceState
+from luo_tui.sources.memory_limits import read_limits
+from luo_tui.update.checks.surroundings import Surroundings, surrounding_checks
+from luo_tui.update.facts import Facts, Level
+from tests.unit.test_host_checks import GOOD
+
+GIB = 1 << 30
+KEPT = tuple(
+    Resource(n, "memfd", ResourceState.PRESERVED, f"g{n}", 2 * GIB, 40 + n // 2, "vmm")
+    for n in range(3)
+)
+FACTS: Facts = replace(GOOD, snapshot=replace(GOOD.snapshot, resources=Resources(KEPT)))
+ENOUGH = MemoryLimits((MemoryLimit(40, "/a", 4 * GIB), MemoryLimit(41, "/b", None)))
+WELL = Surroundings(ENOUGH, Condition(failed_units=()), "", "the serial console", ())
+
+
+def told(about: Surroundings) -> dict[str, tuple[Level, str]]:
+    found = (check.run(FACTS) for check in surrounding_checks(about))
+    return {f.check: (f.level, f.text) for f in found}
+
+
+def test_a_host_around_which_all_is_well() -> None:
+    assert {level for level, _ in told(WELL).values()} == {Level.OK}
+
+
+@pytest.mark.parametrize(
+    ("limits", "level", "text"),
+    [
+        (
+            MemoryLimits((MemoryLimit(40, "/a", 4 * GIB - 1), MemoryLimit(41, "/b", 2 * GIB))),
+            Level.WARNING,
+            "/a has 4 GiB for 4 GiB",
+        ),
+        # Two processes in one group restore into one limit.
+        (
+            MemoryLimits((MemoryLimit(40, "/a", 5 * GIB), MemoryLimit(41, "/a", 5 * GIB))),
+            Level.WARNING,
+            "/a has 5 GiB for 6 GiB",
+        ),
+        (MemoryLimits((MemoryLimit(40, "/a", 4 * GIB),)), Level.UNKNOWN, "1 owner of what is"),
+        (MemoryLimits((), ("who knows",)), Level.UNKNOWN, "Not all are known: who knows."),
+    ],
+)
+def test_a_limit_below_what_is_preserved_is_named(
+    limits: MemoryLimits, level: Level, text: str
+) -> None:
+    found = told(replace(WELL, limits=limits))["memory limits"]
+    assert found[0] is level
+    assert text in found[1]
+
+
+def test_failed_units_are_named_and_silence_is_no_answer() -> None:
+    for condition, fault, level, text in (
+        (Condition(failed_units=("a.service",)), "", Level.WARNING, "1 unit failed: a.service."),
+        (Condition(missing=("which units have failed: no",)), "", Level.UNKNOWN, "units have"),
+        (None, "Too many open files", Level.UNKNOWN, "Too many open files"),
+    ):
+        about = replace(WELL, condition=condition, condition_fault=fault)
+        found = told(about)["failed units"]
+        assert found[0] is level
+        assert text in found[1]
+
+
+def test_a_way_in_is_said_by_somebody() -> None:
+    found = told(replace(WELL, way_in="", consoles=("ttyS0", "tty0")))["way in"]
+    assert found[0] is Level.WARNING
+    assert "The kernel's consoles are ttyS0, tty0." in found[1]
+
+
+def lay(proc: Path, cgroups: Path, pid: int, group: str, **limits: str) -> None:
+    (proc / str(pid)).mkdir(parents=True)
+    (proc / str(pid) / "cgroup").write_text(f"0::{group}\n")
+    for name, limit in limits.items():
+        folder = cgroups / name.replace("_", "/").strip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{limit}\n")
+
+
+def test_the_smallest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
+    proc, cgroups = tmp_path / "proc", tmp_path / "cgroups"
+    lay(proc, cgroups, 1, "/a/b", a="4096", a_b="8192")
+    lay(proc, cgroups, 2, "/c", c="max")
+    lay(proc, cgroups, 3, "/../../escape")
+    found = read_limits([1, 2, 3, 4, 1], proc, cgroups)
+    assert found.limits == (
+        MemoryLimit(1, "/a/b", 4096),
+        MemoryLimit(2, "/c", None),
+        MemoryLimit(3, "/escape", None),
+    )
+    # A process that is gone is no gap: it is missing among those that were found.
+    assert found.missing == ()
+
+
+def test_cgroups_of_version_1_tell_nothing(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/cgroup").write_text("4:memory:/a\n")
+    found = read_limits([7], tmp_path, tmp_path)
+    assert found.limits == ()
+    assert "no cgroup of version 2" in found.missing[0]
