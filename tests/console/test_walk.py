@@ -54,7 +54,7 @@ async def test_from_normal_over_the_kexec_to_normal(bench: Bench) -> None:
         assert "CANNOT BE LOADED: is cut short" in flat(app)
         await press(pilot, "enter")
         assert "[>] load              next" in text(app)
-        assert "8 ok" in text(app)
+        assert "12 ok" in text(app)
         await press(pilot, "l")
         assert "[>] prepare           next" in text(app)
         assert "loaded by this window" in text(app)
