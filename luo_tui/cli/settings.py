@@ -16,7 +16,7 @@ from typing import Any
 from luo_tui.update.journal import DEFAULT_FOLDER
 
 THEMES = ("dark", "light", "plain", "mono")
-PLACES = ("overview", "resources", "devices", "events", "window")
+PLACES = ("overview", "resources", "devices", "events", "window", "history")
 
 
 class BadSettings(Exception):

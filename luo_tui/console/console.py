@@ -41,6 +41,7 @@ from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
 from luo_tui.console.screens.events import Events
 from luo_tui.console.screens.help import Help
+from luo_tui.console.screens.history import History
 from luo_tui.console.screens.kexec import AskKexec, AskTyped
 from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
@@ -105,7 +106,7 @@ class Console(OnLine[KexecRequest | Left]):
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
-        place.WORD: place for place in (Resources, Devices, Events, WalkScreen)
+        place.WORD: place for place in (Resources, Devices, Events, WalkScreen, History)
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),

@@ -22,6 +22,7 @@ from luo_tui.sources.files import FilesSource
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, ours_is_loaded
+from luo_tui.update.history import HistoryReader, PastWindow
 from luo_tui.update.images import read_image, scan
 from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
@@ -55,6 +56,11 @@ class View:
     """The last few things that happened, the newest last."""
     log: Log = field(default_factory=Log)
     """Everything that happened since the console began to watch."""
+
+    history: tuple[PastWindow, ...] = ()
+    """All windows of this host, the newest first."""
+    history_fault: str = ""
+    """Why they could not be read."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -119,6 +125,7 @@ class Session:
         self.window = Window(orchestrator, folder, look, me)
         self.busy = threading.Lock()
         """Held while an act is under way."""
+        self._history = HistoryReader(folder)
         self._log = Log()
         self._telling = threading.Lock()
         self._told: set[tuple[str, str, Became]] = set()
@@ -159,6 +166,8 @@ class Session:
             target=target if isinstance(target, Target) else None,
             latest=self._log.since(self._log.last - LATEST),
             log=self._log,
+            history=self._history.read(),
+            history_fault=self._history.fault,
         )
 
     def _tell(self, facts: Facts) -> None:

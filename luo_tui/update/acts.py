@@ -182,6 +182,7 @@ class Window(OpenWindow):
                     unpreserved_count=len(uncarried(now)),
                     unpreserved=few_of(g.label for g in uncarried(now)),
                     endangered=[id_ for id_, _ in consent.endangered],
+                    **({"predicted": now.predicted.record()} if now.predicted else {}),
                     typed=consent.typed,
                     confirmed=consent.label,
                     **_agreed(consent),

@@ -18,6 +18,7 @@ from luo_tui.update.window_state import WindowState
 # It needs hashlib, which `luo-tui status` does without.
 if TYPE_CHECKING:
     from luo_tui.update.plan import Plan
+    from luo_tui.update.prediction import Prediction
 
 
 class Act(StrEnum):
@@ -104,6 +105,8 @@ class Facts:
     """What runs here and ends with this kernel; None while nothing rests on it."""
     plan: Plan | None = None
     """By which the window goes, or will; None where there is none, or it cannot be read."""
+    predicted: Prediction | None = None
+    """How long the blackout will take, by earlier ones; None where none was measured here."""
     delivered: frozenset[int] = frozenset()
     """Tokens of held files that were given back as files in this boot."""
 

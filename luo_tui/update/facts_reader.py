@@ -13,11 +13,13 @@ from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
+from luo_tui.update.history import HistoryReader
 from luo_tui.update.journal import read_latest
 from luo_tui.update.kernel_abi import KernelAbi, abi_of
 from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
+from luo_tui.update.prediction import predict
 from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -32,6 +34,7 @@ class FactsReader:
     def __init__(self, orchestrator: Orchestrator, folder: Path, me: Person) -> None:
         """``folder`` holds the journal."""
         self._orchestrator, self._folder, self._me = orchestrator, folder, me
+        self._history = HistoryReader(folder)
         self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
         """What ran, when and in which boot it was looked for."""
         self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
@@ -83,6 +86,7 @@ class FactsReader:
             promised=promised,
             promised_fault=promised_fault,
             work=self._work(snapshot),
+            predicted=predict(self._history.read()),
             delivered=delivered_here(self._folder, snapshot),
         )
 

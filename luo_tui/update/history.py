@@ -113,6 +113,14 @@ class PastWindow:
         return None
 
     @property
+    def predicted(self) -> RecordedBlackout | None:
+        """How long it was to be, as was said before the jump; None where nothing was."""
+        for record in reversed(self.records):
+            if record.event == "jump":
+                return _blackout(_mapping(record, "predicted"))
+        return None
+
+    @property
     def outcomes(self) -> Mapping[str, Any]:
         """What became of what was promised, by the latest record that tells of it."""
         for record in reversed(self.records):
@@ -147,6 +155,37 @@ def read_history(folder: Path) -> tuple[PastWindow, ...]:
     OSError where it cannot be read which windows there are.
     """
     return tuple(p for p in map(read_window, window_files(folder)) if p is not None)
+
+
+class HistoryReader:
+    """Reads the windows again and again; of each journal only when its file has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is the journal's."""
+        self._folder = folder
+        self._known: dict[Path, tuple[tuple[int, int, int], PastWindow | None]] = {}
+        self.fault = ""
+        """Why it could not be read which windows there are, the last time."""
+
+    def read(self) -> tuple[PastWindow, ...]:
+        """Return all windows, the newest first. Never fails: see :attr:`fault`."""
+        try:
+            paths = window_files(self._folder)
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+            return ()
+        self.fault = ""
+        self._known = {path: self._one(path) for path in paths}
+        return tuple(w for _, w in self._known.values() if w is not None)
+
+    def _one(self, path: Path) -> tuple[tuple[int, int, int], PastWindow | None]:
+        try:
+            about = path.stat()
+        except OSError:
+            return (0, 0, 0), read_window(path)
+        key = about.st_ino, about.st_size, about.st_mtime_ns
+        known = self._known.get(path)
+        return known if known is not None and known[0] == key else (key, read_window(path))
 
 
 def read_window(path: Path) -> PastWindow | None:

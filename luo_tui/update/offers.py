@@ -241,6 +241,7 @@ def _kexec(facts: Facts) -> Action:
         does=(
             "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
+            *((f"The blackout will take {p.text()}.",) if (p := facts.predicted) else ()),
             *_hooks(facts, HookPoint.BEFORE_FREEZE),
         ),
         survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))

@@ -23,6 +23,7 @@ from luo_tui.update.lock import Lock, LockReading
 from luo_tui.update.lock_folder import UnsafeLock
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
+from luo_tui.update.retention import prune
 from luo_tui.update.target import Target
 from luo_tui.update.window_hooks import PlannedHooks
 from luo_tui.update.window_state import WindowState
@@ -209,6 +210,7 @@ class OpenWindow:
         """End the window, as ``how`` says, and let go of it. ActFailed: it stays open."""
         self.write("closed", how=how)
         self.journal.close(trim=True)
+        prune(self._folder)
         self.release()
 
     def state(self) -> State | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from luo_tui.sources.clean import clean
 from luo_tui.update.history import PastWindow, RecordedBlackout, texts
+from luo_tui.update.prediction import beside
 from luo_tui.update.wording import local_time, timeline_line
 
 SCHEMA = 1
@@ -44,7 +45,7 @@ def sections(window: PastWindow) -> tuple[Section, ...]:
         Section("Window", _clean(_window(window))),
         Section("Verdict", _clean(_verdict(window))),
         Section("Promises", _clean(_promises(window))),
-        Section("Blackout", _clean(_blackout(window.blackout)), verbatim=True),
+        Section("Blackout", _clean(_blackout(window.blackout, window.predicted)), verbatim=True),
         Section("Timeline", _clean(_timeline(window))),
     )
 
@@ -77,7 +78,8 @@ def report_markdown(window: PastWindow) -> Iterator[str]:
 
 def report_json(window: PastWindow) -> dict[str, Any]:
     """Return the report as plain values."""
-    state, verdict, dark = window.state, window.verdict, window.blackout
+    state, verdict = window.state, window.verdict
+    dark, told = window.blackout, window.predicted
     return {
         "schema": SCHEMA,
         "window": window.window,
@@ -108,6 +110,11 @@ def report_json(window: PastWindow) -> dict[str, Any]:
         "blackout_ms": (
             {"total": dark.total, "phases": [list(phase) for phase in dark.phases]}
             if dark
+            else None
+        ),
+        "predicted_ms": (
+            {"total": told.total, "phases": [list(phase) for phase in told.phases]}
+            if told
             else None
         ),
         "ended_guests": list(window.listed("jump", "unpreserved")),
@@ -196,12 +203,19 @@ def _promises(window: PastWindow) -> Iterator[str]:
         yield f"in use and reset: {', '.join(reset)}"
 
 
-def _blackout(dark: RecordedBlackout | None) -> Iterator[str]:
+def _blackout(dark: RecordedBlackout | None, predicted: RecordedBlackout | None) -> Iterator[str]:
     if dark is None:
         yield "It was not written down."
         return
     yield f"{dark.total:,.1f} ms, from the beginning of the freeze to the arrival"
     yield from bars(dark.phases)
+    if predicted is None:
+        return
+    apart = (dark.total - predicted.total) / predicted.total if predicted.total else 0.0
+    yield f"predicted: {predicted.total:,.1f} ms; measured is {apart:+.0%} of that"
+    for name, before in beside(dark, predicted).items():
+        if before is not None:
+            yield f"  {name}: {before:,.1f} ms"
 
 
 def _timeline(window: PastWindow) -> Iterator[str]:

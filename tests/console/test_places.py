@@ -222,7 +222,7 @@ async def test_the_help_tells_the_keys_of_where_one_is(bench: Bench) -> None:
         assert isinstance(app.screen, TargetScreen)
         await press(pilot, "escape", "2", "?")
         assert "p prepare (not now)" in flat(app)
-        assert "1 2 3 4 5 overview, resources" in flat(app)
+        assert "1 2 3 4 5 7 overview, resources" in flat(app)
 
 
 async def test_while_one_types_the_keys_below_are_those_of_typing(bench: Bench) -> None:
@@ -320,3 +320,32 @@ def test_foreign_letters_keep_their_width_in_ascii(monkeypatch: pytest.MonkeyPat
     assert plain("gäst 仮想\x1b[2J") == "g?st ?????[2J"
     monkeypatch.setattr(Charset, "ascii_only", False)
     assert plain("gäst 仮想\x1b[2J") == "gäst 仮想?[2J"
+
+
+async def test_past_windows_have_a_place_with_their_reports(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "7")
+        assert "No window was ever opened on this host." in flat(app)
+        assert "next blackout not known" in flat(app)
+        await press(pilot, "w", "t", "enter", "l", "7")
+        assert "1 window" in flat(app)
+        assert "7.3.3-hv -> 7.3.4-hv" in flat(app)
+        assert "open" in flat(app)
+        await press(pilot, "5", "u", "tab", "enter", "7")
+        await settle(pilot)
+        assert "unloaded" in flat(app)
+        assert "No jump was made" in flat(app)
+
+
+async def test_places_without_room_keep_their_numbers(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(60, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "3")
+        assert " 1  2 [3 devices] 4  5  7" in text(app)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert "2 resources" in text(app)
+        assert "7 history" in text(app)

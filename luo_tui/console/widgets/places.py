@@ -13,12 +13,16 @@ PLACES = {
     "devices": "3",
     "events": "4",
     "window": "5",
+    "history": "7",
 }
 """The places by name, each with its key."""
 
 
 class Places(Widget):
-    """``1 overview [2 resources] 3 devices ...``; a click goes there."""
+    """``1 overview [2 resources] 3 devices ...``; a click goes there.
+
+    Where that has no room the other places have their numbers alone.
+    """
 
     def __init__(self, here: str) -> None:
         """Put brackets around ``here``."""
@@ -27,8 +31,11 @@ class Places(Widget):
 
     def _parts(self) -> list[tuple[str, str]]:
         """Return each place as it is written, with its name."""
+        whole = sum(len(key) + len(name) + 3 for name, key in PLACES.items())
         return [
             (f"[{key} {name}]" if name == self._here else f" {key} {name} ", name)
+            if name == self._here or self.size.width >= whole
+            else (f" {key} ", name)
             for name, key in PLACES.items()
         ]
 

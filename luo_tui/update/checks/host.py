@@ -242,10 +242,11 @@ class NoWatchdogIsArmed:
         """Name each that is armed, with its timeout."""
         armed = facts.snapshot.vitals.watchdogs
         if armed:
+            told = f" The blackout will take {facts.predicted.text()}." if facts.predicted else ""
             return Finding(
                 self.name,
                 Level.WARNING,
-                f"Armed: {few(armed)}.",
+                f"Armed: {few(armed)}.{told}",
                 "Its timeout has to be longer than the blackout, or disarm it.",
             )
         if why := _unread(facts, "vitals", "watchdog"):
