@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of what --json prints; within one, fields are only added."""
 COMMAND = "arrive"
+WALL = "/usr/bin/wall"
+_PATIENCE = 5.0
+"""Seconds that wall(1) has."""
 _LONGEST_WAIT = 86_400
 _NONE = "No jump led into this boot: there is nothing to write down and nothing to judge."
 
@@ -50,6 +53,11 @@ def add_to(commands: Any) -> None:
         default=0.0,
         metavar="SECONDS",
         help="judge only when all that was promised is restored, or after this time",
+    )
+    command.add_argument(
+        "--wall",
+        action="store_true",
+        help="tell everybody who is logged in, where the update waits for its finish or is bad",
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -94,6 +102,8 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     finished = False
     if fault is None:
         finished, told = finish_by_plan(orchestrator, args.folder, judged)
+    if args.wall and judged is not None and not finished:
+        told += _tell_all(judged)
     said = (*_complaints(fault), *told)
     if args.json:
         print(json.dumps(arrive_json(judged, said, written=written, finished=finished), indent=2))
@@ -102,6 +112,22 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     for line in said:
         print(f"luo-tui: {line}", file=sys.stderr)
     return _code(judged, fault)
+
+
+def _tell_all(judged: Verdict) -> tuple[str, ...]:
+    """Have wall(1) tell who is logged in; return why it could not."""
+    import subprocess
+
+    text = f"luo-tui: {judged.line}\nThe update waits for its finish: sudo luo-tui\n"
+    try:
+        done = subprocess.run(
+            (WALL,), input=text.encode(), capture_output=True, timeout=_PATIENCE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return (f"Who is logged in was not told: {error}.",)
+    if done.returncode:
+        return (f"Who is logged in was not told: {WALL} ended with {done.returncode}.",)
+    return ()
 
 
 def _complaints(fault: NotDone | ActFailed | None) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ for page in man8/luo-tui.8 man5/luo-tui.toml.5 man5/luo-tui-plan.5; do
     zcat "/usr/share/man/$page.gz" | grep -A 1 '^.SH NAME' | tail -n 1
 done
 
+grep -h ^ExecStart= /lib/systemd/system/luo-tui-arrive.service /usr/lib/systemd/system/luo-tui-arrive.service 2>/dev/null | sort -u
+ls /etc/systemd/system/multi-user.target.wants/ | grep luo
+sh -eu /etc/profile.d/luo-tui.sh && echo 'the login is told nothing'
+
 mkdir -p /var/lib/luo-tui/windows
 quiet apt-get -qy purge luo-tui
 files >/tmp/after

@@ -125,6 +125,9 @@ def test_the_console_is_installed_used_and_purged(suite: str, built: Path, tmp_p
         "No window was ever opened here ",
         "drawn",
         *(f"{roff.plain(name)} \\- {roff.plain(about)}" for name, about in PAGES),
+        "ExecStart=/usr/bin/luo-tui arrive --wall",
+        "luo-tui-arrive.service",
+        "the login is told nothing",
         "no file is left",
         "no folder is left",
     ]

@@ -221,3 +221,45 @@ def test_it_loads_nothing_slow(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == "[]"
     assert done.returncode in (Exit.OK, Exit.NOT_PERMITTED)
+
+
+def test_who_is_logged_in_is_told_where_the_update_waits(
+    host: SimulatedHost, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    wall = tmp_path / "wall"
+    wall.write_text(f"#!/bin/sh\ncat >>{told}\n")
+    wall.chmod(0o755)
+    monkeypatch.setattr("luo_tui.cli.arrive.WALL", str(wall))
+    shell.must("arrive", "--wall")
+    assert not told.exists(), "no jump led into this boot"
+    jumped(host)
+    found = shell.json("arrive", "--wall")
+    assert told.read_text() == (
+        f"luo-tui: {found['line']}\nThe update waits for its finish: sudo luo-tui\n"
+    )
+    wall.write_text("#!/bin/sh\nexit 3\n")
+    assert shell.json("arrive", "--wall")["faults"] == [
+        f"Who is logged in was not told: {wall} ended with 3."
+    ]
+    wall.unlink()
+    (fault,) = shell.json("arrive", "--wall")["faults"]
+    assert fault.startswith("Who is logged in was not told: ")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("normal", ""),
+        ("prepared", "This host is prepared for a live update: sudo luo-tui\n"),
+        ("updated", "This host was updated live, and waits for its finish: sudo luo-tui\n"),
+    ],
+)
+def test_a_login_is_told_where_an_update_stands(tmp_path: Path, state: str, said: str) -> None:
+    script = (Path(__file__).parents[2] / "luo_tui/debian/profile.sh").read_text()
+    (tmp_path / "state").write_text(f"{state}\n")
+    script = script.replace("/sys/kernel/liveupdate/state", str(tmp_path / "state"))
+    done = subprocess.run(
+        ["/bin/sh", "-euc", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout == said
