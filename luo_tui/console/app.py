@@ -60,7 +60,7 @@ def run_console(
     notice: tuple[str, ...] = ()
     with Shutdown() as shutdown:
         while True:
-            ending = _session(session, notice, shutdown, wishes, log)
+            ending, wishes = _session(session, notice, shutdown, wishes, log)
             if isinstance(ending, int):
                 return ending
             if isinstance(ending, Left):
@@ -78,8 +78,12 @@ def _session(
     shutdown: Shutdown,
     wishes: Wishes,
     log: Path | None,
-) -> KexecRequest | Left | int:
-    """Run the application once; a number is the exit code of a crash."""
+) -> tuple[KexecRequest | Left | int, Wishes]:
+    """Run the application once; a number is the exit code of a crash.
+
+    Returns the wishes as the operator left them as well: a console that comes
+    after a jump which did not happen has the same theme and place.
+    """
     app = Console(session, notice, shutdown, wishes)
     if log is not None:
         app.hub.log.write_to(log)
@@ -94,12 +98,12 @@ def _session(
         app.hub.stop()
         shutdown.unattend()
     if ending is not None:
-        return ending
+        return ending, replace(wishes, theme=app.theme, place=app.place)
     path = keep_report(app.fault or fault or "The console ended without a reason.")
     said = session.window.leave("the console failed")
     _print(("luo-tui: the console failed; the kernel's state is untouched.", _report_at(path)))
     _print((*said, RESET))
-    return Exit.FAILED
+    return Exit.FAILED, wishes
 
 
 def _jump(session: Session, request: KexecRequest, shutdown: Shutdown) -> tuple[str, ...]:

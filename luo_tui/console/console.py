@@ -139,6 +139,8 @@ class Console(OnLine[KexecRequest | Left]):
     ) -> None:
         """``notice`` has to be acknowledged before anything else."""
         self._wishes = wishes or Wishes()
+        self.place = self._wishes.place
+        """The place that is in front, or below what is."""
         Charset.ascii_only = has_only_ascii(os.environ)
         use_plain_bars()
         theme = theme_for(os.environ, self._wishes.theme)
@@ -388,6 +390,7 @@ class Console(OnLine[KexecRequest | Left]):
         if not isinstance(here, Place) or word == here.WORD:
             return
         self._say("")
+        self.place = word
         if word == Overview.WORD:
             self.pop_screen()
             return

@@ -147,9 +147,8 @@ class Session:
         """Return a hub that watches this host, its files, and what other consoles write."""
         orchestrator = self.orchestrator
         files = FilesSource(orchestrator.kexec.boot_folder, self.folder, orchestrator.lock_folder)
-        hub = Hub(self.orchestrator, wake, (*self.orchestrator.surroundings(), files))
-        self._log = hub.log
-        return hub
+        # A console that comes after a jump which did not happen goes on in the same log.
+        return Hub(self.orchestrator, wake, (*orchestrator.surroundings(), files), self._log)
 
     def view(self, snapshot: Snapshot) -> View:
         """Decide what this snapshot has come to. Reads journal, lock and the target's files."""

@@ -99,12 +99,14 @@ class Hub:
         orchestrator: Watchable,
         wake: Callable[[], None],
         surroundings: Sequence[Source] = (),
+        log: Log | None = None,
     ) -> None:
         """``wake`` is called from the hub's thread when there is news.
 
         It is not called again before :attr:`snapshot` was read: however many
         events a burst has, the reader gets one message and the latest picture.
-        ``surroundings`` are sources besides the orchestrator's own.
+        ``surroundings`` are sources besides the orchestrator's own. What happens is
+        written into ``log``, or a new one.
         """
         self._orchestrator = orchestrator
         self._wake = wake
@@ -121,8 +123,8 @@ class Hub:
         self._answers = threading.Condition()
         self._asked = self._answered = 0
         """How often :meth:`refresh` was called, and how many of those calls are served."""
-        self.log = Log()
-        """What happened since :meth:`start`."""
+        self.log = log if log is not None else Log()
+        """What happened since :meth:`start`, behind what was in the log that was given."""
 
     @property
     def snapshot(self) -> Snapshot:

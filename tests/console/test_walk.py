@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from luo_tui.console.console import KexecRequest, Left
+from luo_tui.console.console import Console, KexecRequest, Left
 from luo_tui.console.screens.asking import AskAct
 from luo_tui.console.screens.help import Help
 from luo_tui.console.screens.kexec import AskKexec
@@ -15,6 +15,7 @@ from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.wishes import Wishes
 from luo_tui.errors import ActFailed
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import SimulatedJump
@@ -385,3 +386,34 @@ async def test_f1_opens_the_help_and_closes_it(bench: Bench) -> None:
         assert isinstance(app.screen, Help)
         await press(pilot, "f1")
         assert isinstance(app.screen, Overview)
+
+
+async def test_a_jump_that_did_not_happen_leaves_log_theme_and_place(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("freeze-refused")
+    bench.walk_to(Act.PREPARE).window.release()
+    session = bench.session()
+    app = Console(session)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        bench.host.say("somebody was here")
+        await press(pilot, "2", "k", "tab", *NAME, "tab", "enter")
+    request = app.return_value
+    assert isinstance(request, KexecRequest)
+    assert app.place == "resources"
+    told = session.hub(lambda: None).log.last
+    assert told > 0
+    with pytest.raises(ActFailed):
+        session.window.kexec(request.consent, request.target, lambda: None)
+    again = Console(session, ("refused",), None, Wishes(theme=app.theme, place=app.place))
+    async with again.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "enter")
+        assert again.screen.WORD == "resources"
+        await press(pilot, "4")
+        assert again.hub.log.last > told
+        assert "somebody was here" in flat(again)
+    said = [event.text for event in again.hub.log.since(0)]
+    assert sum(text.startswith("watching begins") for text in said) == 2
+    assert sum(text == "somebody was here" for text in said) == 1
