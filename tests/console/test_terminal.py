@@ -114,7 +114,9 @@ def test_a_refused_freeze_brings_the_console_back_with_the_reason() -> None:
         assert "NORMAL" in screen
         t.pump(0.5)
         t.send("enter")
-        t.wait_for("[normal]")
+        # It is where it was left, and the reason stays on the walk.
+        t.wait_for("Kexec failed at")
+        t.wait_for("[5 window]")
         t.send("q")
         assert t.wait_ended() == 0
         assert_clean(t)
