@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from luo_tui.update.history import PastWindow
 
 COMMAND = "report"
-FORMATS = ("text", "md", "json")
+FORMATS = ("text", "md", "html", "json")
 
 
 def add_to(commands: Any) -> None:
@@ -63,6 +63,10 @@ def report(window: PastWindow, form: str) -> str:
 
     if form == "json":
         return json.dumps(report_json(window), indent=2) + "\n"
+    if form == "html":
+        from luo_tui.update.report_html import report_html
+
+        return report_html(window)
     lines = report_markdown(window) if form == "md" else report_text(window)
     return "".join(f"{line}\n" for line in lines)
 

@@ -22,7 +22,7 @@ from tests.unit.test_acts import Console, host
 def window(number: int, *phases: tuple[str, float]) -> PastWindow:
     dark = {"total_ms": sum(took for _, took in phases), "phases": [list(p) for p in phases]}
     data = {"blackout": dark} if phases else {}
-    record = Record(1, "2026-11-01T00:00:00Z", "boot", "arrived", data)
+    record = Record("arrived", "2026-11-01T00:00:00Z", "boot", 1.0, data)
     return PastWindow(f"{number:06}-x", (record,))
 
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from luo_tui.cli import report as command
 from luo_tui.errors import Exit, NotDone
 from luo_tui.update.history import PastWindow, read_history
 from luo_tui.update.report import bars, report_json, report_markdown, report_text, sections
+from luo_tui.update.report_html import report_html
 from luo_tui.update.window_state import Record
 from tests.unit.test_acts import host
 from tests.unit.test_history import updated
@@ -164,7 +167,8 @@ def test_the_bundle_is_its_owners_and_has_what_helps(
         assert status is not None
         assert json.loads(status.read())["schema"] == 2
     assert {name.removeprefix("luo/") for name in names} == {
-        "report.txt", "report.md", "report.json", "journal.jsonl", "status.json", "kernel.txt",
+        "report.txt",
+        "report.html", "report.md", "report.json", "journal.jsonl", "status.json", "kernel.txt",
         "versions.txt",
     }  # fmt: skip
     # One that is there is never replaced.
@@ -183,3 +187,35 @@ def test_a_full_disk_leaves_no_half_a_bundle(
         command.write_bundle(tmp_path / "x.tar.gz", {"a": "b"})
     assert refused.value.code is Exit.NO_SPACE
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_html_report_loads_nothing_and_says_what_the_text_says(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>&'\""
+    records = (
+        Record("opened", "2026-11-01T00:00:00Z", "b", 1.0, {"host": hostile, "who": hostile}),
+        Record("jump", "2026-11-01T00:00:01Z", "b", 1.0, {"predicted": DARK}),
+        Record("arrived", "2026-11-01T00:00:02Z", "b", 1.0, {"blackout": DARK}),
+    )
+    window = PastWindow("000007-x", records)
+    text = report_html(window)
+    document = parsed(text)
+    assert "<script" not in text
+    assert not re.search(r"(src|href|url)\s*[=(]", text)
+    said = " ".join("".join(document.itertext()).split())
+    for section in sections(window):
+        for line in section.lines:
+            assert " ".join(line.split()) in said
+    bars = [e for e in document.iter("{http://www.w3.org/2000/svg}rect") if len(e)]
+    assert len(bars) == 2 * len(DARK["phases"])
+    assert "predicted 1,301.0 ms" in text
+    only = PastWindow("000008-x", (records[0],))
+    assert "<svg" not in report_html(only)
+
+
+DARK = {"total_ms": 1301.0, "phases": [["freeze", 6.0], ["<jump>", 83.0], ["boot", 1212.0]]}
+
+
+def parsed(text: str) -> ElementTree.Element:
+    """Read it as XML: each of its elements is closed, but for those that HTML never closes."""
+    whole = re.sub(r"<(meta [^>]*)>", r"<\1/>", text.removeprefix("<!DOCTYPE html>\n"))
+    return ElementTree.fromstring(whole)
