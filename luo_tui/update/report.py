@@ -18,7 +18,7 @@ from luo_tui.update.wording import local_time, timeline_line
 
 SCHEMA = 1
 """Version of the report as an object; within one, fields are only added."""
-WIDTH = 40
+WIDTH = 60
 """Columns of the longest bar of the blackout."""
 _OUTCOMES = (
     ("kept", "kept"),
@@ -39,13 +39,17 @@ class Section:
     """Whether the columns of the lines belong together."""
 
 
-def sections(window: PastWindow) -> tuple[Section, ...]:
-    """Return the report's parts, in their order; whatever a record has, each line is one."""
+def sections(window: PastWindow, width: int = WIDTH) -> tuple[Section, ...]:
+    """Return the report's parts, in their order; whatever a record has, each line is one.
+
+    ``width`` is the columns of the blackout's bars.
+    """
+    dark = _blackout(window.blackout, window.predicted, width)
     return (
         Section("Window", _clean(_window(window))),
         Section("Verdict", _clean(_verdict(window))),
         Section("Promises", _clean(_promises(window))),
-        Section("Blackout", _clean(_blackout(window.blackout, window.predicted)), verbatim=True),
+        Section("Blackout", _clean(dark), verbatim=True),
         Section("Timeline", _clean(_timeline(window))),
     )
 
@@ -126,13 +130,12 @@ def report_json(window: PastWindow) -> dict[str, Any]:
 
 
 def bars(phases: Sequence[tuple[str, float]], width: int = WIDTH) -> Iterator[str]:
-    """Yield a line a phase: its name, a bar from where it began to its end, its milliseconds.
+    """Yield two lines a phase: its name with its milliseconds, and a bar from begin to end.
 
     ``width`` is the columns of all phases together. A phase that took any time
     has a mark, however short.
     """
     total = sum(took for _, took in phases)
-    longest = max((len(name) for name, _ in phases), default=0)
     begun = 0.0
     for name, took in phases:
         left = min(width - 1, round(begun / total * width)) if total else 0
@@ -140,7 +143,8 @@ def bars(phases: Sequence[tuple[str, float]], width: int = WIDTH) -> Iterator[st
         right = round(begun / total * width) if total else 0
         marks = max(right - left, 1 if took else 0)
         bar = f"{' ' * left}{'#' * marks}"
-        yield f"{name:{longest}} |{bar:{width}}| {took:>9,.1f} ms"
+        yield f"{name}: {took:,.1f} ms"
+        yield f"|{bar:{width}}|"
 
 
 def _window(window: PastWindow) -> Iterator[str]:
@@ -203,19 +207,21 @@ def _promises(window: PastWindow) -> Iterator[str]:
         yield f"in use and reset: {', '.join(reset)}"
 
 
-def _blackout(dark: RecordedBlackout | None, predicted: RecordedBlackout | None) -> Iterator[str]:
+def _blackout(
+    dark: RecordedBlackout | None, predicted: RecordedBlackout | None, width: int
+) -> Iterator[str]:
     if dark is None:
         yield "It was not written down."
         return
     yield f"{dark.total:,.1f} ms, from the beginning of the freeze to the arrival"
-    yield from bars(dark.phases)
+    yield from bars(dark.phases, width)
     if predicted is None:
         return
     apart = (dark.total - predicted.total) / predicted.total if predicted.total else 0.0
     yield f"predicted: {predicted.total:,.1f} ms; measured is {apart:+.0%} of that"
-    for name, before in beside(dark, predicted).items():
-        if before is not None:
-            yield f"  {name}: {before:,.1f} ms"
+    yield from bars(
+        [(name, took) for name, took in beside(dark, predicted).items() if took is not None], width
+    )
 
 
 def _timeline(window: PastWindow) -> Iterator[str]:

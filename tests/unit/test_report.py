@@ -121,20 +121,24 @@ def test_a_journal_that_cannot_be_read_is_a_failure(
 
 def test_the_bars_are_to_scale_and_stand_below_each_other() -> None:
     lines = list(bars((("freeze", 10.0), ("jump", 30.0), ("boot", 60.0)), 20))
-    drawn = [line.split("|")[1] for line in lines]
-    assert drawn == ["##                  ", "  ######            ", "        ############"]
-    assert [line.split("|")[2].split()[0] for line in lines] == ["10.0", "30.0", "60.0"]
-    assert all(line.isascii() for line in lines)
+    assert lines == [
+        "freeze: 10.0 ms",
+        "|##                  |",
+        "jump: 30.0 ms",
+        "|  ######            |",
+        "boot: 60.0 ms",
+        "|        ############|",
+    ]
     # However short, it took place.
-    assert "#" in next(iter(bars((("freeze", 0.1), ("boot", 5000.0)), 20)))
-    assert list(bars((("freeze", 0.0),))) == [f"freeze |{'':40}|       0.0 ms"]
+    assert "#" in list(bars((("freeze", 0.1), ("boot", 5000.0)), 20))[1]
+    assert list(bars((("freeze", 0.0),), 4)) == ["freeze: 0.0 ms", "|    |"]
 
 
 @given(phases=st.lists(st.tuples(st.sampled_from(["a", "bb"]), st.floats(0, 1e9)), max_size=9))
 def test_bars_keep_their_width(phases: list[tuple[str, float]]) -> None:
-    for line, (name, _) in zip(bars(phases), phases, strict=True):
-        assert line.startswith(name)
-        assert len(line.split("|")[1]) == 40
+    lines = list(bars(phases))
+    assert [line.split(":")[0] for line in lines[::2]] == [name for name, _ in phases]
+    assert all(len(line) == 62 and line.isascii() for line in lines[1::2])
 
 
 @given(records=st.lists(RECORDS, max_size=12))

@@ -17,6 +17,9 @@ from luo_tui.update.prediction import predict
 from luo_tui.update.report import sections
 from luo_tui.update.wording import count_text, local_time
 
+_BARS = 24
+"""Columns of the blackout's bars: they fit beside the table, too."""
+
 
 def _way(window: PastWindow) -> str:
     state = window.state
@@ -79,7 +82,7 @@ class History(ListingPlace[PastWindow]):
 
     def detail(self, item: PastWindow) -> Iterator[Row]:
         """Yield the report of one window; what it was about comes last, since it is long."""
-        about, *rest = sections(item)
+        about, *rest = sections(item, _BARS)
         for section in (*rest, about):
             label = section.title.lower()
             for line in section.lines:

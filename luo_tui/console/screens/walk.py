@@ -15,6 +15,7 @@ from luo_tui.console.session import View
 from luo_tui.console.widgets.page import Page
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import (
+    blackout_drawn,
     checked,
     doubts,
     finding_rows,
@@ -58,6 +59,7 @@ class WalkScreen(Place):
             yield Paragraphs(id="doubts")
             yield Paragraphs(id="acts")
             yield Paragraphs(id="passed")
+            yield Paragraphs(id="blackout")
             yield Paragraphs(id="timeline")
 
     def draw(self, view: View) -> None:
@@ -68,6 +70,7 @@ class WalkScreen(Place):
         self.query_one("#doubts", Paragraphs).show(doubts(view))
         self.query_one("#acts", Paragraphs).show(_acts(view))
         self.query_one("#passed", Paragraphs).show(_passed(view))
+        self.query_one("#blackout", Paragraphs).show(blackout_drawn(view))
         self.query_one("#timeline", Paragraphs).show(timeline(view))
 
     def about(self) -> Iterable[Row]:

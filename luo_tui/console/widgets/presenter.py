@@ -16,6 +16,7 @@ from luo_tui.update.device_outcome import alarms, device_outcomes
 from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
 from luo_tui.update.offers import Action
 from luo_tui.update.promises import Became
+from luo_tui.update.report import bars
 from luo_tui.update.wording import count_text, size_text, timeline_line
 
 KEY = {
@@ -52,6 +53,8 @@ _DEVICES, _VITALS = "devices", "vitals"
 """Names of the sources whose gaps stand beside what they tell."""
 _FEW_SESSIONS = 4
 """Sessions that are named where other things are shown, too."""
+_BARS = 52
+"""Columns of the blackout's bars; with their label they fit into 80."""
 MOST = 200
 """Lines of one list in a sheet; longer ones are in the list of resources anyway."""
 
@@ -250,6 +253,17 @@ def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iter
         yield Row(
             f"and {len(texts) - most:,} more: the resources (key 2) have them all", style=style
         )
+
+
+def blackout_drawn(view: View) -> Iterator[Row]:
+    """Draw the blackout of the update that led into this kernel, phase below phase."""
+    dark = blackout(view.snapshot.stamps)
+    if dark is None:
+        return
+    lines = [f"{dark.total:,.0f} ms, from the beginning of the freeze to the arrival"]
+    lines += bars([(p.name, p.milliseconds) for p in dark.phases], _BARS)
+    for number, line in enumerate(lines):
+        yield Row(line, "" if number else "blackout")
 
 
 def timeline(view: View) -> Iterator[Row]:
