@@ -243,7 +243,15 @@ def _console(orchestrator: Orchestrator, args: argparse.Namespace, settings: Set
         bell=bool(settings["bell"]),
     )
     said = purpose.purpose_of(args)
-    return run_console(orchestrator, args.folder, args.log, wishes, _planned(args), said)
+    return run_console(
+        orchestrator,
+        args.folder,
+        args.log,
+        wishes,
+        _planned(args),
+        said,
+        only_look=bool(getattr(args, "read_only", False)),
+    )
 
 
 def _demo(args: argparse.Namespace, settings: Settings) -> int:
@@ -394,6 +402,9 @@ def command_line() -> argparse.ArgumentParser:
         dest="command", metavar="COMMAND", prog="luo-tui", help=argparse.SUPPRESS
     )
     console = commands.add_parser("console", help="open the console (the default)")
+    console.add_argument(
+        "--read-only", action="store_true", help="only look: no key acts, not even root's"
+    )
     console.add_argument("--plan", type=Path, metavar="PLAN", help="its window goes by this plan")
     purpose.add_to(console)
     status = commands.add_parser("status", help="say how things stand, once")

@@ -37,9 +37,12 @@ def run_console(
     wishes: Wishes | None = None,
     plan: tuple[Plan, str] | None = None,
     purpose: Purpose | None = None,
+    *,
+    only_look: bool = False,
 ) -> int:
     """Run the console until the operator leaves, or the machine jumps. Returns an exit code.
 
+    With ``only_look`` nothing is done from it, whoever asks.
     Events are appended to ``log`` as well; OSError if it cannot be opened.
     """
     wishes = wishes or Wishes()
@@ -53,6 +56,8 @@ def run_console(
     try:
         session = Session(orchestrator, folder, look, plan=plan)
         session.window.purpose = purpose or Purpose()
+        if only_look:
+            session.window.only_look()
     except BadPlan as wrong:
         raise NotDone(str(wrong), Exit.USAGE) from wrong
     if wishes.mouse is None:

@@ -70,6 +70,10 @@ class Finding:
     """Where the answer was read."""
 
 
+ONLY_LOOKS = "This console only looks: it was opened with --read-only."
+"""Why it refuses whatever is asked of it."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """Everything that an offer and an act are decided on."""
@@ -105,6 +109,8 @@ class Facts:
     """What runs here and ends with this kernel; None while nothing rests on it."""
     plan: Plan | None = None
     """By which the window goes, or will; None where there is none, or it cannot be read."""
+    only_looks: bool = False
+    """Whether nothing may be done since the console was opened to look, by whoever could act."""
     predicted: Prediction | None = None
     """How long the blackout will take, by earlier ones; None where none was measured here."""
     delivered: frozenset[int] = frozenset()

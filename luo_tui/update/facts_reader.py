@@ -34,6 +34,8 @@ class FactsReader:
     def __init__(self, orchestrator: Orchestrator, folder: Path, me: Person) -> None:
         """``folder`` holds the journal."""
         self._orchestrator, self._folder, self._me = orchestrator, folder, me
+        self.only_looks = False
+        """Whether nothing is to be done from here, whoever asks."""
         self._history = HistoryReader(folder)
         self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
         """What ran, when and in which boot it was looked for."""
@@ -70,7 +72,8 @@ class FactsReader:
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
         return Facts(
             snapshot=snapshot,
-            may_act=self._orchestrator.may_act(),
+            may_act=not self.only_looks and self._orchestrator.may_act(),
+            only_looks=self.only_looks,
             cannot=self._orchestrator.cannot(),
             image=image,
             command_line=line,

@@ -80,6 +80,10 @@ class OpenWindow:
         """Let the windows that are opened here go by this plan; ``text`` is its file's."""
         self.planned.go_by(plan, text)
 
+    def only_look(self) -> None:
+        """Refuse every act from now on, whoever asks."""
+        self._reader.only_looks = True
+
     def window_state(self) -> WindowState | None:
         """Return the state of the newest window; None where there never was one.
 

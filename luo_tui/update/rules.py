@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from luo_tui.errors import Exit
 from luo_tui.model import LuoState, State
-from luo_tui.update.facts import Act, Facts
+from luo_tui.update.facts import ONLY_LOOKS, Act, Facts
 
 STATES: Mapping[Act, frozenset[State]] = {
     Act.LOAD: frozenset({State.NORMAL, State.PREPARED, State.FROZEN}),
@@ -66,6 +66,8 @@ def _privilege(act: Act, facts: Facts) -> Refusal | None:
     del act
     if facts.may_act:
         return None
+    if facts.only_looks:
+        return Refusal(ONLY_LOOKS, Exit.NOT_PERMITTED)
     return Refusal("Acting needs root: sudo luo-tui", Exit.NOT_PERMITTED)
 
 

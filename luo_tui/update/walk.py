@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from luo_tui.model import State
-from luo_tui.update.facts import Act, Facts, Step, handover_lost, step_of
+from luo_tui.update.facts import ONLY_LOOKS, Act, Facts, Step, handover_lost, step_of
 from luo_tui.update.offers import Action, offers
 from luo_tui.update.promises import Became
 from luo_tui.update.wording import count_text, few, local_time
@@ -145,7 +145,9 @@ def _notes(facts: Facts) -> list[str]:
             "What was restored by a process that is gone can be restored again until finish, "
             "which discards it."
         )
-    if not facts.may_act:
+    if facts.only_looks:
+        notes.append(ONLY_LOOKS)
+    elif not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
     return notes
 

@@ -14,7 +14,9 @@ from luo_tui.console.console import Console, Left
 from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.walk import WalkScreen
+from luo_tui.errors import Exit, NotDone
 from luo_tui.model import State
+from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
 from tests.console.stage import Bench, flat, press, see, settle, text
 
@@ -197,3 +199,22 @@ async def test_a_dead_source_keeps_its_last_data_and_says_since_when(bench: Benc
         assert "No such device" in flat(app)
         assert "guest-web1" in text(app)
         assert isinstance(app.screen, Overview)
+
+
+async def test_root_can_open_it_to_look_only(bench: Bench) -> None:
+    session = bench.session()
+    session.window.only_look()
+    app = Console(session)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "w", "t")
+        assert "only looks" in flat(app)
+        for key in ("l", "p", "k", "c", "f", "u", "o"):
+            await press(pilot, key)
+        assert bench.host.state is State.NORMAL
+    facts = session.window.facts()
+    consent = Consent.to(Act.CANCEL, facts)
+    with pytest.raises(NotDone, match="opened with --read-only") as refused:
+        session.window.cancel(consent)
+    assert refused.value.code == Exit.NOT_PERMITTED
+    assert not (bench.folder / "windows").exists()
