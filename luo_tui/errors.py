@@ -416,6 +416,10 @@ _REFUSED_BY_PARTICIPANT = {
 }
 
 
+CATALOGUE: tuple[tuple[Op, int], ...] = (*_TABLE, *_SAME)
+"""Each operation with each errno that has a text of its own."""
+
+
 def explain(op: Op, error: int | OSError) -> Explanation:
     """Say what ``error`` means for ``op``; never fails, also for an errno nobody foresaw.
 

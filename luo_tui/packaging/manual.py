@@ -12,19 +12,22 @@ from luo_tui import __version__
 from luo_tui.cli.main import CODES, command_line
 from luo_tui.cli.settings import SETTINGS
 from luo_tui.packaging import roff
+from luo_tui.packaging.runbook import runbook
 from luo_tui.update.journal import DEFAULT_FOLDER
 from luo_tui.update.plan import plan_text
 
-CONSOLE, SETTINGS_FILE, PLAN, DEVICE = (
+CONSOLE, SETTINGS_FILE, PLAN, RUNBOOK, DEVICE = (
     "luo-tui.8",
     "luo-tui.toml.5",
     "luo-tui-plan.5",
+    "luo-tui-runbook.7",
     "liveupdate.4",
 )
 ABOUT = {
     CONSOLE: "operator console for the Linux Live Update Orchestrator",
     SETTINGS_FILE: "settings of luo-tui",
     PLAN: "plan of a maintenance window for luo-tui",
+    RUNBOOK: "the steps of a live update, what can go wrong, and the way back",
     DEVICE: "live update orchestrator, as luo.ko has it",
 }
 """The pages, by their files' names, and what each is about."""
@@ -45,6 +48,7 @@ def pages(checkout: Path, date: str) -> Mapping[str, str]:
         CONSOLE: _console,
         SETTINGS_FILE: _settings,
         PLAN: lambda: _plan(readme),
+        RUNBOOK: runbook,
         DEVICE: lambda: _device(kernel),
     }
     return {file: _page(file, date, body()) for file, body in bodies.items()}
