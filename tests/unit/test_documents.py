@@ -36,3 +36,17 @@ def test_the_readme_has_every_exit_code() -> None:
     text = (ROOT / "README.md").read_text()
     rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE))
     assert rows == {str(int(code)): said for code, said in CODES.items()}
+
+
+def test_every_threat_names_tests_that_are_there() -> None:
+    text = (ROOT / "luo_tui/SECURITY.md").read_text()
+    table = text.partition("## Threats")[2].partition("\n## ")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+    rows = [row for row in rows if not row.startswith("| ---")]
+    assert len(rows) >= 15
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for path, name in named:
+            source = (ROOT / path).read_text()
+            assert re.search(rf"^(async )?def {name}\(", source, re.MULTILINE), (path, name)
