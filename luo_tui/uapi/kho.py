@@ -127,12 +127,14 @@ def scratch() -> tuple[int, ...] | None:
 def lockdown() -> str | None:
     """Return the lockdown level; None where it cannot be read.
 
-    ``none`` too where this kernel has no lockdown (security/lockdown/lockdown.c).
+    ``none`` too where this kernel has no lockdown (security/lockdown/lockdown.c), by
+    its config.
     """
     try:
         text = _LOCKDOWN.read_text()
     except FileNotFoundError:
-        return "none" if _LOCKDOWN.parent.is_dir() and any(_LOCKDOWN.parent.iterdir()) else None
+        # Or securityfs is not mounted: only the config tells the one from the other.
+        return "none" if config("CONFIG_SECURITY_LOCKDOWN_LSM") is False else None
     except OSError:
         return None
     return next((w.strip("[]") for w in text.split() if w.startswith("[")), None)

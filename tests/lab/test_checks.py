@@ -36,6 +36,7 @@ def test_the_target_beside_the_running_kernel(built: Built, machine: Machine) ->
     assert found["LUO-C-021"]["result"] == "ok", found["LUO-C-021"]
     assert "keeps" in found["LUO-C-021"]["text"]
     assert found["LUO-C-022"]["text"] == "None: it is this kernel's."
+    assert found["LUO-C-023"]["text"] == "This kernel asks for none."
     assert found["LUO-C-025"]["text"] == "None.", "no systemd runs here"
     assert found["LUO-C-026"]["result"] == "warning"
     assert "ttyS0" in found["LUO-C-026"]["text"]

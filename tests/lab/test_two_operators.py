@@ -27,7 +27,7 @@ def test_one_acts_the_others_watch_and_the_window_is_taken_over(
             # Three consoles that start take their time in one virtual machine.
             next_.wait_for("Nothing is prepared.", 150)
             watcher.wait_for("Nothing is prepared.", 150)
-            watcher.resize(50, 120)
+            watcher.resize(70, 120)
             watcher.send("w")
             watcher.wait_for("[>] check")
 

@@ -106,3 +106,29 @@ def test_the_running_kernel_tells_by_its_tree(
     tree = b"\xd0\r\xfe\xed\0\0\0\x88\0\0\0\3\0\0\0\7\0\0\0\0kho-v4\0\0\0\0\0\1LUO\0compatible\0"
     (tmp_path / "out/fdt").write_bytes(tree)
     assert kho.formats() == ("kho-v4",)
+
+
+def test_lockdown_is_what_the_kernel_says_or_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kho, "_LOCKDOWN", tmp_path / "lockdown")
+    for built, said in ((None, None), (True, None), (False, "none")):
+        monkeypatch.setattr(kho, "config", lambda _, built=built: built)
+        assert kho.lockdown() == said
+    for text, said in (
+        ("[none] integrity confidentiality\n", "none"),
+        ("none [integrity] confidentiality\n", "integrity"),
+        ("odd\n", None),
+    ):
+        (tmp_path / "lockdown").write_text(text)
+        assert kho.lockdown() == said
+
+
+def test_scratch_is_read_area_by_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kho, "_DEBUGFS", tmp_path)
+    assert kho.scratch() is None
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/scratch_len").write_text("0x1000000\n0xa000000\n0x0\n")
+    assert kho.scratch() == (16 << 20, 160 << 20, 0)
+    (tmp_path / "out/scratch_len").write_text("many\n")
+    assert kho.scratch() is None
