@@ -2,7 +2,9 @@
 /**
  * DOC: Preserved files in the class
  *
- * One device "token<N>" for each preserved or incoming file.
+ * One device "token<N>" for each preserved or incoming file. Who preserved it,
+ * and the name of the file, are root's alone to read: the class is seen in
+ * every container, and events go to everybody who listens.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
@@ -146,21 +148,21 @@ static ssize_t pid_show(struct device *dev, struct device_attribute *attr,
 {
 	return sysfs_emit(buf, "%d\n", to_resource(dev)->pid);
 }
-static DEVICE_ATTR_RO(pid);
+static DEVICE_ATTR_ADMIN_RO(pid);
 
 static ssize_t comm_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)
 {
 	return luo_emit_escaped(buf, to_resource(dev)->comm);
 }
-static DEVICE_ATTR_RO(comm);
+static DEVICE_ATTR_ADMIN_RO(comm);
 
 static ssize_t name_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)
 {
 	return luo_emit_escaped(buf, to_resource(dev)->name);
 }
-static DEVICE_ATTR_RO(name);
+static DEVICE_ATTR_ADMIN_RO(name);
 
 static ssize_t state_show(struct device *dev, struct device_attribute *attr,
 			  char *buf)
@@ -216,8 +218,7 @@ static int luo_resource_uevent(const struct device *dev,
 	       add_uevent_var(env, "LUO_PAGES=%llu", pages) ?:
 	       add_uevent_var(env, "LUO_STATE=%s", luo_resource_state(res)) ?:
 	       add_uevent_var(env, "LUO_HELD=%d", luo_resource_held(res)) ?:
-	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result)) ?:
-	       add_uevent_var(env, "LUO_PID=%d", res->pid);
+	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result));
 }
 
 static void luo_resource_release(struct device *dev)

@@ -26,7 +26,7 @@ from luo_tui.packaging.completions import FILES, completions
 from luo_tui.packaging.manual import DEVICE, pages
 
 CHECKOUT = Path(__file__).parents[2]
-NOT_INSTALLED = ("packaging", "debian")
+NOT_INSTALLED = ("packaging", "debian", "docs")
 """Folders of the package that build it, and are in none of what is built."""
 _PLATFORM = ("--platform", "manylinux2014_x86_64", "--python-version", "3.11")
 """One wheel of each, wherever it is built; what is bundled is Python without a compiled part."""
@@ -106,6 +106,7 @@ def _fill_console(source: Path, tree: Path, day: str) -> None:
     shutil.rmtree(modules / "bin", ignore_errors=True)
     _write(tree / "man", {f: text for f, text in pages(source, day).items() if f != DEVICE})
     _write(tree / "completions", {FILES[shell]: text for shell, text in completions().items()})
+    shutil.copytree(source / "luo_tui/docs", tree / "docs")
     for name in ("README.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(source / name, tree)
 

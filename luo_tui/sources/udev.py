@@ -3,10 +3,10 @@
 
 Events come by netlink, from the kernel itself: udevd adds nothing to them, and
 may be stopped at any time.
-Each carries what is needed but the names (kernel/luo_devices.c); those are
-read from sysfs, with a device that has gone meanwhile passed over. Events of
-``/dev/liveupdate`` itself come through the same monitor, so that the module's
-coming and going is noticed too.
+Each carries what is needed but names and owners (kernel/luo_resource.c); those are
+read from sysfs, where root alone sees them, with a device that has gone meanwhile
+passed over. Events of ``/dev/liveupdate`` itself come through the same monitor, so
+that the module's coming and going is noticed too.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from luo_tui.sources.reading import ABSENT, Reading
 
 CLASS = Path("/sys/class/liveupdate")
 _TOKEN = "token"  # noqa: S105 - a number that names a preserved file
+_ROOTS = "only root sees who preserved what, and under which names"
 _BUFFER = 8 << 20
 """Bytes of netlink receive buffer: sixteen thousand events were seen to fit."""
 _AT_ONCE = 4096
@@ -98,15 +99,17 @@ def read_resource(folder: Path, reading: Reading | None = None) -> Resource | No
         about = {key: value for key, _, value in (line.partition("=") for line in lines)}
         kind = clean(about.get("LUO_KIND", "?"))
         number = partial(_number, about, reading, folder.name)
+        private = partial(_private, folder, reading)
+        about["pid"] = private("pid") or "0"
         state = _state(about, reading, folder.name)
         return Resource(
             token=number("LUO_TOKEN", token),
             kind=kind,
             state=state,
-            name=_text(folder, "name"),
+            name=private("name"),
             bytes=number("LUO_BYTES", 0),
-            pid=number("LUO_PID", 0),
-            comm=_text(folder, "comm"),
+            pid=number("pid", 0),
+            comm=private("comm"),
             pages=number("LUO_PAGES", 0),
             # Of interest only where nobody is there to handle it.
             handler=_may_lack(folder, "handler") if kind == "unknown" else "",
@@ -119,6 +122,16 @@ def read_resource(folder: Path, reading: Reading | None = None) -> Resource | No
             return None
         reading.refused(error, "{} could not be read", folder.name)
         return Resource(token, "?", ResourceState.UNKNOWN) if token >= 0 else None
+
+
+def _private(folder: Path, reading: Reading, name: str) -> str:
+    """Read what luo.ko shows to root alone; empty for everybody else, and noted as a gap."""
+    try:
+        return _text(folder, name)
+    except PermissionError:
+        if name == "name":
+            reading.lacks(_ROOTS, "", folder.name)
+        return ""
 
 
 def _token(name: str) -> int:

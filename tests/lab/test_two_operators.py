@@ -31,6 +31,18 @@ def test_one_acts_the_others_watch_and_the_window_is_taken_over(
             watcher.send("w")
             watcher.wait_for("[>] check")
 
+            # Whose memory it is, is root's alone to see.
+            there = "/sys/class/liveupdate/token0"
+            assert machine.must(f"cat {there}/name") == "cache\n"
+            for name in ("name", "pid", "comm"):
+                done = machine.ssh(f"cat {there}/{name}", user="watcher")
+                assert (done.stdout, done.returncode) == ("", 1)
+            assert "LUO_PID" not in machine.must(f"cat {there}/uevent")
+            told = machine.ssh("luo-tui status --json", user="watcher").stdout
+            found = json.loads(told)
+            assert [(r["name"], r["pid"], r["bytes"]) for r in found["resources"]] == [("", 0, 9)]
+            assert "only root sees who preserved what" in str(found["missing"])
+
             # From here on the watchers press nothing.
             driver.load(owner, target)
             screen = watcher.wait_for("kexec image loaded by this window")

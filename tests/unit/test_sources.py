@@ -205,7 +205,7 @@ def put(folder: Path, token: int, **changed: str) -> Path:
         "handler": "memfd-v1",
     }
     attributes |= changed
-    for name in ("comm", "name", "handler"):
+    for name in ("comm", "name", "handler", "pid"):
         (device / name).write_text(attributes.pop(name) + "\n")
     event = "".join(f"LUO_{name.upper()}={text}\n" for name, text in attributes.items())
     (device / "uevent").write_text("DEVTYPE=file\n" + event)
@@ -232,6 +232,27 @@ def test_devices_are_read_and_what_is_gone_is_passed_over(tmp_path: Path) -> Non
         Resource(10, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu", 1),
     ]
     assert read_resource(tmp_path / "token99", reading) is None
+    assert reading.missing == ()
+
+
+def test_who_may_not_see_names_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, 0)
+    put(tmp_path, 1)
+    read = Path.read_text
+
+    def refused(path: Path, *args: object, **more: object) -> str:
+        if path.name in ("name", "pid", "comm"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    reading = Reading()
+    first, second = sorted(read_resources(tmp_path, reading), key=lambda r: r.token)
+    assert first == Resource(0, "memfd", ResourceState.PRESERVED, "", 4096, 0, "", 1)
+    assert second.bytes == 4096
+    assert reading.missing == ("only root sees who preserved what, and under which names",)
+    reading.forget("token0")
+    reading.forget("token1")
     assert reading.missing == ()
 
 
