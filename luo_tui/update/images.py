@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.model import KernelImage
 from luo_tui.uapi.kho import built_with
-from luo_tui.update.boot_entries import read_entries
 from luo_tui.update.boot_header import SIZE, BootHeader, NotLoadable, parse
 from luo_tui.update.kernel_abi import NOT_SEARCHED, read_abi
 from luo_tui.update.kernel_config import KernelConfig, read_beside, read_inside
@@ -33,9 +31,6 @@ _BARE = {"linux": ("initrd",), "vmlinuz": ("initrd.img", "initrd")}
 def scan(boot: Path, modules: Path, running: str) -> Sequence[KernelImage]:
     """List the kernel images in ``boot``, those that are not ``running`` and newest first.
 
-    They are found by their names, and by the entries of a boot loader
-    (:mod:`luo_tui.update.boot_entries`).
-
     Never raises: a file that cannot be read, or is no kernel, is listed with
     its fault, and so is the folder itself. No image is unpacked, which takes
     time: a config that stands inside only is not found.
@@ -48,27 +43,8 @@ def scan(boot: Path, modules: Path, running: str) -> Sequence[KernelImage]:
     for path in names:
         if path.name.startswith(_PREFIXES) and not path.is_dir():
             found.append((_mtime(path), read_image(path, modules, look_inside=False)))
-    known = {os.path.realpath(image.path) for _, image in found}
-    for path, image in _by_entries(boot, modules):
-        if os.path.realpath(path) not in known:
-            found.append((_mtime(path), image))
     found.sort(key=lambda f: (bool(f[1].fault), f[1].release == running, -f[0]))
     return [image for _, image in found]
-
-
-def _by_entries(boot: Path, modules: Path) -> Iterator[tuple[Path, KernelImage]]:
-    """Yield what the boot loader's entries start, each with the initrd that its entry names."""
-    for place, entry in read_entries(boot):
-        if entry.fault:
-            yield place, KernelImage(str(place), fault=entry.fault)
-            continue
-        path = boot / entry.linux.lstrip("/")
-        initrd = boot / entry.initrds[0].lstrip("/") if entry.initrds else None
-        image = read_image(path, modules, initrd, look_inside=False)
-        if len(entry.initrds) > 1 and not image.fault:
-            several = f"is one of {len(entry.initrds)} that {place.name} names: kexec takes one"
-            image = replace(image, initrd_fault=several)
-        yield path, image
 
 
 def read_image(
