@@ -480,6 +480,12 @@ class KernelImage:
     initrd_bytes: int = 0
     signed: bool = False
     """Whether it carries a signature; whose, shows when it is loaded."""
+    entry: str = ""
+    """The boot entry's file that starts it; empty where none does or none was looked for."""
+    title: str = ""
+    """The entry's title."""
+    entry_options: str = ""
+    """The entry's command line, which is told and not loaded."""
     identity: FileIdentity | None = None
     """Which file it was read from; None where only a list of images was read."""
     initrd_identity: FileIdentity | None = None

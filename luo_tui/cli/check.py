@@ -118,7 +118,7 @@ def _target(
 ) -> tuple[Target | KernelImage | None, tuple[Finding, ...]]:
     """Read the target; where none was named and none can be guessed, say so as a finding."""
     from luo_tui.update.checks.target import no_target
-    from luo_tui.update.target import image_path, read_loaded, read_target, whole_path
+    from luo_tui.update.target import read_loaded, target_named, whole_path
 
     kexec = orchestrator.kexec
     modules, line = kexec.modules_folder, kexec.command_line()
@@ -126,14 +126,14 @@ def _target(
         loaded = read_loaded(facts.snapshot, facts.window_state, modules, line)
         if loaded is not None:
             return loaded, ()
+    initrd = whole_path(args.initrd) if args.initrd else None
+    release = facts.snapshot.host.release
     try:
-        path = image_path(kexec, args.target, facts.snapshot.host.release)
+        return target_named(kexec, args.target, release, line, initrd), ()
     except NotDone as error:
         if args.target:
             raise
         return None, no_target(facts.snapshot, str(error))
-    initrd = whole_path(args.initrd) if args.initrd else None
-    return read_target(path, modules, line, initrd), ()
 
 
 def _surroundings(orchestrator: Orchestrator, facts: Facts, way_in: str) -> Surroundings:

@@ -20,6 +20,7 @@ from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Orchestrator
+from luo_tui.sources.clean import clean
 
 # Loaded when one of them runs, by it alone: `luo-tui status` is to be quick.
 if TYPE_CHECKING:
@@ -163,16 +164,16 @@ def _refuse_losses(orchestrator: Orchestrator, window: Window, plan: Plan) -> No
 def _target(orchestrator: Orchestrator, window: Window, plan: Plan) -> Target:
     """Read the plan's target. NotDone: there is none, or it is no kernel."""
     from luo_tui.update.plan import BadPlan
-    from luo_tui.update.target import Target, image_path, read_target
+    from luo_tui.update.target import Target, target_named
 
     kexec = orchestrator.kexec
     try:
         line = plan.command_line(kexec.command_line())
     except BadPlan as wrong:
         raise NotDone(f"{wrong}. Nothing was done.", Exit.USAGE) from wrong
-    path = image_path(kexec, plan.target, window.facts().snapshot.host.release)
     initrd = Path(plan.initrd) if plan.initrd else None
-    found = read_target(path, kexec.modules_folder, line, initrd)
+    running = window.facts().snapshot.host.release
+    found = target_named(kexec, plan.target, running, line, initrd)
     if not isinstance(found, Target):
         raise NotDone(f"{found.path} {found.fault}.", Exit.BAD_IMAGE)
     return found
@@ -199,6 +200,8 @@ def _check(orchestrator: Orchestrator, window: Window, plan: Plan, *, as_json: b
         "plan": plan.digest,
         "target": target.image.release,
         "command_line": target.command_line,
+        "entry": target.image.entry,
+        "entry_options": target.image.entry_options,
         "blockers": faults,
         "warnings": [f.text for f in facts.findings if f.level in (Level.WARNING, Level.UNKNOWN)],
         "lost_and_not_in_the_plan": list(lost),
@@ -212,6 +215,8 @@ def _check(orchestrator: Orchestrator, window: Window, plan: Plan, *, as_json: b
 def _checked(told: dict[str, Any]) -> Iterator[str]:
     yield f"target      {told['target']}"
     yield f"started by  {told['command_line']}"
+    if told["entry"]:
+        yield f"boot entry  {clean(told['entry'])}; it would say: {clean(told['entry_options'])}"
     for name, word in (
         ("blockers", "blocker"),
         ("lost_and_not_in_the_plan", "NOT LISTED"),

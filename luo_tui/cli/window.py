@@ -235,16 +235,16 @@ class Command:
     def _find_target(self, facts: Facts) -> Target | KernelImage | None:
         """Read the kernel to load; for what comes after the load, the one that was loaded."""
         from luo_tui.update.facts import Act
-        from luo_tui.update.target import image_path, read_loaded, read_target, whole_path
+        from luo_tui.update.target import read_loaded, target_named, whole_path
 
         kexec = self._orchestrator.kexec
         modules, line = kexec.modules_folder, kexec.command_line()
         if self._plan is not None:
             line = self._plan.command_line(line)
         if self._act is Act.LOAD:
-            image = image_path(kexec, self._args.target, facts.snapshot.host.release)
-            initrd = self._args.initrd
-            return read_target(image, modules, line, whole_path(initrd) if initrd else None)
+            initrd = whole_path(self._args.initrd) if self._args.initrd else None
+            release = facts.snapshot.host.release
+            return target_named(kexec, self._args.target, release, line, initrd)
         if self._act in (Act.PREPARE, Act.KEXEC):
             return read_loaded(facts.snapshot, facts.window_state, modules, line)
         return None

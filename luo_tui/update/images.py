@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.model import KernelImage
 from luo_tui.uapi.kho import built_with
+from luo_tui.update.boot_entries import FoundEntry, read_entries
 from luo_tui.update.boot_header import SIZE, BootHeader, NotLoadable, parse
 from luo_tui.update.kernel_abi import NOT_SEARCHED, read_abi
 from luo_tui.update.kernel_config import KernelConfig, read_beside, read_inside
@@ -31,6 +33,8 @@ _BARE = {"linux": ("initrd",), "vmlinuz": ("initrd.img", "initrd")}
 def scan(boot: Path, modules: Path, running: str) -> Sequence[KernelImage]:
     """List the kernel images in ``boot``, those that are not ``running`` and newest first.
 
+    With them stand the kernels of its boot entries, which may lie in folders of their own.
+
     Never raises: a file that cannot be read, or is no kernel, is listed with
     its fault, and so is the folder itself. No image is unpacked, which takes
     time: a config that stands inside only is not found.
@@ -43,8 +47,42 @@ def scan(boot: Path, modules: Path, running: str) -> Sequence[KernelImage]:
     for path in names:
         if path.name.startswith(_PREFIXES) and not path.is_dir():
             found.append((_mtime(path), read_image(path, modules, look_inside=False)))
+    _add_entries(found, boot, modules)
     found.sort(key=lambda f: (bool(f[1].fault), f[1].release == running, -f[0]))
     return [image for _, image in found]
+
+
+def _add_entries(found: list[tuple[float, KernelImage]], boot: Path, modules: Path) -> None:
+    """Add the kernels of the boot entries; those that are listed get the entry's words.
+
+    A kernel that two entries start is listed once, with the first. What lies
+    beside an image is its initrd also where its entry names another one.
+    """
+    at = {os.path.realpath(image.path): n for n, (_, image) in enumerate(found)}
+    for one in read_entries(boot):
+        if one.fault:
+            found.append((0.0, replace(KernelImage(one.path, fault=one.fault), entry=one.path)))
+            continue
+        real = os.path.realpath(one.linux)
+        known = at.setdefault(real, len(found))
+        if known == len(found):
+            path, initrd = Path(one.linux), Path(one.initrd) if one.initrd else None
+            image = read_image(path, modules, initrd, look_inside=False)
+            found.append((_mtime(path), _with_entry(image, one)))
+        elif not found[known][1].entry:
+            mtime, image = found[known]
+            if not image.initrd and one.initrd and not image.fault:
+                initrd = Path(one.initrd)
+                image = read_image(Path(image.path), modules, initrd, look_inside=False)
+            found[known] = mtime, _with_entry(image, one)
+
+
+def _with_entry(image: KernelImage, found: FoundEntry) -> KernelImage:
+    if found.entry is None:
+        return image
+    return replace(
+        image, entry=found.path, title=found.entry.title, entry_options=found.entry.options
+    )
 
 
 def read_image(

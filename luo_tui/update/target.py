@@ -76,12 +76,12 @@ def read_loaded(
 
 
 def named(images: Sequence[KernelImage], name: str, running: str) -> KernelImage:
-    """Return the image whose release or file name is ``name``; NotDone where that is not one.
+    """Return the image whose release, file or boot entry is ``name``; NotDone where it is not one.
 
     Without a name it is the only one that could be loaded and is not ``running``. Pure.
     """
     if name:
-        found = [i for i in images if name in (i.release, Path(i.path).name)]
+        found = [i for i in images if name in (i.release, Path(i.path).name, Path(i.entry).stem)]
         where = f"{name}: there is no such kernel; a path has a slash in it."
     else:
         found = [i for i in images if not i.fault and i.release != running]
@@ -95,14 +95,31 @@ def named(images: Sequence[KernelImage], name: str, running: str) -> KernelImage
     raise NotDone(f"{where}{listed}", Exit.NOT_FOUND)
 
 
-def image_path(kexec: Kexec, wanted: str, running: str) -> Path:
-    """Return the image file that is meant: by release, by file name, or by a path with a slash.
+def target_named(
+    kexec: Kexec, wanted: str, running: str, command_line: str, initrd: Path | None = None
+) -> Target | KernelImage:
+    """Copy and read the kernel that is meant: by release, file name, boot entry, or path.
 
-    NotDone where it is not there, or where more than one could be meant.
+    A path has a slash in it. ``initrd`` overrides its own. NotDone where it is
+    not there, where more than one could be meant, or where its boot entry
+    cannot be followed; other faults stand in the image that is returned.
     """
+    modules = kexec.modules_folder
     if os.sep in wanted:
-        return whole_path(Path(wanted))
-    return Path(named(scan(kexec.boot_folder, kexec.modules_folder, running), wanted, running).path)
+        return read_target(whole_path(Path(wanted)), modules, command_line, initrd)
+    listed = named(scan(kexec.boot_folder, modules, running), wanted, running)
+    if listed.fault and listed.entry == listed.path:
+        raise NotDone(f"{listed.path} {listed.fault}.", Exit.BAD_IMAGE)
+    if initrd is None and listed.entry and listed.initrd:
+        initrd = Path(listed.initrd)
+    found = read_target(Path(listed.path), modules, command_line, initrd)
+    image = replace(
+        found.image if isinstance(found, Target) else found,
+        entry=listed.entry,
+        title=listed.title,
+        entry_options=listed.entry_options,
+    )
+    return replace(found, image=image) if isinstance(found, Target) else image
 
 
 def whole_path(path: Path) -> Path:

@@ -47,6 +47,31 @@ async def test_the_marked_image_goes_with_another_initrd(bench: Bench, tmp_path:
         assert "initramfs-linux.img" in text(app)
 
 
+async def test_a_kernel_of_a_boot_entry_is_listed_and_goes_with_the_entrys_initrd(
+    bench: Bench,
+) -> None:
+    boot = bench.folder / "boot"
+    listed = next(boot.glob("vmlinuz-7.3.4*"))
+    own = boot / "abc"
+    own.mkdir()
+    listed.rename(own / "linux")
+    (own / "joined.img").write_bytes(b"x")
+    (boot / "loader/entries").mkdir(parents=True)
+    (boot / "loader/entries/abc.conf").write_text(
+        "title Of an entry\nlinux /abc/linux\ninitrd /abc/joined.img\n"
+    )
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "t")
+        assert "Of an entry" in text(app)
+        await press(pilot, "enter")
+        await settle(pilot)
+        target = app.view.facts.image
+        assert target is not None
+        assert (target.path, target.initrd) == (str(own / "linux"), str(own / "joined.img"))
+
+
 async def test_an_image_is_named_by_its_path(bench: Bench, tmp_path: Path) -> None:
     listed = next((bench.folder / "boot").glob("vmlinuz-7.3.4*"))
     image = tmp_path / "my-kernel"

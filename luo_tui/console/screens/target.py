@@ -100,6 +100,8 @@ class TargetScreen(Dialog[KernelImage | None]):
     def _told(self, image: KernelImage) -> str:
         name = image.path.rpartition("/")[2]
         parts = [image.release, name] if image.release else [name]
+        if image.title:
+            parts.append(image.title)
         parts.append(size_text(image.bytes))
         if image.release and image.release == self._current:
             parts.append("runs now")
