@@ -15,7 +15,7 @@ from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
 from luo_tui.update.history import HistoryReader
 from luo_tui.update.journal import read_latest
-from luo_tui.update.kernel_abi import KernelAbi, abi_of
+from luo_tui.update.kernel_abi import KernelAbi, abi_of_release
 from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
@@ -102,7 +102,7 @@ class FactsReader:
         if running.formats:
             abi = KernelAbi(running.formats, "the running kernel's debugfs")
         else:
-            abi = abi_of(kexec.boot_folder / f"vmlinuz-{snapshot.host.release}")
+            abi = abi_of_release(kexec.boot_folder, snapshot.host.release)
         present = Present(running, abi, kexec.command_line())
         return run_checks(snapshot, image, line, present)
 

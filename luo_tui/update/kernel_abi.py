@@ -23,6 +23,8 @@ _LARGEST_KERNEL = 256 << 20
 _STRING = re.compile(
     rb"(?<![0-9A-Za-z_.-])(?:kho|luo|luo-session|luo-flb|memfd)-v[0-9]{1,4}(?=[;\0])"
 )
+_RELEASE = re.compile(r"[!-.0-~]{1,64}")
+"""Printable, and no slash."""
 _LONGEST = len(b"-luo-session-v9999;")
 _OVERLAP = _LONGEST - 1
 """Bytes that are kept of the piece before: a string may lie across two."""
@@ -88,6 +90,14 @@ def abi_of(path: Path) -> KernelAbi:
         return KernelAbi(fault=f"{path} {error}")
     except OSError as error:
         return KernelAbi(fault=f"{path} {why_unreadable(error)}")
+
+
+def abi_of_release(boot: Path, release: str) -> KernelAbi:
+    """Read that of a release by the image of its name in ``boot``; see :func:`abi_of`."""
+    # It becomes part of a path, and comes from elsewhere.
+    if not _RELEASE.fullmatch(release):
+        return KernelAbi(fault="the running kernel's release is no file's name")
+    return abi_of(boot / f"vmlinuz-{release}")
 
 
 def _read(fd: int, header: BootHeader, source: str) -> KernelAbi:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from luo_tui.uapi import kho
 from luo_tui.update import kernel_abi
 from luo_tui.update.images import read_image
-from luo_tui.update.kernel_abi import abi_of, by_name, versions_in
+from luo_tui.update.kernel_abi import abi_of, abi_of_release, by_name, versions_in
 from tests.unit.test_images import bzimage
 from tests.unit.test_unpack import PACK, noise
 
@@ -95,6 +95,13 @@ def test_what_is_not_there_or_no_kernel_is_said(tmp_path: Path) -> None:
     assert "EFI program" in abi_of(tmp_path / "vmlinuz").fault
     os.mkfifo(tmp_path / "fifo")
     assert "named pipe" in abi_of(tmp_path / "fifo").fault
+
+
+@pytest.mark.parametrize("release", ["", "../../etc/passwd", "a\0b", "a b", "x" * 65])
+def test_a_hostile_release_leads_nowhere(tmp_path: Path, release: str) -> None:
+    assert abi_of_release(tmp_path, release).fault == (
+        "the running kernel's release is no file's name"
+    )
 
 
 def test_the_running_kernel_tells_by_its_tree(
