@@ -148,15 +148,17 @@ def test_lost_events_are_noticed_and_everything_is_read_anew(machine: Machine) -
     assert seen == {"lost": True, "read": [1], "after": ["ResourceGone"]}
 
 
-def test_whoever_may_not_act_sees_everything(machine: Machine) -> None:
+def test_whoever_may_not_act_sees_all_but_whose_it_is(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
-    token = machine.call("preserve", fd=machine.call("memfd", name="for all", size=4096))
+    token = machine.call("preserve", fd=machine.call("memfd", name="not for all", size=4096))
     machine.restart_agent("watcher")
     try:
         machine.call("watch")
         shown = machine.call("watched", state="normal", tokens=[token])
         assert (shown["state"], shown["faults"]) == ("normal", [])
-        assert [(r["name"], r["bytes"]) for r in shown["resources"]] == [("for all", 4096)]
+        assert [(r["name"], r["comm"], r["pid"], r["bytes"]) for r in shown["resources"]] == [
+            ("", "", 0, 4096)
+        ]
         assert shown["compatible"]
         assert machine.call("picture")["resources"] == shown["resources"]
         assert machine.call("state") == "normal"
