@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,11 @@ def add_to(commands: Any) -> None:
     whats = plan.add_subparsers(dest="what", metavar="new|show|check", required=True)
     new = whats.add_parser("new", help="print a plan for this host, to be edited")
     new.add_argument("target", nargs="?", default="", metavar="TARGET")
+    new.add_argument(
+        "--from-window",
+        metavar="WINDOW",
+        help="take target, initrd, command line, change and reason from what was done in it",
+    )
     show = whats.add_parser("show", help="say what a plan does, step by step")
     check = whats.add_parser("check", help="hold a plan against this host; nothing is done")
     check.add_argument("--json", action="store_true", help="print one JSON object")
@@ -71,7 +77,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
     window = Window(orchestrator, args.folder, look)
     if args.command == "plan" and args.what == "new":
-        print(_new(orchestrator, window, args.target), end="")
+        print(_new(orchestrator, window, args), end="")
         return Exit.OK
     plan, text = read_plan(args.plan)
     if args.command == "run":
@@ -228,12 +234,30 @@ def _checked(told: dict[str, Any]) -> Iterator[str]:
     yield f"result      {'it would be refused' if bad else 'it would be done'} as things stand now"
 
 
-def _new(orchestrator: Orchestrator, window: Window, target: str) -> str:
+def _new(orchestrator: Orchestrator, window: Window, args: argparse.Namespace) -> str:
     """Return a plan for this host as it is, with everything in it that has to be decided."""
     from luo_tui.update.facts import Act
     from luo_tui.update.offers import planned
     from luo_tui.update.plan import Plan, plan_text
 
-    found = _target(orchestrator, window, Plan(target=target))
+    like = Plan()
+    if args.from_window is not None:
+        like = _done(orchestrator, args.folder, args.from_window)
+    wanted = args.target or like.target
+    found = _target(orchestrator, window, replace(like, target=wanted))
+    if like.initrd == _target(orchestrator, window, Plan(target=wanted)).image.initrd:
+        like = replace(like, initrd="")  # It is the one that is taken anyway.
     facts = window.facts(found)
-    return plan_text(found.image.release, planned(Act.KEXEC, facts).beyond)
+    return plan_text(found.image.release, planned(Act.KEXEC, facts).beyond, like)
+
+
+def _done(orchestrator: Orchestrator, folder: Path, named: str) -> Plan:
+    """Return what was done in a window as a plan. NotDone: there is none, or nothing was loaded."""
+    from luo_tui.cli.history import chosen
+    from luo_tui.update.plan import Plan, changes
+
+    state = chosen(folder, named).state
+    if not state.target:
+        raise NotDone(f"Nothing was loaded in window {named or state.window}.", Exit.NOT_FOUND)
+    add, remove = changes(orchestrator.kexec.command_line(), state.command_line)
+    return Plan(state.target, state.initrd, add, remove, state.change, state.reason)

@@ -106,6 +106,24 @@ def parse_plan(text: str) -> Plan:
     return Plan(**values, digest=hashlib.sha256(text.encode()).hexdigest())
 
 
+def changes(present: str, line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a plan adds to ``present``, and the names that it removes, to come to ``line``.
+
+    Both are read as the kernel reads them; the order of parameters is not kept.
+    """
+    now, then = list(parameters(present)), list(parameters(line))
+    remove = tuple(dict.fromkeys(name for name, value in now if (name, value) not in then))
+    left = [p for p in now if p[0] not in remove]
+    add = tuple(_written(*p) for p in then if p not in left)
+    return add, remove
+
+
+def _written(name: str, value: str | None) -> str:
+    if value is None:
+        return name
+    return f'{name}="{value}"' if any(c.isspace() for c in value) else f"{name}={value}"
+
+
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Say what a plan does, in the order in which it happens."""
     for what, text in (
@@ -142,16 +160,22 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield f"{'hook':<12}{step}: {clean(' '.join(hook.run))} (at most {hook.seconds} s)"
 
 
-def plan_text(target: str, losses: Iterable[str]) -> str:
-    """Return a plan's text for an operator to edit: it agrees to no loss before he has said so."""
+def plan_text(target: str, losses: Iterable[str], like: Plan | None = None) -> str:
+    """Return a plan's text for an operator to edit: it agrees to no loss before he has said so.
+
+    What a window was told is taken from ``like``: initrd, command line, change
+    and reason, but no approval and no loss.
+    """
+    like = like or Plan()
+    initrd = f"initrd = {_quoted(like.initrd)}" if like.initrd else '#initrd = "/boot/..."'
     lost = "\n".join(f"#  {_quoted(one)}," for one in losses)
     return f"""\
 # The plan of a maintenance window; `luo-tui plan check` holds it against this host.
 format = {FORMAT}
 target = {_quoted(target)}
-#initrd = "/boot/..."
-change = ""
-reason = ""
+{initrd}
+change = {_quoted(like.change)}
+reason = {_quoted(like.reason)}
 approved_by = ""
 
 # Whether the update is finished without an operator, once nothing is missing.
@@ -164,8 +188,8 @@ losses = [
 ]
 
 [command_line]
-add = []
-remove = []
+add = [{", ".join(map(_quoted, like.add))}]
+remove = [{", ".join(map(_quoted, like.remove))}]
 
 # Hooks, each a program by its whole path, with its arguments, and the seconds it may take:
 # {", ".join(HookPoint)}.

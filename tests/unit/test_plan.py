@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from luo_tui.model import KernelImage
 from luo_tui.uapi.command_line import parameters, with_added
 from luo_tui.update.hook import SECONDS, Hook, HookPoint
-from luo_tui.update.plan import BadPlan, Plan, parse_plan, plan_lines
+from luo_tui.update.plan import BadPlan, Plan, changes, parse_plan, plan_lines, plan_text
 
 WHOLE = """\
 format = 1
@@ -186,3 +186,27 @@ def test_a_target_that_is_not_the_planned_one_is_told(
 @pytest.mark.parametrize("name", ["7.3.4-hv", "vmlinuz-7.3.4-hv", "/boot/vmlinuz-7.3.4-hv", ""])
 def test_a_plan_names_its_target_in_three_ways_or_not(name: str) -> None:
     assert Plan(target=name).departure(AS_PLANNED, "") == ""
+
+
+@pytest.mark.parametrize(
+    ("present", "line", "add", "remove"),
+    [
+        ("a b=1", "a b=1", (), ()),
+        ("a b=1 quiet", "a b=2", ("b=2",), ("b", "quiet")),
+        ("a", 'a c="x y"', ('c="x y"',), ()),
+        ("console=tty0 console=ttyS0", "console=ttyS0", ("console=ttyS0",), ("console",)),
+        ("a", "a -- b", (), ()),
+    ],
+)
+def test_what_leads_from_one_line_to_another_is_a_plans(
+    present: str, line: str, add: tuple[str, ...], remove: tuple[str, ...]
+) -> None:
+    assert changes(present, line) == (add, remove)
+    made = Plan(add=add, remove=remove).command_line(present)
+    assert sorted(map(str, parameters(made))) == sorted(map(str, parameters(line)))
+
+
+def test_a_plan_like_another_is_a_plan() -> None:
+    like = Plan("x", "/boot/i", ('a="b c"',), ("quiet",), "CHG-1", 'a "reason"', "eve", ("all",))
+    read = parse_plan(plan_text("7.3.4-hv", ["it is reset"], like))
+    assert read == replace(like, target="7.3.4-hv", approved_by="", losses=(), digest=read.digest)

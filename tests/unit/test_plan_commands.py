@@ -179,3 +179,18 @@ def test_json_has_an_object_for_each_step(shell: Shell, plan: Path) -> None:
         acts.append((told["act"], told["result"]))
         text = text.lstrip()[end:]
     assert acts == [("load", "done"), ("prepare", "done"), ("kexec", "jumping")]
+
+
+def test_a_plan_is_written_from_what_was_done_by_hand(
+    shell: Shell, host: SimulatedHost, tmp_path: Path
+) -> None:
+    shell.must("load", TARGET, "--change", "CHG-7", "--reason", "a fix")
+    shell.must("unload", "--yes")
+    text = shell.must("plan", "new", "--from-window", "1")
+    plan = parse_plan(text)
+    assert (plan.target, plan.change, plan.reason) == (TARGET, "CHG-7", "a fix")
+    assert (plan.approved_by, plan.losses, plan.initrd) == ("", (), "")
+    assert (plan.add, plan.remove) == ((), ())
+    other = shell.must("plan", "new", TARGET, "--from-window", "")
+    assert parse_plan(other).target == TARGET
+    assert shell("plan", "new", "--from-window", "9") == Exit.NOT_FOUND
