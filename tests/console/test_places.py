@@ -349,3 +349,27 @@ async def test_places_without_room_keep_their_numbers(bench: Bench) -> None:
         await settle(pilot)
         assert "2 resources" in text(app)
         assert "7 history" in text(app)
+
+
+async def test_a_click_on_a_key_does_what_the_key_does(bench: Bench) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+
+        async def click(word: str) -> None:
+            row = len(text(app).splitlines()) - 1
+            column = text(app).splitlines()[row].index(word)
+            await pilot.click(offset=(column, row))
+            await settle(pilot)
+
+        await click("help")
+        assert isinstance(app.screen, Help)
+        await click("Esc")
+        assert not isinstance(app.screen, Help)
+        await press(pilot, "w", "t", "enter", "l")
+        await click("prepare")
+        assert isinstance(app.screen, Asking)
+        assert bench.host.state is State.NORMAL, "it asks, as the key does"
+        await press(pilot, "escape")
+        await click("quit")
+    assert not app.is_running

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
+from textual import on
 from textual.app import App, ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import ActiveBinding, Binding, BindingType
@@ -271,6 +272,15 @@ class Drawn(Screen[Result]):
             return AwaitComplete()
         self._ended = True
         return super().dismiss(*self._answer)
+
+    @on(Keys.Clicked)
+    async def _key_clicked(self, event: Keys.Clicked) -> None:
+        """Do what the key does; a key that is bound to several things does the first."""
+        first = event.keys.split(" ")[0]
+        for active in self._keys_now:
+            if (active.binding.key_display or active.binding.key) == first:
+                await self.app.run_action(active.binding.action, active.node)
+                return
 
     def on_screen_resume(self) -> None:
         """Draw what happened while something else was in front; end if that was decided."""

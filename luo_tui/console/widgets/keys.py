@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
+from textual.events import Click
 from textual.geometry import Size
+from textual.message import Message
 from textual.widget import Widget
 
 from luo_tui.console.widgets.text import plain
@@ -26,11 +28,33 @@ class Keys(Widget):
             self._keys = tuple(keys)
             self.refresh()
 
-    def render(self) -> Content:
-        """Draw them, the keys bold."""
+    class Clicked(Message):
+        """A key was pointed at."""
+
+        def __init__(self, keys: str) -> None:
+            """``keys`` are as they are written."""
+            super().__init__()
+            self.keys = keys
+
+    def _fitting(self) -> list[tuple[str, str]]:
         keys = list(self._keys)
         while len(keys) > 2 and sum(len(k) + len(w) + 3 for k, w in keys) > self.size.width + 2:
             del keys[-3]
+        return keys
+
+    def on_click(self, event: Click) -> None:
+        """Tell which key the mouse points at."""
+        event.stop()
+        at = event.x
+        for key, word in self._fitting():
+            if 0 <= at < len(key) + 1 + len(word):
+                self.post_message(self.Clicked(key))
+                return
+            at -= len(key) + len(word) + 3
+
+    def render(self) -> Content:
+        """Draw them, the keys bold."""
+        keys = self._fitting()
         parts: list[str | tuple[str, str]] = []
         for key, word in keys:
             parts += [(key, "bold $text-key"), f" {word}  "]
