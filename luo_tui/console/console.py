@@ -12,6 +12,7 @@ import contextlib
 import io
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -155,6 +156,8 @@ class Console(OnLine[KexecRequest | Left]):
         self.viewer = Viewer(lambda: session.view(self.hub.snapshot), lambda: self._tell(Wake()))
         self.view = session.view(self.hub.snapshot)
         self.under_way = ""
+        self._began = 0.0
+        """When it was begun, by CLOCK_MONOTONIC."""
         """The act that runs in the worker; empty while none does."""
         self._refused = False
         """Whether something else was asked for meanwhile."""
@@ -199,6 +202,7 @@ class Console(OnLine[KexecRequest | Left]):
     def on_mount(self) -> None:
         """Go where the operator wants to be, and say what happened before."""
         self.action_place(self._wishes.place)
+        self._elapsed = self.set_interval(1.0, self._tell_elapsed, pause=True)
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
             self.push(Notice("The update did not go on.", self._notice))
@@ -318,6 +322,7 @@ class Console(OnLine[KexecRequest | Left]):
         if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
             return
         name, self.under_way = self.under_way, ""
+        self._elapsed.pause()
         refused, self._refused = self._refused, False
         self._look_again()
         if event.state is WorkerState.ERROR:
@@ -540,6 +545,8 @@ class Console(OnLine[KexecRequest | Left]):
         if not self._may_begin():
             return
         self.under_way = name
+        self._began = time.monotonic()
+        self._elapsed.resume()
         self._say(f"Under way: {name} ...")
 
         def alone() -> object:
@@ -553,6 +560,11 @@ class Console(OnLine[KexecRequest | Left]):
                     raise
 
         self.run_worker(alone, name=name, group="act", exit_on_error=False, thread=True)
+
+    def _tell_elapsed(self) -> None:
+        """Say how long it has been under way; a second is nothing to speak of."""
+        if self.under_way and (seconds := int(time.monotonic() - self._began)) > 1:
+            self._say(f"Under way: {self.under_way} ... {seconds:,} s")
 
     def _choose(self, image: KernelImage) -> Done:
         initrd = Path(image.initrd) if image.initrd else None

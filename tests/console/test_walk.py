@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -417,3 +418,21 @@ async def test_a_jump_that_did_not_happen_leaves_log_theme_and_place(
     said = [event.text for event in again.hub.log.since(0)]
     assert sum(text.startswith("watching begins") for text in said) == 2
     assert sum(text == "somebody was here" for text in said) == 1
+
+
+async def test_what_is_under_way_tells_for_how_long(bench: Bench) -> None:
+    bench.walk_to(Act.LOAD).window.release()
+    app = bench.console()
+    go_on = threading.Event()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        app._work("wait for a test", lambda: go_on.wait(20))
+        for _ in range(60):
+            await pilot.pause(0.1)
+            if "wait for a test ... 2 s" in flat(app):
+                break
+        assert "Under way: wait for a test ... 2 s" in flat(app)
+        go_on.set()
+        await settle(pilot)
+        await pilot.pause(1.3)
+        assert "wait for a test" not in flat(app)
