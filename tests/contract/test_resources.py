@@ -89,11 +89,14 @@ def test_hostile_names_are_shown_harmlessly(machine: Machine) -> None:
 @pytest.mark.parametrize("running", ["lab"], indirect=True)
 def test_a_hundred_rounds_leave_free_memory_where_it_was(machine: Machine) -> None:
     machine.call("rounds", number=5, size=8 << 20)
-    before = machine.call("free")
-    machine.call("rounds", number=100, size=8 << 20)
-    after = machine.call("free")
-    # One round that leaked its 8 MiB file, or a hundred that leaked a page each, would show.
-    assert before - after < 400, f"{before - after} KiB are gone"
+    gone = []
+    for _ in range(4):
+        before = machine.call("free")
+        machine.call("rounds", number=100, size=8 << 20)
+        gone.append(before - machine.call("free"))
+    # One round that leaked its 8 MiB file, or a hundred that leaked a page each, would show
+    # each time; what the rest of the machine takes for itself does not.
+    assert min(gone) < 400, f"{gone} KiB are gone"
 
 
 @pytest.mark.lab
