@@ -11,7 +11,7 @@ from luo_tui.console.widgets.machine_picture import (
     KEXEC,
     SESSIONS,
     STATE_MACHINE,
-    Stop,
+    StateBox,
     machine_picture,
     width_of,
 )
@@ -45,7 +45,7 @@ class Machine(StateWidget):
         return _PICTURE if width >= width_of(STATE_MACHINE) else 1
 
     @property
-    def _stops(self) -> tuple[Stop, ...]:
+    def _stops(self) -> tuple[StateBox, ...]:
         return SESSIONS if self._derived else STATE_MACHINE
 
     def _line(self) -> Content:

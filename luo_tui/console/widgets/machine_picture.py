@@ -15,7 +15,7 @@ from luo_tui.model import State
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StateBox:
     """A state of one update."""
 
     state: State
@@ -29,15 +29,15 @@ KEXEC = "kexec"
 """What leads into the next kernel."""
 
 STATE_MACHINE = (
-    Stop(State.NORMAL, "prepare"),
-    Stop(State.PREPARED, "freeze", "cancel"),
-    Stop(State.FROZEN, KEXEC, "cancel"),
-    Stop(State.UPDATED, back="finish"),
+    StateBox(State.NORMAL, "prepare"),
+    StateBox(State.PREPARED, "freeze", "cancel"),
+    StateBox(State.FROZEN, KEXEC, "cancel"),
+    StateBox(State.UPDATED, back="finish"),
 )
 SESSIONS = (
-    Stop(State.NORMAL, "preserve"),
-    Stop(State.PRESERVING, KEXEC, "unpreserve"),
-    Stop(State.UPDATED, back="finish"),
+    StateBox(State.NORMAL, "preserve"),
+    StateBox(State.PRESERVING, KEXEC, "unpreserve"),
+    StateBox(State.UPDATED, back="finish"),
 )
 """The same of mainline's sessions; there the state is derived."""
 
@@ -50,7 +50,7 @@ Part = tuple[str, State | None]
 
 
 def machine_picture(
-    stops: Sequence[Stop], present: State, *, ascii_only: bool
+    stops: Sequence[StateBox], present: State, *, ascii_only: bool
 ) -> tuple[tuple[Part, ...], ...]:
     """Return the five lines, all of them :func:`width_of` cells wide or less."""
     charset = "ascii" if ascii_only else "box"
@@ -72,7 +72,7 @@ def machine_picture(
     return (*(tuple(line) for line in lines), ((names, None),), ((turns, None),))
 
 
-def width_of(stops: Sequence[Stop]) -> int:
+def width_of(stops: Sequence[StateBox]) -> int:
     """Return how many cells the picture needs."""
     boxes = sum(len(s.state) + 4 for s in stops)
     return boxes + sum(len(_way(s, "ascii")) for s in stops)
@@ -85,13 +85,13 @@ def _box(state: State, charset: str, *, here: bool) -> tuple[str, str, str]:
     return a + line * across + b, f"{left} {name} {right}", c + under * across + d
 
 
-def _way(stop: Stop, charset: str) -> str:
+def _way(stop: StateBox, charset: str) -> str:
     """Return the arrow to the next state, with what leads there in it."""
     line, head = _LINES[charset][0], _LINES[charset][2]
     return f"{line}{line} {stop.on} {line}{head}" if stop.on else ""
 
 
-def _back(stops: Sequence[Stop], middles: Sequence[int], charset: str) -> tuple[str, str]:
+def _back(stops: Sequence[StateBox], middles: Sequence[int], charset: str) -> tuple[str, str]:
     """Draw the ways back to the first state: their names, and the line that they share."""
     line, up, _, head, first, turn, last = _LINES[charset]
     names = list(" " * (middles[-1] + 12))
