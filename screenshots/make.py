@@ -80,7 +80,16 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
             await pilot.pause(0.0)
         while app.under_way and app.is_running:
             await pilot.pause(0.01)
-    await pilot.pause(0.1)
+    await settle(app, pilot)
+
+
+async def settle(app: Console, pilot: Pilot[Any]) -> None:
+    """Wait until everything has been read anew, and is drawn."""
+    if app.is_running:
+        await asyncio.to_thread(app.hub.wait_refreshed)
+    drawn = ""
+    while app.is_running and drawn != (drawn := picture(app)):
+        await pilot.pause(0.1)
 
 
 def console(host: SimulatedHost, folder: Path) -> Console:
@@ -152,7 +161,11 @@ async def draw(out: Path) -> None:
 
 
 async def record(out: Path) -> None:
-    """Walk through an update, and make one moving picture of it."""
+    """Walk through an update, and make one moving picture of it.
+
+    No picture shows the events of a move: which of them come in one reading, and
+    so in which order they stand, is another matter each time.
+    """
     folder = Path("recorded/demo-hv")
     host = SimulatedHost.create(folder)
     host.boot_id, host.jump = "boot-1", None
@@ -165,7 +178,7 @@ async def record(out: Path) -> None:
             (("5", "t"), 3),
             (("enter", "l"), 3),
             (("p",), 4),
-            (("tab", "enter", "1"), 3),
+            (("tab", "enter", "2"), 3),
             (("k",), 4),
             (("tab", *"demo-hv"), 3),
         ):
@@ -187,7 +200,7 @@ async def record(out: Path) -> None:
         frames.append(Frame(picture(app), 4))
         await press(pilot, "f")
         frames.append(Frame(picture(app), 3))
-        await press(pilot, "tab", "enter", "1")
+        await press(pilot, "tab", "enter", "7")
         frames.append(Frame(picture(app), 4))
     (out / "update.svg").write_text(recording(frames))
 

@@ -21,7 +21,7 @@ def words(svg: str) -> str:
 
 def test_the_pictures_are_up_to_date(tmp_path: Path) -> None:
     make = ROOT / "screenshots" / "make.py"
-    subprocess.run([sys.executable, str(make), str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, str(make), str(tmp_path)], check=True, timeout=400)
     drawn = {p.name: words(p.read_text()) for p in tmp_path.glob("*.svg")}
     kept = {p.name: words(p.read_text()) for p in (ROOT / "screenshots").glob("*.svg")}
     assert drawn, "nothing was drawn"
