@@ -13,7 +13,7 @@ from pathlib import Path
 import cache
 import source
 
-_UNUSED = ("Documentation", "drivers", "sound", "samples", "fs", "net", "tools/testing")
+_UNUSED = ("Documentation", "drivers", "sound", "samples", "fs", "net")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def _built(kind: str, flavour: _Flavour) -> dict[str, Kernel]:
         compiler,
         *flavour.names,
         *flavour.fragments,
+        *_UNUSED,
         cache.recipe(_build, _make),
     )
     folder = cache.make(kind, name, lambda work: _build(work, flavour, wanted))
