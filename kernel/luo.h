@@ -10,16 +10,12 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+#include "luo_abi.h"
+
 struct file;
 struct luo_participant;
 struct luo_subsystem;
 struct module;
-
-/* Room for a name or a compatible string, with its final 0. */
-#define LUO_COMPATIBLE_LEN	32
-
-/* Room that a handler has for what it knows of one file. */
-#define LUO_FILE_RECORD_LEN	192
 
 /**
  * struct luo_subsystem_ops - what a subsystem does in a live update
@@ -75,6 +71,9 @@ int luo_subsystem_data(struct luo_subsystem *sub, u64 *data);
  * @record: LUO_FILE_RECORD_LEN bytes that cross, zero at first; there from
  *	prepare to cancel, and in the new kernel until finish; NULL otherwise
  * @private: the handler's own
+ * @shortage: bytes that were missing when prepare or restore returned -ENOMEM
+ *	last, if the handler knows it; 0 otherwise
+ * @lost: bytes that were written too late to come along
  * @name: what users see
  */
 struct luo_file {
@@ -82,6 +81,8 @@ struct luo_file {
 	struct file *file;
 	void *record;
 	void *private;
+	u64 shortage;
+	u64 lost;
 	const char *name;
 };
 
@@ -96,15 +97,24 @@ struct luo_file {
  * @preserve: FD_PRESERVE: last chance to refuse early; optional
  * @unpreserve: undo @preserve, cannot fail; optional
  * @prepare: make the contents stay where they are and write the record
- * @freeze: bring the record up to date; part of the blackout; optional
+ * @freeze: bring the record up to date; part of the blackout. Called again if
+ *	the kexec comes after a FREEZE of its own; optional
+ * @late: the very last moment: take in what came after @freeze. All other CPUs
+ *	are stopped with whatever they had locked: no lock, no allocation, no
+ *	sleep. Return true if the record has changed; optional
  * @cancel: undo @prepare and @freeze; called also if these failed; cannot
  *	fail
+ * @check: can the record that came be read? NULL, or in words why not; looks
+ *	at it, notes what of it was lost, and changes nothing. Asked before any
+ *	other call in the new kernel, and if the answer is no there is no other.
+ *	Optional
  * @restore: make a file of the record; a failure that consumed nothing can
  *	be tried again
  * @finish: throw away what was not restored; cannot fail
  *
- * Context: all but @size are called in process context under the state lock,
- * which makes calls into luo.ko from there a deadlock.
+ * Context: all but @size and @late are called in process context under the state
+ * lock, which makes calls into luo.ko from there a deadlock. @restore shares it:
+ * several files are restored side by side, but each by one caller at a time.
  */
 struct luo_file_ops {
 	bool (*can_preserve)(struct file *file);
@@ -115,7 +125,9 @@ struct luo_file_ops {
 	void (*unpreserve)(struct luo_file *lf);
 	int (*prepare)(struct luo_file *lf);
 	int (*freeze)(struct luo_file *lf);
+	bool (*late)(struct luo_file *lf);
 	void (*cancel)(struct luo_file *lf);
+	const char *(*check)(struct luo_file *lf);
 	int (*restore)(struct luo_file *lf, struct file **file);
 	void (*finish)(struct luo_file *lf);
 };

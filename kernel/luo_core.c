@@ -11,10 +11,11 @@
  *       |                                                       | kexec
  *       +------------------ FINISH -------- updated <===========+
  *
- * luo_lock covers every move and every change to the resources. The word
- * itself can be read without it, so that a long PREPARE hides nothing. The
- * reboot path takes the lock unkillably: a kexec waits for the move that is
- * under way and then finds a whole state, never a half one.
+ * luo_lock covers every move and every change to the resources; restores
+ * share it, each with a lock of its file besides. The word itself can be read
+ * without it, so that a long PREPARE hides nothing. The reboot path takes the
+ * lock unkillably: a kexec waits for the move that is under way and then finds
+ * a whole state, never a half one.
  *
  * Once a kexec has passed its last veto nothing may change any more
  * (luo_leaving): tasks still run then, and a CANCEL in that moment would
@@ -27,7 +28,7 @@
 
 #include <linux/kexec_handover.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/timex.h>
 #include <linux/utsname.h>
 
@@ -37,7 +38,7 @@
 
 #include "luo_internal.h"
 
-static DEFINE_MUTEX(luo_lock);
+static DECLARE_RWSEM(luo_lock);
 static enum liveupdate_state luo_state = LIVEUPDATE_STATE_NORMAL;
 static bool luo_leaving;
 static u64 luo_seq;
@@ -46,8 +47,7 @@ static u64 luo_seq;
 struct luo_ser_times luo_times;
 char luo_from_release[LUO_RELEASE_LEN];
 
-/* Under the lock; what is read without it may be a moment old. */
-unsigned long luo_counts[LUO_COUNTS];
+atomic_long_t luo_counts[LUO_COUNTS];
 
 static const char * const luo_state_names[] = {
 	[LIVEUPDATE_STATE_NORMAL] = "normal",
@@ -108,13 +108,47 @@ const char *luo_state_name(enum liveupdate_state state)
  */
 int luo_state_lock(void)
 {
-	if (mutex_lock_killable(&luo_lock))
+	if (down_write_killable(&luo_lock))
 		return -EINTR;
 	if (luo_leaving) {
-		mutex_unlock(&luo_lock);
+		up_write(&luo_lock);
 		return -EBUSY;
 	}
 	return 0;
+}
+
+/**
+ * luo_state_lock_shared - begin a restore
+ *
+ * Restores of several files go on side by side, moves wait for them.
+ *
+ * Return: as luo_state_lock().
+ */
+int luo_state_lock_shared(void)
+{
+	if (down_read_killable(&luo_lock))
+		return -EINTR;
+	if (luo_leaving) {
+		up_read(&luo_lock);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/**
+ * luo_state_unlock_shared - end a restore
+ */
+void luo_state_unlock_shared(void)
+{
+	up_read(&luo_lock);
+}
+
+/**
+ * luo_state_assert_locked - the caller says that it holds the state lock
+ */
+void luo_state_assert_locked(void)
+{
+	lockdep_assert_held_write(&luo_lock);
 }
 
 /**
@@ -122,7 +156,7 @@ int luo_state_lock(void)
  */
 void luo_state_lock_always(void)
 {
-	mutex_lock(&luo_lock);
+	down_write(&luo_lock);
 }
 
 /**
@@ -153,7 +187,7 @@ bool luo_state_leaving(void)
  */
 void luo_state_unlock(void)
 {
-	mutex_unlock(&luo_lock);
+	up_write(&luo_lock);
 }
 
 /* The one place where the state changes: readable first, then announced. */
@@ -161,7 +195,7 @@ static void luo_state_set(enum liveupdate_state state)
 {
 	enum liveupdate_state old = luo_state;
 
-	lockdep_assert_held(&luo_lock);
+	luo_state_assert_locked();
 
 	if (old == LIVEUPDATE_STATE_NORMAL && state != old)
 		__module_get(THIS_MODULE);
@@ -195,13 +229,16 @@ int luo_prepare(void)
 	};
 
 	luo_subsystems_begin();
-	err = luo_kho_begin(luo_files_outgoing());
+	err = luo_kho_begin();
 	if (err) {
-		luo_counts[LUO_COUNT_PREPARE_REFUSED]++;
+		luo_count(LUO_COUNT_PREPARE_REFUSED);
 		pr_warn("prepare refused (%d): the record could not be begun\n", err);
 		return err;
 	}
 
+	err = luo_files_outgoing() ? luo_kho_spare() : 0;
+	if (err)
+		goto err_record;
 	err = luo_files_prepare();
 	if (err)
 		goto err_record;
@@ -209,7 +246,7 @@ int luo_prepare(void)
 	if (err)
 		goto err_files;
 
-	luo_counts[LUO_COUNT_PREPARE]++;
+	luo_count(LUO_COUNT_PREPARE);
 	luo_times.prepare_end = luo_cycles();
 	luo_state_set(LIVEUPDATE_STATE_PREPARED);
 	return 0;
@@ -218,7 +255,7 @@ err_files:
 	luo_files_cancel();
 err_record:
 	luo_kho_abort();
-	luo_counts[LUO_COUNT_PREPARE_REFUSED]++;
+	luo_count(LUO_COUNT_PREPARE_REFUSED);
 	return err;
 }
 
@@ -249,15 +286,32 @@ int luo_freeze(void)
 
 	err = luo_files_freeze() ?: luo_subsystems_freeze();
 	if (err) {
-		luo_counts[LUO_COUNT_FREEZE_REFUSED]++;
+		luo_count(LUO_COUNT_FREEZE_REFUSED);
 		luo_undo();
 		return err;
 	}
 
-	luo_counts[LUO_COUNT_FREEZE]++;
+	luo_count(LUO_COUNT_FREEZE);
 	luo_times.freeze_end = luo_cycles();
 	luo_kho_commit();
 	luo_state_set(LIVEUPDATE_STATE_FROZEN);
+	return 0;
+}
+
+/*
+ * A kexec follows a FREEZE that may have been long ago: take in what files got
+ * since, or give all up.
+ */
+static int luo_freeze_again(void)
+{
+	int err = luo_files_freeze();
+
+	if (err) {
+		luo_count(LUO_COUNT_FREEZE_REFUSED);
+		luo_undo();
+		return err;
+	}
+	luo_kho_commit();
 	return 0;
 }
 
@@ -275,7 +329,7 @@ int luo_cancel(void)
 	if (luo_leaving)
 		return -EBUSY;
 
-	luo_counts[LUO_COUNT_CANCEL]++;
+	luo_count(LUO_COUNT_CANCEL);
 	luo_undo();
 	return 0;
 }
@@ -300,7 +354,7 @@ int luo_finish(void)
 	if (lost)
 		pr_warn("finish discards %lu resources that nobody holds\n",
 			lost);
-	luo_counts[LUO_COUNT_FINISH]++;
+	luo_count(LUO_COUNT_FINISH);
 	luo_subsystems_finish();
 	luo_incoming_finish();
 	luo_kho_finish();
@@ -323,7 +377,7 @@ int luo_leave(void)
 	unsigned long n;
 	int err = 0;
 
-	mutex_lock(&luo_lock);
+	down_write(&luo_lock);
 	if (luo_leaving)
 		goto out;
 
@@ -342,14 +396,15 @@ int luo_leave(void)
 			luo_incoming_unrestored());
 		break;
 	case LIVEUPDATE_STATE_FROZEN:
+		err = luo_freeze_again();
 		break;
 	}
 	if (err)
-		luo_counts[LUO_COUNT_KEXEC_REFUSED]++;
+		luo_count(LUO_COUNT_KEXEC_REFUSED);
 	else
 		WRITE_ONCE(luo_leaving, true);
 out:
-	mutex_unlock(&luo_lock);
+	up_write(&luo_lock);
 	return err;
 }
 
@@ -375,22 +430,22 @@ static int __init luo_init(void)
 	 * handover as it was if there is none, and an init that failed after
 	 * the device was there would free this code while somebody waits in it.
 	 */
-	mutex_lock(&luo_lock);
+	down_write(&luo_lock);
 	if (luo_kho_peek())
 		luo_state = LIVEUPDATE_STATE_UPDATED;
 
-	err = luo_kho_map();
-	if (err)
-		goto err_unlock;
 	err = luo_devices_init();
 	if (err)
-		goto err_kho;
+		goto err_unlock;
 	err = luo_handler_register_locked(&luo_memfd_handler);
+	if (err)
+		goto err_devices;
+	err = luo_kho_list();
 	if (err)
 		goto err_devices;
 	err = luo_sysfs_init();
 	if (err)
-		goto err_devices;
+		goto err_incoming;
 	err = luo_ioctl_init();
 	if (err)
 		goto err_sysfs;
@@ -405,8 +460,9 @@ static int __init luo_init(void)
 	err = luo_pci_init();
 	if (err)
 		pr_err("no PCI device can take part (%d)\n", err);
-	mutex_unlock(&luo_lock);
+	up_write(&luo_lock);
 
+	luo_memfd_init();
 	luo_debugfs_init();
 	luo_reboot_init();
 	pr_info("loaded, state %s\n", luo_state_name(luo_state));
@@ -414,12 +470,12 @@ static int __init luo_init(void)
 
 err_sysfs:
 	luo_sysfs_exit();
+err_incoming:
+	luo_incoming_unlist();
 err_devices:
 	luo_devices_exit();
-err_kho:
-	luo_kho_finish();
 err_unlock:
-	mutex_unlock(&luo_lock);
+	up_write(&luo_lock);
 	pr_err("not loaded (%d)\n", err);
 	return err;
 }
@@ -428,6 +484,7 @@ static void __exit luo_exit(void)
 {
 	luo_reboot_exit();
 	luo_debugfs_exit();
+	luo_memfd_exit();
 	/*
 	 * The device goes last of the two: whoever hears of its going may look
 	 * at the folder and must not find it. Nobody opens it any more.
@@ -444,3 +501,4 @@ module_exit(luo_exit);
 MODULE_DESCRIPTION("Live Update Orchestrator, version 2, over kexec handover");
 MODULE_LICENSE("GPL");
 MODULE_INFO(luo_compatible, LUO_COMPATIBLE);
+MODULE_INFO(luo_abi, LUO_ABI_TEXT);

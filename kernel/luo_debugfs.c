@@ -109,8 +109,8 @@ static int counters_show(struct seq_file *m, void *v)
 	int i;
 
 	for (i = 0; i < LUO_COUNTS; i++)
-		seq_printf(m, "%s %lu\n", luo_count_names[i],
-			   READ_ONCE(luo_counts[i]));
+		seq_printf(m, "%s %ld\n", luo_count_names[i],
+			   atomic_long_read(&luo_counts[i]));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(counters);

@@ -21,6 +21,7 @@
  */
 #define pr_fmt(fmt) "luo: " fmt
 
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -136,7 +137,7 @@ int luo_files_preserve(struct file *file, u64 *token)
 	list_add_tail(&res->list, &luo_outgoing);
 	luo_nr_outgoing++;
 	luo_next_token++;
-	luo_counts[LUO_COUNT_PRESERVE]++;
+	luo_count(LUO_COUNT_PRESERVE);
 	/* One for each preserved file: unloading is refused by this alone. */
 	__module_get(THIS_MODULE);
 	*token = res->lf.token;
@@ -174,7 +175,7 @@ int luo_files_unpreserve(u64 token)
 	xa_erase(&luo_by_id, luo_file_id(res->handler, res->lf.file));
 	list_del(&res->list);
 	luo_nr_outgoing--;
-	luo_counts[LUO_COUNT_UNPRESERVE]++;
+	luo_count(LUO_COUNT_UNPRESERVE);
 	luo_resource_drop(res);
 	module_put(THIS_MODULE);
 	return 0;
@@ -207,14 +208,19 @@ int luo_files_prepare(void)
 {
 	struct luo_resource *res;
 	struct luo_ser_file *ser;
-	unsigned long i = 0;
 	int err;
 
 	list_for_each_entry(res, &luo_outgoing, list)
 		WRITE_ONCE(res->result, 0);
 
 	list_for_each_entry(res, &luo_outgoing, list) {
-		ser = luo_kho_record(i++);
+		ser = luo_kho_record();
+		if (IS_ERR(ser)) {
+			err = PTR_ERR(ser);
+			WRITE_ONCE(res->result, err);
+			luo_files_refused(res, "prepare");
+			goto err_cancel;
+		}
 		strscpy(ser->handler, res->handler->compatible);
 		ser->token = res->lf.token;
 		ser->pid = res->pid;
@@ -222,18 +228,22 @@ int luo_files_prepare(void)
 		strscpy(ser->name, res->name);
 		res->ser = ser;
 		res->lf.record = ser->data;
+		WRITE_ONCE(res->lf.shortage, 0);
 
 		err = res->handler->ops->prepare(&res->lf);
 		WRITE_ONCE(res->result, err);
-		if (err)
+		if (err) {
+			luo_files_refused(res, "prepare");
+			luo_files_cancel_one(res);
 			goto err_cancel;
+		}
 		ser->ready = 1;
+		luo_kho_seal_record(ser);
 	}
+	luo_kho_seal();
 	return 0;
 
 err_cancel:
-	luo_files_refused(res, "prepare");
-	luo_files_cancel_one(res);
 	list_for_each_entry_continue_reverse(res, &luo_outgoing, list)
 		luo_files_cancel_one(res);
 	return err;
@@ -259,8 +269,25 @@ int luo_files_freeze(void)
 			luo_files_refused(res, "freeze");
 			return err;
 		}
+		luo_kho_seal_record(res->ser);
 	}
 	return 0;
+}
+
+/**
+ * luo_files_late - take in what came after the freeze
+ *
+ * Context: any, with all other CPUs stopped, on the way into the next kernel.
+ */
+void luo_files_late(void)
+{
+	struct luo_resource *res;
+
+	list_for_each_entry(res, &luo_outgoing, list) {
+		if (res->ser && res->handler->ops->late &&
+		    res->handler->ops->late(&res->lf))
+			luo_kho_seal_record(res->ser);
+	}
 }
 
 /**

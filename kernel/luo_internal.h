@@ -5,110 +5,28 @@
 #ifndef _LUO_INTERNAL_H
 #define _LUO_INTERNAL_H
 
+#include <linux/atomic.h>
 #include <linux/device.h>
-#include <linux/kho/abi/kexec_handover.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/stringify.h>
 #include <linux/types.h>
 
 #include "liveupdate.h"
 #include "luo.h"
+#include "luo_abi.h"
+#include "luo_check.h"
 
-/*
- * The name of everything that crosses the kexec. It changes whenever a byte
- * of the structures below changes its meaning; nothing else is ever read.
- */
-#define LUO_COMPATIBLE		"luo-ko-v2"
-
-/* "LUO" belongs to mainline: the new kernel would panic on reading ours. */
-#define LUO_KHO_SUBTREE		"liveupdate-v2"
-
-#define LUO_RELEASE_LEN		65
-#define LUO_NAME_LEN		256
-
-/* So many subsystems can take part; their records lie in the root itself. */
-#define LUO_MAX_SUBSYSTEMS	64
-
-/* The last word written by a good freeze: "luo done". */
-#define LUO_SER_MARK		0x6c756f20646f6e65ULL
-
-/**
- * struct luo_ser_times - raw TSC values of one update, 0 = has not happened
- * @khz: rate of the counter in the kernel that wrote them
- * @prepare_begin: PREPARE was accepted
- * @prepare_end: everything is prepared
- * @freeze_begin: FREEZE, or the freeze within reboot(2), was accepted
- * @freeze_end: the record is complete
- * @jump: the last moment of the old kernel that a module can see
- * @arrived: luo.ko of the new kernel took the data over
- */
-struct luo_ser_times {
-	u64 khz;
-	u64 prepare_begin;
-	u64 prepare_end;
-	u64 freeze_begin;
-	u64 freeze_end;
-	u64 jump;
-	u64 arrived;
-};
-
-/**
- * struct luo_ser_subsystem - one subsystem on its way
- * @name: its name
- * @data: the number that it hands over
- */
-struct luo_ser_subsystem {
-	char name[LUO_COMPATIBLE_LEN];
-	u64 data;
-};
-
-/**
- * struct luo_ser_root - the one blob that the KHO tree points to
- * @compatible: LUO_COMPATIBLE
- * @mark: LUO_SER_MARK once the handover is complete
- * @consumed: written by the new kernel: what came was taken over
- * @nr_files: number of records in @files
- * @files: vmalloc area with an array of struct luo_ser_file
- * @nr_subsystems: number of records in @subsystems
- * @times: when what happened
- * @release: release of the kernel that hands over
- * @subsystems: those that take part, in the order in which they were called
- */
-struct luo_ser_root {
-	char compatible[LUO_COMPATIBLE_LEN];
-	u64 mark;
-	u64 consumed;
-	u64 nr_files;
-	struct kho_vmalloc files;
-	u64 nr_subsystems;
-	struct luo_ser_times times;
-	char release[LUO_RELEASE_LEN];
-	struct luo_ser_subsystem subsystems[LUO_MAX_SUBSYSTEMS];
-};
-
-/**
- * struct luo_ser_file - one preserved descriptor on its way
- * @handler: compatible string of the handler that wrote @data
- * @token: its token
- * @pid: process that preserved it (initial PID namespace)
- * @ready: not 0 once @data is whole
- * @comm: name of that process
- * @name: name of the file
- * @data: the handler's own record
- */
-struct luo_ser_file {
-	char handler[LUO_COMPATIBLE_LEN];
-	u64 token;
-	u32 pid;
-	u32 ready;
-	char comm[TASK_COMM_LEN];
-	char name[LUO_NAME_LEN];
-	u8 data[LUO_FILE_RECORD_LEN] __aligned(8);
-};
-
-static_assert(sizeof(struct luo_ser_file) == 512);
-static_assert(sizeof(struct luo_ser_root) <= PAGE_SIZE);
+/* Each part as "VERSION/NEEDS/READS", for who wants to know before a kexec. */
+#define LUO_ABI_PART(_part) \
+	__stringify(LUO_##_part##_VERSION) "/" \
+	__stringify(LUO_##_part##_NEEDS) "/" \
+	__stringify(LUO_##_part##_READS)
+#define LUO_ABI_TEXT \
+	"root:" LUO_ABI_PART(ROOT) " file:" LUO_ABI_PART(FILE) \
+	" memfd:" LUO_ABI_PART(MEMFD) " pci:" LUO_ABI_PART(PCI)
 
 /**
  * struct luo_node - a device of the class liveupdate, embedded in what it shows
@@ -149,10 +67,13 @@ enum luo_resource_state {
  * @lf: what its handler sees of it
  * @handler: the kind; NULL if it came and its handler is not loaded
  * @list: in the list of outgoing or of incoming resources
+ * @lock: one restore of it at a time
  * @ser: its record, between prepare and cancel, or until finish
  * @state: see enum luo_resource_state
- * @result: what its handler said last to prepare or freeze
- * @broken: its handler went in the middle of a restore: nothing to try again
+ * @result: what its handler said last to prepare or freeze; of one that came,
+ *	-EIO if it cannot be read
+ * @broken: what came cannot be read, or its handler went in the middle of a
+ *	restore: there is nothing to try again
  * @pid: who preserved it
  * @comm: name of that process
  * @name: name of the file
@@ -162,6 +83,7 @@ struct luo_resource {
 	struct luo_file lf;
 	struct luo_file_handler *handler;
 	struct list_head list;
+	struct mutex lock; /* see above */
 	struct luo_ser_file *ser;
 	enum luo_resource_state state;
 	int result;
@@ -190,7 +112,12 @@ enum luo_count {
 /* luo_core.c */
 extern struct luo_ser_times luo_times;
 extern char luo_from_release[LUO_RELEASE_LEN];
-extern unsigned long luo_counts[LUO_COUNTS];
+extern atomic_long_t luo_counts[LUO_COUNTS];
+
+static inline void luo_count(enum luo_count what)
+{
+	atomic_long_inc(&luo_counts[what]);
+}
 
 u64 luo_cycles(void);
 enum liveupdate_state luo_state_get(void);
@@ -198,6 +125,9 @@ const char *luo_state_name(enum liveupdate_state state);
 int luo_state_lock(void);
 void luo_state_lock_always(void);
 void luo_state_unlock(void);
+int luo_state_lock_shared(void);
+void luo_state_unlock_shared(void);
+void luo_state_assert_locked(void);
 bool luo_state_open(void);
 bool luo_state_leaving(void);
 int luo_prepare(void);
@@ -255,6 +185,7 @@ int luo_files_preserve(struct file *file, u64 *token);
 int luo_files_unpreserve(u64 token);
 int luo_files_prepare(void);
 int luo_files_freeze(void);
+void luo_files_late(void);
 void luo_files_cancel(void);
 unsigned long luo_files_outgoing(void);
 bool luo_files_use(const struct luo_file_handler *handler);
@@ -264,8 +195,10 @@ int luo_token_insert(struct luo_resource *res);
 void luo_token_erase(u64 token);
 
 /* luo_incoming.c */
-int luo_incoming_take(struct luo_ser_file *ser);
-void luo_incoming_discard(struct luo_ser_file *ser);
+int luo_incoming_list(struct luo_ser_file *ser, u32 len);
+void luo_incoming_unlist(void);
+void luo_incoming_show(void);
+bool luo_incoming_discard(struct luo_ser_file *ser, u32 len);
 void luo_incoming_adopt(struct luo_file_handler *handler);
 void luo_incoming_give_back(struct luo_file_handler *handler);
 int luo_incoming_restore(u64 token, struct file **file);
@@ -298,34 +231,31 @@ static inline void luo_pci_show(struct seq_file *m) { }
 /* luo_memfd.c, luo_memfd_restore.c */
 extern struct luo_file_handler luo_memfd_handler;
 
-/**
- * struct luo_area - an array that came through kexec handover, mapped
- * @addr: where; NULL if it is not mapped
- * @pages: what is mapped
- * @nr_pages: their number
- * @owned: they were taken out of kexec handover, and are freed in the end
- */
-struct luo_area {
-	void *addr;
-	struct page **pages;
-	unsigned int nr_pages;
-	bool owned;
-};
+void luo_memfd_init(void);
+void luo_memfd_exit(void);
 
-/* luo_area.c */
-int luo_area_map(struct luo_area *area, const struct kho_vmalloc *from);
-int luo_area_own(struct luo_area *area, const struct kho_vmalloc *from);
-void luo_area_drop(struct luo_area *area);
+/* luo_chain.c */
+extern const struct luo_check luo_here;
+
+struct luo_ser_page *luo_chain_grow(__u64 *first, struct luo_ser_page *last);
+void luo_chain_free(__u64 *first);
+void luo_chain_release(u64 first);
 
 /* luo_kho.c */
-int luo_kho_begin(unsigned long nr_files);
-struct luo_ser_file *luo_kho_record(unsigned long i);
+int luo_kho_begin(void);
+struct luo_ser_file *luo_kho_record(void);
+void luo_kho_seal_record(struct luo_ser_file *ser);
+void luo_kho_seal(void);
+int luo_kho_spare(void);
+struct luo_ser_page *luo_kho_spare_take(void);
+void luo_kho_spare_give(struct luo_ser_page *page);
+void luo_kho_late(void);
 void luo_kho_subsystem(const char *name, u64 data);
 void luo_kho_commit(void);
 void luo_kho_stamp_jump(void);
 void luo_kho_abort(void);
 bool luo_kho_peek(void);
-int luo_kho_map(void);
+int luo_kho_list(void);
 bool luo_kho_take(void);
 void luo_kho_finish(void);
 

@@ -103,7 +103,7 @@ static int luo_ioctl_restore(struct liveupdate_fd __user *uarg)
 	if (arg.flags)
 		return -EINVAL;
 
-	err = luo_state_lock();
+	err = luo_state_lock_shared();
 	if (err)
 		return err;
 
@@ -131,7 +131,7 @@ static int luo_ioctl_restore(struct liveupdate_fd __user *uarg)
 
 	luo_incoming_restored(arg.token);
 	fd_install(fd, file);
-	luo_state_unlock();
+	luo_state_unlock_shared();
 	return 0;
 
 out_file:
@@ -139,7 +139,7 @@ out_file:
 out_fd:
 	put_unused_fd(fd);
 out_unlock:
-	luo_state_unlock();
+	luo_state_unlock_shared();
 	return err;
 }
 

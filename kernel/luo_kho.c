@@ -3,11 +3,8 @@
  * DOC: What crosses the kexec
  *
  * One page, the root, hangs in the tree of kexec handover under a name of
- * our own. It points to a table with one record for each descriptor, and the
- * records point to whatever their handlers keep::
- *
- *      KHO tree -> root -> table -> record -> folios
- *                  mark            ready
+ * our own. It leads to a list with one record for each descriptor, and the
+ * records lead to whatever their handlers keep; luo_abi.h has all of it.
  *
  * The tree is live: whatever is in it at the moment of the jump arrives. So
  * the root is added empty, each record is declared ready when it is whole,
@@ -27,26 +24,39 @@
 #include <linux/kexec_handover.h>
 #include <linux/string.h>
 #include <linux/utsname.h>
-#include <linux/vmalloc.h>
 
 #include "luo_internal.h"
 
-/* Outgoing: from prepare to cancel or jump. */
-static struct luo_ser_root *luo_out;
-static struct luo_ser_file *luo_out_files;
+static_assert(sizeof(struct luo_ser_root) <= LUO_SER_PAGE);
+static_assert(sizeof(struct luo_ser_page) == LUO_SER_PAGE);
+static_assert(sizeof(struct luo_ser_root) >= LUO_ROOT_LEAST);
+static_assert(sizeof(struct luo_ser_file) >= LUO_FILE_LEAST);
+static_assert(sizeof(struct luo_ser_file) % 8 == 0);
+static_assert(offsetof(struct luo_ser_file, data) % 8 == 0);
+static_assert(LUO_COMM_LEN == TASK_COMM_LEN);
 
-/* Incoming: the root for ever, the table until finish. */
+#define LUO_RECORDS_A_PAGE	(sizeof_field(struct luo_ser_page, entries) / \
+				 sizeof(struct luo_ser_file))
+
+/*
+ * 4 MiB for what processes write for the first time between the freeze and the
+ * moment at which they stand still.
+ */
+#define LUO_SPARE_PAGES		1024
+
+/* Outgoing: from prepare to cancel or jump, and the page that records go to. */
+static struct luo_ser_root *luo_out;
+static struct luo_ser_page *luo_out_page;
+
+/* Incoming: the root for ever, its records until finish. */
 static struct luo_ser_root *luo_in;
-static struct luo_area luo_in_table;
-static struct luo_ser_file *luo_in_files;
 
 /**
  * luo_kho_begin - start the record of an update
- * @nr_files: how many descriptors it will hold
  *
  * Return: 0 or an error, with nothing left behind.
  */
-int luo_kho_begin(unsigned long nr_files)
+int luo_kho_begin(void)
 {
 	struct luo_ser_root *root;
 	int err;
@@ -56,50 +66,144 @@ int luo_kho_begin(unsigned long nr_files)
 		return PTR_ERR(root);
 
 	strscpy(root->compatible, LUO_COMPATIBLE);
+	root->head = (struct luo_ser_head) {
+		.size = sizeof(*root),
+		.version = LUO_ROOT_VERSION,
+		.needs = LUO_ROOT_NEEDS,
+	};
 	strscpy(root->release, init_utsname()->release);
+	root->file_size = sizeof(struct luo_ser_file);
 	root->times = luo_times;
-
-	if (nr_files) {
-		luo_out_files = __vmalloc(array_size(nr_files,
-						     sizeof(*luo_out_files)),
-					  GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
-		if (!luo_out_files) {
-			err = -ENOMEM;
-			goto err_root;
-		}
-		err = kho_preserve_vmalloc(luo_out_files, &root->files);
-		if (err)
-			goto err_files;
-		root->nr_files = nr_files;
-	}
+	root->crc = luo_root_crc(&luo_here, root);
 
 	err = kho_add_subtree(LUO_KHO_SUBTREE, root, sizeof(*root));
-	if (err)
-		goto err_unpreserve;
-
+	if (err) {
+		kho_unpreserve_free(root);
+		return err;
+	}
+	luo_out_page = NULL;
 	luo_out = root;
 	return 0;
-
-err_unpreserve:
-	if (nr_files)
-		kho_unpreserve_vmalloc(&root->files);
-err_files:
-	vfree(luo_out_files);
-	luo_out_files = NULL;
-err_root:
-	kho_unpreserve_free(root);
-	return err;
 }
 
 /**
- * luo_kho_record - the record of one outgoing descriptor
- * @i: its number, below what luo_kho_begin() was told
+ * luo_kho_record - get a record for one more outgoing descriptor
  *
- * Return: the record, empty at first.
+ * Return: the record, empty but for its head, or an error.
  */
-struct luo_ser_file *luo_kho_record(unsigned long i)
+struct luo_ser_file *luo_kho_record(void)
 {
-	return &luo_out_files[i];
+	struct luo_ser_page *page = luo_out_page;
+	struct luo_ser_file *ser;
+
+	if (!page || page->nr == LUO_RECORDS_A_PAGE) {
+		page = luo_chain_grow(&luo_out->files, page);
+		if (IS_ERR(page))
+			return ERR_CAST(page);
+		luo_out_page = page;
+	}
+	ser = (void *)(page->entries + page->nr++ * sizeof(*ser));
+	ser->head = (struct luo_ser_head) {
+		.size = sizeof(*ser),
+		.version = LUO_FILE_VERSION,
+		.needs = LUO_FILE_NEEDS,
+	};
+	luo_out->nr_files++;
+	return ser;
+}
+
+/**
+ * luo_kho_seal_record - a record is as it shall arrive
+ * @ser: the record
+ */
+void luo_kho_seal_record(struct luo_ser_file *ser)
+{
+	ser->crc = luo_file_crc(&luo_here, ser);
+}
+
+/**
+ * luo_kho_seal - root and list of records are as they shall arrive
+ */
+void luo_kho_seal(void)
+{
+	struct luo_ser_page *page;
+	u64 phys;
+
+	for (phys = luo_out->files; phys; phys = page->next) {
+		page = phys_to_virt(phys);
+		page->crc = luo_page_crc(&luo_here, page, 0);
+	}
+	for (phys = luo_out->spare; phys; phys = page->next) {
+		page = phys_to_virt(phys);
+		page->crc = luo_page_crc(&luo_here, page, 0);
+	}
+	luo_out->crc = luo_root_crc(&luo_here, luo_out);
+}
+
+/**
+ * luo_kho_spare - get pages for what may come after the freeze
+ *
+ * Return: 0 or an error, after which there may be some.
+ */
+int luo_kho_spare(void)
+{
+	struct luo_ser_page *page = NULL;
+
+	while (luo_out->nr_spare < LUO_SPARE_PAGES) {
+		page = luo_chain_grow(&luo_out->spare, page);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		luo_out->nr_spare++;
+	}
+	return 0;
+}
+
+/**
+ * luo_kho_spare_take - take a page when none can be allocated any more
+ *
+ * Context: any, with all other CPUs stopped.
+ * Return: the page, preserved, with anything in it; NULL if there is none left.
+ */
+struct luo_ser_page *luo_kho_spare_take(void)
+{
+	struct luo_ser_page *page;
+
+	if (!luo_out->nr_spare)
+		return NULL;
+	page = phys_to_virt(luo_out->spare);
+	luo_out->spare = page->next;
+	luo_out->nr_spare--;
+	return page;
+}
+
+/**
+ * luo_kho_spare_give - give a page back that was taken and not used
+ * @page: the page
+ *
+ * Context: as luo_kho_spare_take().
+ */
+void luo_kho_spare_give(struct luo_ser_page *page)
+{
+	page->next = luo_out->spare;
+	page->nr = 0;
+	page->crc = luo_page_crc(&luo_here, page, 0);
+	luo_out->spare = virt_to_phys(page);
+	luo_out->nr_spare++;
+}
+
+/**
+ * luo_kho_late - take in what came after the freeze
+ *
+ * Context: any, with all other CPUs stopped.
+ */
+void luo_kho_late(void)
+{
+	struct luo_ser_root *root = READ_ONCE(luo_out);
+
+	if (!root || root->mark != LUO_SER_MARK)
+		return;
+	luo_files_late();
+	root->crc = luo_root_crc(&luo_here, root);
 }
 
 /**
@@ -123,6 +227,7 @@ void luo_kho_subsystem(const char *name, u64 data)
 void luo_kho_commit(void)
 {
 	luo_out->times = luo_times;
+	luo_kho_seal();
 	/* On its way to another kernel nothing may pass the mark. */
 	smp_wmb();
 	WRITE_ONCE(luo_out->mark, LUO_SER_MARK);
@@ -149,12 +254,11 @@ void luo_kho_abort(void)
 	struct luo_ser_root *root = luo_out;
 
 	WRITE_ONCE(luo_out, NULL);
+	luo_out_page = NULL;
 	root->mark = 0;
 	kho_remove_subtree(root);
-	if (root->nr_files)
-		kho_unpreserve_vmalloc(&root->files);
-	vfree(luo_out_files);
-	luo_out_files = NULL;
+	luo_chain_free(&root->files);
+	luo_chain_free(&root->spare);
 	kho_unpreserve_free(root);
 }
 
@@ -168,6 +272,7 @@ void luo_kho_abort(void)
 bool luo_kho_peek(void)
 {
 	struct luo_ser_root *root;
+	const char *why;
 	phys_addr_t phys;
 	size_t size;
 	int err;
@@ -193,108 +298,120 @@ bool luo_kho_peek(void)
 		       LUO_COMPATIBLE);
 		return false;
 	}
-	if (size != sizeof(*root) ||
-	    root->nr_subsystems > LUO_MAX_SUBSYSTEMS ||
-	    root->nr_files > (u64)root->files.total_pages * PAGE_SIZE /
-			     sizeof(struct luo_ser_file)) {
-		pr_err("handover refused: its sizes contradict each other\n");
+	why = luo_check_root(&luo_here, root, size);
+	/* The list behind one that was taken may be gone. */
+	if (!why && !root->consumed)
+		why = luo_check_records(&luo_here, root);
+	if (why) {
+		pr_err("handover refused: %s\n", why);
 		return false;
 	}
 
-	luo_in = root;
 	if (root->mark == LUO_SER_MARK) {
 		luo_times = root->times;
 		strscpy(luo_from_release, root->release);
 	}
-	return root->mark == LUO_SER_MARK && !root->consumed;
+	if (root->consumed)
+		return false;
+	luo_in = root;
+	return root->mark == LUO_SER_MARK;
 }
 
-static void luo_kho_discard_half(void)
+/* Go through the records that came; @use says for how long. */
+static int luo_kho_each(int (*use)(struct luo_ser_file *ser, u32 len))
 {
-	unsigned long i, freed = 0;
+	struct luo_ser_page *page;
+	u64 phys;
+	int err;
+	u32 i;
 
-	for (i = 0; i < luo_in->nr_files; i++) {
-		if (!luo_in_files[i].ready)
-			continue;
-		luo_incoming_discard(&luo_in_files[i]);
-		freed++;
+	for (phys = luo_in->files; phys; phys = page->next) {
+		page = phys_to_virt(phys);
+		for (i = 0; i < page->nr; i++) {
+			err = use((void *)(page->entries + i * luo_in->file_size),
+				  luo_in->file_size);
+			if (err)
+				return err;
+		}
 	}
-	luo_kho_finish();
-	pr_err("handover refused: it was never frozen; %lu of its %llu resources were whole and their memory is free again\n",
-	       freed, luo_in->nr_files);
+	return 0;
 }
 
 /**
- * luo_kho_map - get ready to take over what luo_kho_peek() found
+ * luo_kho_list - make resources of what luo_kho_peek() found
  *
- * Changes nothing that came. luo_kho_finish() undoes it.
+ * Changes nothing that came; luo_incoming_unlist() undoes it.
  *
- * Return: 0, also if what came cannot be read, or -ENOMEM: another load of this
- * module can try again then.
+ * Context: state lock held, handlers are there.
+ * Return: 0, or -ENOMEM: another load of this module can try again then.
  */
-int luo_kho_map(void)
+int luo_kho_list(void)
 {
 	int err;
 
-	if (!luo_in || luo_in->consumed || !luo_in->nr_files)
+	if (!luo_in || luo_in->mark != LUO_SER_MARK)
 		return 0;
 
-	err = luo_area_map(&luo_in_table, &luo_in->files);
-	luo_in_files = luo_in_table.addr;
-	if (err != -ENOMEM)
-		return 0;
-	pr_err("no memory to map the table of %llu resources that came: nothing is lost, load this module again\n",
-	       luo_in->nr_files);
+	err = luo_kho_each(luo_incoming_list);
+	if (err) {
+		luo_incoming_unlist();
+		pr_err("no memory for the %llu resources that came: nothing is lost, load this module again\n",
+		       luo_in->nr_files);
+	}
 	return err;
+}
+
+static unsigned long luo_kho_freed;
+
+static int luo_kho_discard_one(struct luo_ser_file *ser, u32 len)
+{
+	luo_kho_freed += luo_incoming_discard(ser, len);
+	return 0;
 }
 
 /**
  * luo_kho_take - take over what came, once
  *
  * A handover that luo_kho_peek() found incomplete is given back here. Nothing
- * can fail any more for want of memory: luo_kho_map() was done.
+ * can fail any more: luo_kho_list() was done.
  *
+ * Context: state lock held.
  * Return: true if there is now something to finish.
  */
 bool luo_kho_take(void)
 {
 	unsigned long i;
 
-	if (!luo_in || luo_in->consumed)
+	if (!luo_in)
 		return false;
 
 	luo_in->consumed = 1;
-	if (luo_in->nr_files &&
-	    (!luo_in_files || luo_area_own(&luo_in_table, &luo_in->files))) {
-		luo_kho_finish();
-		pr_err("handover refused: the table of its %llu resources is broken\n",
-		       luo_in->nr_files);
-		return false;
-	}
-
 	if (luo_in->mark != LUO_SER_MARK) {
-		luo_kho_discard_half();
+		luo_kho_each(luo_kho_discard_one);
+		pr_err("handover refused: it was never frozen; %lu of its %llu resources were whole and their memory is free again\n",
+		       luo_kho_freed, luo_in->nr_files);
+		luo_kho_finish();
 		return false;
 	}
 
 	luo_times.arrived = luo_cycles();
 	luo_in->times.arrived = luo_times.arrived;
 
-	for (i = 0; i < luo_in->nr_files; i++)
-		luo_incoming_take(&luo_in_files[i]);
+	luo_incoming_show();
 	for (i = 0; i < luo_in->nr_subsystems; i++)
 		luo_subsystems_take(&luo_in->subsystems[i]);
 
-	pr_info("took over %llu files and %llu subsystems from %s\n",
+	pr_info("took over %llu files and %u subsystems from %s\n",
 		luo_in->nr_files, luo_in->nr_subsystems, luo_from_release);
 	return true;
 }
 
 /**
- * luo_kho_finish - drop the table of what came
+ * luo_kho_finish - drop the list of what came
  */
 void luo_kho_finish(void)
 {
-	luo_in_files = NULL;
-	luo_area_drop(&luo_in_table);
+	luo_chain_release(luo_in->files);
+	luo_chain_release(luo_in->spare);
+	luo_in = NULL;
 }

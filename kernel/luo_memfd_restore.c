@@ -10,17 +10,17 @@
  * tried again; nothing that arrived is lost before FINISH.
  *
  * The pages are charged to whoever restores. If its memory cgroup has too
- * little room the restore is refused before the first page is touched, and
- * charging never calls the OOM killer.
+ * little room, beside what others are charging to it, the restore is refused
+ * before the first page is touched, and charging never calls the OOM killer.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/kexec_handover.h>
-#include <linux/memcontrol.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
-#include <linux/page_counter.h>
 #include <linux/pagemap.h>
 #include <linux/folio_batch.h>
 #include <linux/sched/signal.h>
@@ -43,22 +43,18 @@
 /**
  * struct luo_memfd_in - a memfd that is being restored
  * @file: the new file, not given out yet
- * @broken: a list could not be read; there is nothing to try again
- * @have: the lists were taken out of kexec handover
- * @areas: what the lists lie in
- * @folios: the lists
- * @l: the list to go on with
- * @i: the entry to go on with
+ * @broken: a folio did not arrive; there is nothing to try again
+ * @page: the page of the list to go on with; NULL if the list is in the record
+ * @i: the entry in it to go on with
+ * @pages: how many pages are in the file
  * @folio: taken out for that entry, but not in the file yet
  */
 struct luo_memfd_in {
 	struct file *file;
 	bool broken;
-	bool have;
-	struct luo_area areas[LUO_MEMFD_LISTS];
-	struct luo_memfd_folio *folios[LUO_MEMFD_LISTS];
-	int l;
+	struct luo_ser_page *page;
 	u64 i;
+	unsigned long pages;
 	struct folio *folio;
 };
 
@@ -77,135 +73,80 @@ void luo_memfd_size(struct luo_file *lf, u64 *bytes, u64 *pages)
 		*pages = luo_memfd_present(file_inode(file));
 	} else {
 		*bytes = luo_memfd_ser(lf)->size;
-		*pages = luo_memfd_ser(lf)->nr_pages;
+		*pages = luo_memfd_ser(lf)->present >> PAGE_SHIFT;
 	}
 }
 
-#ifdef CONFIG_MEMCG
-/* Clean cache of the group itself that charging can push out. */
-static unsigned long luo_memcg_cache(struct mem_cgroup *memcg)
+/**
+ * luo_memfd_check - can what came be read?
+ * @lf: the file
+ *
+ * Return: NULL, or why not.
+ */
+const char *luo_memfd_check(struct luo_file *lf)
 {
-	unsigned long nr = 0;
-	int nid, zone;
+	const char *why = luo_check_memfd(&luo_here, lf->record,
+					  LUO_FILE_RECORD_LEN);
 
-	for_each_node_state(nid, N_MEMORY) {
-		struct lruvec *lruvec = mem_cgroup_lruvec(memcg, NODE_DATA(nid));
-
-		for (zone = 0; zone < MAX_NR_ZONES; zone++) {
-			nr += mem_cgroup_get_zone_lru_size(lruvec,
-							   LRU_INACTIVE_FILE,
-							   zone);
-			nr += mem_cgroup_get_zone_lru_size(lruvec,
-							   LRU_ACTIVE_FILE,
-							   zone);
-		}
-	}
-	return nr;
+	if (why)
+		return why;
+	/* What a page is here may be larger than where it was written. */
+	if (!PAGE_ALIGNED(luo_memfd_ser(lf)->present))
+		return "its pages have another size here";
+	lf->lost = luo_memfd_ser(lf)->lost;
+	return NULL;
 }
 
-/* Is there room for so many pages in all memory cgroups of the caller? */
-static bool luo_memcg_has_room(unsigned long pages)
+static struct luo_memfd_in *luo_memfd_in(struct luo_file *lf)
 {
-	struct mem_cgroup *memcg, *m;
-	unsigned long cache;
-	bool room = true;
+	struct luo_ser_memfd *ser = luo_memfd_ser(lf);
+	struct luo_memfd_in *in = lf->private;
 
-	if (mem_cgroup_disabled())
-		return true;
-
-	memcg = get_mem_cgroup_from_mm(current->mm);
-	cache = luo_memcg_cache(memcg);
-	for (m = memcg; m && !mem_cgroup_is_root(m); m = parent_mem_cgroup(m)) {
-		unsigned long max = READ_ONCE(m->memory.max);
-		unsigned long used = page_counter_read(&m->memory);
-
-		used -= min(used, cache);
-		if (used > max || pages > max - used) {
-			room = false;
-			break;
-		}
-	}
-	mem_cgroup_put(memcg);
-	return room;
-}
-#else
-static bool luo_memcg_has_room(unsigned long pages)
-{
-	return true;
-}
-#endif
-
-static int luo_memfd_list_own(struct luo_memfd_list *list, struct luo_area *area)
-{
-	int err = luo_area_map(area, &list->area);
-
-	if (err)
-		return err;
-	if (list->nr > (u64)area->nr_pages * PAGE_SIZE /
-		       sizeof(struct luo_memfd_folio))
-		err = -EIO;
-	else
-		err = luo_area_own(area, &list->area);
-	if (err)
-		luo_area_drop(area);
-	return err;
+	if (in)
+		return in;
+	in = kzalloc_obj(*in, GFP_KERNEL);
+	if (!in)
+		return NULL;
+	if (ser->folios)
+		in->page = phys_to_virt(ser->folios);
+	lf->private = in;
+	return in;
 }
 
-/* Take the lists out of kexec handover; only want of memory can pass. */
-static int luo_memfd_lists(struct luo_file *lf, struct luo_memfd_in *in)
+static const struct luo_ser_folio *luo_memfd_current(struct luo_file *lf,
+						     struct luo_memfd_in *in)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
-	int l, err;
+	struct luo_ser_memfd *ser = luo_memfd_ser(lf);
 
-	if (in->broken)
-		return -EIO;
-	if (in->have)
-		return 0;
-
-	for (l = 0; l < LUO_MEMFD_LISTS; l++) {
-		struct luo_memfd_list *list = &ser->lists[l];
-
-		if (in->folios[l])
-			continue;
-		if (!list->area.first.phys) {
-			if (!l)
-				in->folios[l] = ser->few;
-			list->nr = l ? 0 : min(list->nr, LUO_MEMFD_FEW);
-			continue;
-		}
-
-		err = luo_memfd_list_own(list, &in->areas[l]);
-		if (err == -ENOMEM)
-			return err;
-		if (err) {
-			pr_err("token %llu: its list of pages cannot be read, its contents are lost\n",
-			       lf->token);
-			in->broken = true;
-			return err;
-		}
-		in->folios[l] = in->areas[l].addr;
-	}
-	in->have = true;
-	return 0;
-}
-
-static struct luo_memfd_folio *luo_memfd_current(struct luo_file *lf,
-						 struct luo_memfd_in *in)
-{
-	while (in->l < LUO_MEMFD_LISTS) {
-		if (in->folios[in->l] &&
-		    in->i < luo_memfd_ser(lf)->lists[in->l].nr)
-			return &in->folios[in->l][in->i];
-		in->l++;
+	if (!ser->folios)
+		return in->i < ser->nr_folios ? &ser->few[in->i] : NULL;
+	if (in->i == in->page->nr) {
+		if (!in->page->next)
+			return NULL;
+		in->page = phys_to_virt(in->page->next);
 		in->i = 0;
 	}
-	return NULL;
+	return (const struct luo_ser_folio *)in->page->entries + in->i;
+}
+
+/* Take a folio out of kexec handover, which can be done once. */
+static struct folio *luo_memfd_take(const struct luo_ser_folio *f)
+{
+	unsigned int order = (f->where & LUO_SER_ORDER) + ilog2(LUO_SER_PAGE) -
+			     PAGE_SHIFT;
+	struct folio *folio = kho_restore_folio(f->where & ~LUO_SER_ORDER);
+
+	if (folio && folio_order(folio) != order) {
+		folio_put(folio);
+		return NULL;
+	}
+	return folio;
 }
 
 /* A file of the size that will be charged for, which commits that much. */
 static struct file *luo_memfd_create(struct luo_file *lf)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
+	struct luo_ser_memfd *ser = luo_memfd_ser(lf);
 	struct file *file;
 	char *name;
 
@@ -213,8 +154,7 @@ static struct file *luo_memfd_create(struct luo_file *lf)
 	if (!name)
 		return ERR_PTR(-ENOMEM);
 
-	file = shmem_file_setup(name, (loff_t)ser->nr_pages << PAGE_SHIFT,
-				EMPTY_VMA_FLAGS);
+	file = shmem_file_setup(name, ser->present, EMPTY_VMA_FLAGS);
 	kfree(name);
 	/* That is what shmem says when there is no memory for an inode. */
 	if (file == ERR_PTR(-ENOSPC))
@@ -276,9 +216,10 @@ static void luo_memfd_account(struct file *file, long pages)
 	inode_add_bytes(inode, (loff_t)pages << PAGE_SHIFT);
 }
 
-static int luo_memfd_fill(struct luo_file *lf, struct luo_memfd_in *in)
+static int luo_memfd_fill(struct luo_file *lf, struct luo_memfd_in *in,
+			  struct luo_room *room)
 {
-	struct luo_memfd_folio *f;
+	const struct luo_ser_folio *f;
 	long pages, done = 0;
 	int err = 0;
 
@@ -288,24 +229,34 @@ static int luo_memfd_fill(struct luo_file *lf, struct luo_memfd_in *in)
 			break;
 		}
 		if (!in->folio)
-			in->folio = kho_restore_folio(PFN_PHYS(f->pfn));
+			in->folio = luo_memfd_take(f);
 		if (!in->folio) {
-			pr_err("token %llu: page %llu did not arrive, its contents are lost\n",
-			       lf->token, f->index);
-			in->broken = true;
 			err = -EIO;
-			break;
+			goto broken;
 		}
 
 		pages = folio_nr_pages(in->folio);
-		err = luo_memfd_add(in->file, in->folio, f->index);
+		err = luo_memfd_add(in->file, in->folio, f->at >> PAGE_SHIFT);
+		/* Two for the same place: one of them is not the file's. */
+		if (err == -EEXIST)
+			goto broken;
 		if (err)
 			break;
 		done += pages;
+		luo_room_used(room, pages);
 		in->folio = NULL;
 		in->i++;
 		cond_resched();
 	}
+	goto out;
+
+broken:
+	pr_err("token %llu: what belongs at %llu did not arrive, its contents are lost\n",
+	       lf->token, f->at);
+	in->broken = true;
+	err = -EIO;
+out:
+	in->pages += done;
 	luo_memfd_account(in->file, done);
 	return err;
 }
@@ -326,7 +277,7 @@ static void luo_memfd_make_evictable(struct address_space *mapping)
 }
 
 /* All contents are in: give the file its true size and its properties. */
-static void luo_memfd_dress(struct file *file, struct luo_memfd_ser *ser)
+static void luo_memfd_dress(struct file *file, const struct luo_ser_memfd *ser)
 {
 	struct inode *inode = file_inode(file);
 	struct shmem_inode_info *info = SHMEM_I(inode);
@@ -354,13 +305,31 @@ static void luo_memfd_dress(struct file *file, struct luo_memfd_ser *ser)
 /* What is left over after a restore, or instead of one. */
 static void luo_memfd_free(struct luo_file *lf)
 {
-	struct luo_memfd_in *in = lf->private;
-	int l;
-
-	for (l = 0; l < LUO_MEMFD_LISTS; l++)
-		luo_area_drop(&in->areas[l]);
+	kfree(lf->private);
 	lf->private = NULL;
-	kfree(in);
+	luo_chain_release(luo_memfd_ser(lf)->folios);
+	luo_memfd_ser(lf)->folios = 0;
+	luo_memfd_ser(lf)->nr_folios = 0;
+}
+
+static int luo_memfd_refill(struct luo_file *lf, struct luo_memfd_in *in,
+			    struct luo_room *room)
+{
+	unsigned long pages = luo_memfd_ser(lf)->present >> PAGE_SHIFT;
+	unsigned long lacks = luo_room_take(room, pages - in->pages);
+	struct file *file;
+
+	if (lacks) {
+		WRITE_ONCE(lf->shortage, (u64)lacks << PAGE_SHIFT);
+		return -ENOMEM;
+	}
+	if (!in->file) {
+		file = luo_memfd_create(lf);
+		if (IS_ERR(file))
+			return PTR_ERR(file);
+		in->file = file;
+	}
+	return luo_memfd_fill(lf, in, room);
 }
 
 /**
@@ -373,35 +342,22 @@ static void luo_memfd_free(struct luo_file *lf)
  */
 int luo_memfd_restore(struct luo_file *lf, struct file **filep)
 {
-	struct luo_memfd_ser *ser = luo_memfd_ser(lf);
-	struct luo_memfd_in *in = lf->private;
-	struct file *file;
+	struct luo_memfd_in *in = luo_memfd_in(lf);
+	struct luo_room room = {};
 	int err;
 
-	if (!in) {
-		in = kzalloc_obj(*in, GFP_KERNEL);
-		if (!in)
-			return -ENOMEM;
-		lf->private = in;
-	}
+	if (!in)
+		return -ENOMEM;
+	if (in->broken)
+		return -EIO;
 
-	if (!in->file) {
-		if (!luo_memcg_has_room(ser->nr_pages))
-			return -ENOMEM;
-		file = luo_memfd_create(lf);
-		if (IS_ERR(file))
-			return PTR_ERR(file);
-		in->file = file;
-	}
-
-	err = luo_memfd_lists(lf, in);
-	if (err)
-		return err;
-	err = luo_memfd_fill(lf, in);
+	WRITE_ONCE(lf->shortage, 0);
+	err = luo_memfd_refill(lf, in, &room);
+	luo_room_end(&room);
 	if (err)
 		return err;
 
-	luo_memfd_dress(in->file, ser);
+	luo_memfd_dress(in->file, luo_memfd_ser(lf));
 	*filep = in->file;
 	luo_memfd_free(lf);
 	return 0;
@@ -413,27 +369,25 @@ int luo_memfd_restore(struct luo_file *lf, struct file **filep)
  */
 void luo_memfd_finish(struct luo_file *lf)
 {
-	struct luo_memfd_in *in = lf->private;
-	struct luo_memfd_folio *f;
+	const struct luo_ser_folio *f;
+	struct luo_memfd_in *in;
 	struct folio *folio;
 
 	/* Restored: the contents live and die with the file. */
 	if (lf->file)
 		return;
 
+	in = luo_memfd_in(lf);
 	if (!in) {
-		in = kzalloc_obj(*in, GFP_KERNEL);
-		if (!in)
-			goto lost;
-		lf->private = in;
+		pr_err("token %llu: no memory to free its %llu KiB, they stay in use until the next kexec\n",
+		       lf->token, luo_memfd_ser(lf)->present >> 10);
+		return;
 	}
-
-	if (luo_memfd_lists(lf, in) && !in->broken)
-		goto lost;
-
 	while ((f = luo_memfd_current(lf, in))) {
-		folio = in->folio ?: kho_restore_folio(PFN_PHYS(f->pfn));
+		/* One that is broken goes on behind the one that did not arrive. */
+		folio = in->folio ?: in->broken ? NULL : luo_memfd_take(f);
 		in->folio = NULL;
+		in->broken = false;
 		if (folio)
 			folio_put(folio);
 		in->i++;
@@ -442,9 +396,4 @@ void luo_memfd_finish(struct luo_file *lf)
 	if (in->file)
 		fput(in->file);
 	luo_memfd_free(lf);
-	return;
-
-lost:
-	pr_err("token %llu: no memory to free its %llu pages, they stay in use until the next kexec\n",
-	       lf->token, luo_memfd_ser(lf)->nr_pages);
 }

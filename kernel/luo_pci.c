@@ -42,8 +42,17 @@
 /* All devices that are shown, under the state lock. */
 LIST_HEAD(luo_pci_devices);
 
+static_assert(sizeof(struct luo_ser_pci) >= LUO_PCI_LEAST);
+static_assert(LUO_PCI_BARS == PCI_STD_NUM_BARS);
+
 /* The records, from prepare to cancel or jump. */
 static struct luo_ser_pci *luo_pci_out;
+
+/* The records are as they shall arrive, for now. */
+static void luo_pci_seal(void)
+{
+	luo_pci_out->crc = luo_pci_crc(&luo_here, luo_pci_out);
+}
 
 /**
  * luo_pci_unfit - why a device cannot stay alive where it is
@@ -213,6 +222,7 @@ void luo_pci_unregister(struct pci_dev *pdev)
 		if (luo_cancel()) {
 			/* With the kexec on its way only the record is left. */
 			dev->ser->kept = 0;
+			luo_pci_seal();
 			WRITE_ONCE(dev->ser, NULL);
 		}
 	}
@@ -279,6 +289,7 @@ bool luo_pci_keeps_running(struct pci_dev *pdev)
 		pdev->current_state = PCI_UNKNOWN;
 		luo_pci_read(pdev, dev->ser);
 		dev->ser->kept = 1;
+		luo_pci_seal();
 		keeps = true;
 		pci_info(pdev, "left running\n");
 	}
@@ -329,6 +340,8 @@ static int luo_pci_prepare(struct luo_subsystem *sub, u64 *data)
 		nr += luo_pci_takes_part(dev);
 	if (!nr)
 		return 0;
+	if (nr > LUO_PCI_MAX)
+		return -E2BIG;
 
 	luo_pci_out = kho_alloc_preserve(struct_size(luo_pci_out, devices, nr));
 	if (IS_ERR(luo_pci_out)) {
@@ -336,11 +349,18 @@ static int luo_pci_prepare(struct luo_subsystem *sub, u64 *data)
 		luo_pci_out = NULL;
 		return err;
 	}
+	luo_pci_out->head = (struct luo_ser_head) {
+		.size = struct_size(luo_pci_out, devices, nr),
+		.version = LUO_PCI_VERSION,
+		.needs = LUO_PCI_NEEDS,
+	};
+	luo_pci_out->device_size = sizeof(luo_pci_out->devices[0]);
 	list_for_each_entry(dev, &luo_pci_devices, list) {
 		err = luo_pci_takes_part(dev) ? luo_pci_prepare_one(dev) : 0;
 		if (err)
 			return err;
 	}
+	luo_pci_seal();
 	*data = virt_to_phys(luo_pci_out);
 	return 0;
 }
@@ -364,6 +384,8 @@ static int luo_pci_freeze(struct luo_subsystem *sub, u64 *data)
 		if (err)
 			return err;
 	}
+	if (luo_pci_out)
+		luo_pci_seal();
 	return 0;
 }
 

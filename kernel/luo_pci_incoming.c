@@ -99,11 +99,18 @@ static void luo_pci_take_one(struct luo_ser_pci_device *came)
  */
 void luo_pci_take(u64 data)
 {
-	u64 i;
+	const char *why = luo_check_pci(&luo_here, data);
+	u32 i;
 
+	if (why) {
+		pr_err("what came of PCI devices cannot be read, they are lost: %s\n",
+		       why);
+		return;
+	}
 	luo_pci_in = phys_to_virt(data);
 	for (i = 0; i < luo_pci_in->nr; i++)
-		luo_pci_take_one(&luo_pci_in->devices[i]);
+		luo_pci_take_one((void *)luo_pci_in->devices +
+				 i * luo_pci_in->device_size);
 }
 
 /**

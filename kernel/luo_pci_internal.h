@@ -10,58 +10,11 @@
 #include "luo_internal.h"
 #include "luo_pci.h"
 
-/* Changes with the meaning of any byte of the structures below. */
-#define LUO_PCI_SUBSYSTEM	"pci-v1"
-
 /*
  * Frozen after, and finished before, subsystems of an ordinary order: what
  * their memory holds may be the work of a device.
  */
 #define LUO_PCI_ORDER		1000
-
-#define LUO_PCI_DRIVER_LEN	32
-
-/**
- * struct luo_ser_pci_device - one device on its way
- * @compatible: version of @data
- * @driver: name of its driver
- * @data: the driver's number
- * @domain: PCI domain
- * @vendor: what sits in the slot, as its configuration space says
- * @device: the same
- * @sub_vendor: the same
- * @sub_device: the same
- * @class_revision: the same
- * @slot: bus, device and function
- * @command: command register when it was left running
- * @bars: the base addresses to which it answers
- * @kept: not 0 once its driver has left it running, the last thing it does
- */
-struct luo_ser_pci_device {
-	char compatible[LUO_COMPATIBLE_LEN];
-	char driver[LUO_PCI_DRIVER_LEN];
-	u64 data;
-	u32 domain;
-	u16 vendor;
-	u16 device;
-	u16 sub_vendor;
-	u16 sub_device;
-	u32 class_revision;
-	u16 slot;
-	u16 command;
-	u32 bars[PCI_STD_NUM_BARS];
-	u32 kept;
-};
-
-/**
- * struct luo_ser_pci - what the subsystem's number points to
- * @nr: number of devices
- * @devices: their records
- */
-struct luo_ser_pci {
-	u64 nr;
-	struct luo_ser_pci_device devices[];
-};
 
 /* The calls of a driver. */
 enum luo_pci_step {

@@ -9,8 +9,9 @@
  *    system call before anything was shut down. This is the only veto.
  * 2. The reboot notifiers. Their answers are ignored, so this one only sees
  *    to it that a kexec without the kprobe freezes too, or hands over nothing.
- * 3. The dump of the kernel log just before the jump: too late for anything
- *    but the last time stamp.
+ * 3. The dump of the kernel log just before the jump, when all other CPUs are
+ *    stopped: what processes wrote since the freeze is taken in there, as far as
+ *    that is possible without memory and locks, and the last time is stamped.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
@@ -147,8 +148,12 @@ static struct notifier_block luo_reboot_nb = {
 static void luo_reboot_last(struct kmsg_dumper *dumper,
 			    struct kmsg_dump_detail *detail)
 {
-	if (detail->reason == KMSG_DUMP_SHUTDOWN)
-		luo_kho_stamp_jump();
+	if (detail->reason != KMSG_DUMP_SHUTDOWN)
+		return;
+	/* Without it this is no kexec, and others still run. */
+	if (luo_state_leaving())
+		luo_kho_late();
+	luo_kho_stamp_jump();
 }
 
 static struct kmsg_dumper luo_reboot_dumper = {

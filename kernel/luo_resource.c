@@ -185,6 +185,20 @@ static ssize_t result_show(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RO(result);
 
+static ssize_t shortage_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(to_resource(dev)->lf.shortage));
+}
+static DEVICE_ATTR_RO(shortage);
+
+static ssize_t lost_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(to_resource(dev)->lf.lost));
+}
+static DEVICE_ATTR_RO(lost);
+
 static struct attribute *luo_resource_attrs[] = {
 	&dev_attr_token.attr,
 	&dev_attr_kind.attr,
@@ -197,6 +211,8 @@ static struct attribute *luo_resource_attrs[] = {
 	&dev_attr_state.attr,
 	&dev_attr_held.attr,
 	&dev_attr_result.attr,
+	&dev_attr_shortage.attr,
+	&dev_attr_lost.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(luo_resource);
@@ -218,7 +234,10 @@ static int luo_resource_uevent(const struct device *dev,
 	       add_uevent_var(env, "LUO_PAGES=%llu", pages) ?:
 	       add_uevent_var(env, "LUO_STATE=%s", luo_resource_state(res)) ?:
 	       add_uevent_var(env, "LUO_HELD=%d", luo_resource_held(res)) ?:
-	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result));
+	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(res->result)) ?:
+	       add_uevent_var(env, "LUO_SHORTAGE=%llu",
+			      READ_ONCE(res->lf.shortage)) ?:
+	       add_uevent_var(env, "LUO_LOST=%llu", READ_ONCE(res->lf.lost));
 }
 
 static void luo_resource_release(struct device *dev)
@@ -248,6 +267,7 @@ struct luo_resource *luo_resource_alloc(u64 token)
 		return NULL;
 
 	INIT_LIST_HEAD(&res->list);
+	mutex_init(&res->lock);
 	res->lf.token = token;
 	res->lf.name = res->name;
 	luo_node_init(&res->node, &luo_resource_type);

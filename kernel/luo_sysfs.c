@@ -3,7 +3,7 @@
  * DOC: /sys/kernel/liveupdate
  *
  * Read-only, for everybody: the state, which wakes poll(2) at every change,
- * the version of what this module hands over, the time stamps of the latest
+ * the versions of what this module hands over and reads, the time stamps of the latest
  * update, the release that the last handover came from, and whether a refused
  * freeze can stop a kexec. Nothing here takes the state lock: whoever looks
  * must never wait for a long PREPARE.
@@ -35,6 +35,14 @@ static ssize_t compatible_show(struct kobject *kobj,
 
 static struct kobj_attribute compatible_attr = __ATTR_RO(compatible);
 
+static ssize_t abi_show(struct kobject *kobj, struct kobj_attribute *attr,
+			char *buf)
+{
+	return sysfs_emit(buf, "%s\n", LUO_ABI_TEXT);
+}
+
+static struct kobj_attribute abi_attr = __ATTR_RO(abi);
+
 static ssize_t from_release_show(struct kobject *kobj,
 				 struct kobj_attribute *attr, char *buf)
 {
@@ -54,6 +62,7 @@ static struct kobj_attribute veto_attr = __ATTR_RO(veto);
 static struct attribute *luo_attrs[] = {
 	&state_attr.attr,
 	&compatible_attr.attr,
+	&abi_attr.attr,
 	&from_release_attr.attr,
 	&veto_attr.attr,
 	NULL

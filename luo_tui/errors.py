@@ -120,6 +120,11 @@ _NO_MEMORY = (
     "let it end, then try again.",
     Exit.REFUSED,
 )
+_BROKEN_PAGE = (
+    "a preserved page is broken (hardware memory error)",
+    "Unpreserve the resource that the kernel's lines name; its memory must not be carried on.",
+    Exit.REFUSED,
+)
 
 _Row = tuple[str, str, Exit]
 _TABLE: dict[tuple[Op, int], _Row] = {
@@ -165,17 +170,14 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         "Let it come to rest, then prepare again; the kernel's lines name it.",
         Exit.REFUSED,
     ),
-    (Op.PREPARE, _EHWPOISON): (
-        "a preserved page is broken (hardware memory error)",
-        "Unpreserve the resource that the kernel's lines name; its memory must not be carried on.",
-        Exit.REFUSED,
-    ),
+    (Op.PREPARE, _EHWPOISON): _BROKEN_PAGE,
     (Op.FREEZE, _errno.EINVAL): (
         "freeze is possible in state prepared only",
         "Prepare first; no kexec happened.",
         Exit.WRONG_STATE,
     ),
     (Op.FREEZE, _errno.ENOMEM): _NO_MEMORY,
+    (Op.FREEZE, _EHWPOISON): _BROKEN_PAGE,
     (Op.CANCEL, _errno.EINVAL): (
         "there is nothing to cancel: cancel works in prepared and frozen",
         _SHOW,

@@ -87,7 +87,14 @@ class Resource:
     handler: str = ""
     """What it needs to be restored, where the module that handles it is not loaded."""
     result: int = 0
-    """Errno with which it refused the latest prepare or freeze; 0 if it did not."""
+    """Errno with which it refused the latest prepare or freeze; 0 if it did not.
+
+    Of one that came over EIO: it cannot be read, so nobody can restore it.
+    """
+    shortage: int = 0
+    """Bytes that were missing when it was refused for want of memory; 0: none, or not known."""
+    lost: int = 0
+    """Bytes that were written after the freeze and did not come along."""
     abandoned: bool = False
     """Whether it was restored and only the kernel holds it now: it can be restored again.
 
@@ -102,7 +109,8 @@ class Resource:
     @property
     def endangered(self) -> bool:
         """Whether the next step loses it, as things stand."""
-        return bool(self.result) or self.state in (ResourceState.INCOMING, ResourceState.UNKNOWN)
+        gone = (ResourceState.INCOMING, ResourceState.UNKNOWN)
+        return bool(self.result or self.lost) or self.state in gone
 
 
 class Resources(Mapping[int, Resource]):
@@ -456,6 +464,8 @@ class KernelImage:
     orchestrator: str = ""
     """Compatible string of the luo.ko installed for that release; empty when there is none, or
     one of the two below says what is the matter with it."""
+    orchestrator_abi: str = ""
+    """Each part of that with its versions, as in :attr:`Snapshot.abi`."""
     orchestrator_fault: str = ""
     """Why the luo.ko that is installed cannot be what the target needs; a sentence."""
     orchestrator_unread: str = ""
@@ -544,6 +554,12 @@ class Snapshot:
     stamps: Stamps = Stamps()
     compatible: str = ""
     """What the running orchestrator writes and reads; the target must say the same."""
+    abi: str = ""
+    """Each part of that with its versions, ``memfd:2/1/1``; empty where it does not say.
+
+    The version that is written, the oldest reader of it, and the oldest that is
+    read (``kernel/luo_abi.h``).
+    """
     from_release: str = ""
     """Release of the kernel that handed over to this one; empty after an ordinary boot."""
     veto: str = ""

@@ -7,6 +7,11 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine, and nothing about the program.
+settings.register_profile("luo-tui", deadline=None)
+settings.load_profile("luo-tui")
 
 
 def pytest_configure() -> None:

@@ -48,6 +48,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "demo": orchestrator.demo,
         "orchestrator": orchestrator.title,
         "compatible": snapshot.compatible,
+        "abi": snapshot.abi,
         "host": asdict(snapshot.host),
         "state": str(snapshot.luo.state),
         "detail": snapshot.luo.detail,

@@ -58,13 +58,14 @@ class _Picture:
 
     def take(self, change: Change) -> None:
         match change:
-            case LuoChanged(luo, stamps, compatible, from_release, veto):
+            case LuoChanged(luo, stamps, compatible, from_release, veto, abi):
                 self._other |= {
                     "luo": luo,
                     "stamps": stamps,
                     "compatible": compatible,
                     "from_release": from_release,
                     "veto": veto,
+                    "abi": abi,
                 }
             case ResourcePut(resource):
                 self._resources[resource.token] = resource

@@ -29,6 +29,7 @@ class LuoChanged:
     compatible: str = ""
     from_release: str = ""
     veto: str = ""
+    abi: str = ""
 
 
 @dataclass(frozen=True, slots=True)

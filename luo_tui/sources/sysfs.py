@@ -50,10 +50,9 @@ def read_luo(folder: Path = FOLDER, reading: Reading | None = None) -> LuoChange
     if not luo.state.usable:
         return LuoChanged(luo)
     stamps = {f.name: _number(folder / "times" / f.name, reading) for f in fields(Stamps)}
-    compatible, release, veto = (
-        clean(reading.text(folder / name)) for name in ("compatible", "from_release", "veto")
-    )
-    return LuoChanged(luo, Stamps(**stamps), compatible, release, veto)
+    beside = ("compatible", "from_release", "veto", "abi")
+    compatible, release, veto, abi = (clean(reading.text(folder / name)) for name in beside)
+    return LuoChanged(luo, Stamps(**stamps), compatible, release, veto, abi)
 
 
 def _why() -> str:

@@ -114,6 +114,8 @@ def read_resource(folder: Path, reading: Reading | None = None) -> Resource | No
             # Of interest only where nobody is there to handle it.
             handler=_may_lack(folder, "handler") if kind == "unknown" else "",
             result=-number("LUO_RESULT", 0),
+            shortage=number("LUO_SHORTAGE", 0),
+            lost=number("LUO_LOST", 0),
             abandoned=state is ResourceState.RESTORED and about.get("LUO_HELD") == "0",
         )
     except OSError as error:

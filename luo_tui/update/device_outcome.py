@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from luo_tui.errors import Op, explain
 from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot, State
-from luo_tui.update.wording import clock_text
+from luo_tui.update.wording import clock_text, size_text
 
 
 class Outcome(StrEnum):
@@ -65,9 +65,18 @@ def device_outcomes(snapshot: Snapshot) -> tuple[DeviceOutcome, ...]:
 
 def outlook(resource: Resource, snapshot: Snapshot) -> str:
     """Say what will happen to a preserved descriptor, from how things stand."""
+    words = _outlook(resource, snapshot)
+    if resource.lost:
+        return f"{size_text(resource.lost)} written after the freeze did NOT come along; {words}"
+    return words
+
+
+def _outlook(resource: Resource, snapshot: Snapshot) -> str:
     if resource.handler and resource.state is ResourceState.INCOMING:
         return f"cannot be restored before {resource.handler} is there; finish discards it"
     match resource.state:
+        case ResourceState.INCOMING if resource.result:
+            return "CANNOT be restored: what came of it cannot be read (the kernel's log says why)"
         case ResourceState.INCOMING if failure := snapshot.failed_restores.get(resource.token):
             said = explain(Op.RESTORE, failure.errno)
             return (
@@ -84,7 +93,8 @@ def outlook(resource: Resource, snapshot: Snapshot) -> str:
             return "nothing can be said of it: its state is not known"
     if resource.result:
         code = errno.errorcode.get(resource.result, str(resource.result))
-        return f"REFUSED the latest prepare or freeze ({code})"
+        lacks = f", {size_text(resource.shortage)} too little" if resource.shortage else ""
+        return f"REFUSED the latest prepare or freeze ({code}{lacks})"
     if snapshot.luo.state in (State.PREPARED, State.FROZEN):
         return "survives a kexec now"
     return "is carried by the next update, from prepare on"

@@ -134,6 +134,7 @@ def _read(
         config_source=config.source,
         config_fault=config.fault,
         orchestrator=module.compatible,
+        orchestrator_abi=module.abi,
         orchestrator_fault=module.fault,
         orchestrator_unread=module.unread,
         command_line_max=header.command_line_max,

@@ -2,7 +2,8 @@
 """The luo.ko that is installed for a kernel: what it writes and reads across a kexec.
 
 The compatible string stands in the module's own information (``modinfo``), as
-``luo_compatible=``.
+``luo_compatible=``, and the versions of each part as ``luo_abi=``
+(``kernel/luo_core.c``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _FOLDERS = ("updates/dkms", "updates", "extra", "kernel/extra", "misc")
 """Where packages lay modules that are not the kernel's own; depmod looks into ``updates`` first."""
 _NAMES = ("luo.ko", "luo.ko.zst", "luo.ko.xz", "luo.ko.gz")
 _COMPATIBLE = re.compile(rb"luo_compatible=([\x21-\x7e]+)\0")
+_ABI = re.compile(rb"luo_abi=([\x20-\x7e]+)\0")
 _LARGEST = 64 << 20
 """Bytes of an unpacked module; a debug build has a few millions."""
 _LARGEST_INDEX = 16 << 20
@@ -30,6 +32,8 @@ class LuoModule:
     """What was found; nothing at all: there is none."""
 
     compatible: str = ""
+    abi: str = ""
+    """Each part with its versions; empty where the module does not say."""
     fault: str = ""
     """Why the module that is there is of no use; a sentence."""
     unread: str = ""
@@ -64,7 +68,8 @@ def _read(path: Path) -> LuoModule:
     with open_regular(path) as fd:
         content = b"".join(unpacked(Part(fd), _LARGEST))
     if match := _COMPATIBLE.search(content):
-        return LuoModule(match[1].decode("ascii"))
+        parts = _ABI.search(content)
+        return LuoModule(match[1].decode("ascii"), parts[1].decode("ascii") if parts else "")
     return LuoModule(fault=f"{path} does not say what it carries across (luo_compatible).")
 
 

@@ -175,6 +175,11 @@ def _resources(
             yield PromiseOutcome(one, Became.NOT_KNOWN, "its state could not be read")
         elif not _same(one, found) or found.state is ResourceState.PRESERVED:
             yield PromiseOutcome(one, Became.LOST, f"{found.label} is there in its place")
+        elif found.lost:
+            reason = f"{found.lost:,} bytes written after the freeze did not come along"
+            yield PromiseOutcome(found, Became.LOST, reason)
+        elif found.state is ResourceState.INCOMING and found.result:
+            yield PromiseOutcome(found, Became.LOST, "what came of it cannot be read", _UNREADABLE)
         elif found.state is ResourceState.INCOMING:
             failure = failed.get(one.token)
             yield _failed(found, failure, work) if failure else _waiting(one, found)
@@ -200,6 +205,7 @@ def _waiting(one: Listed, found: Resource) -> PromiseOutcome:
 
 
 _SHORT = "The kernel's lines (dmesg | grep luo) name what is missing."
+_UNREADABLE = "The kernel's lines (dmesg | grep luo) say why."
 
 
 def _failed(found: Resource, failure: RestoreFailure, work: Work | None) -> PromiseOutcome:

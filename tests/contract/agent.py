@@ -15,6 +15,7 @@ import json
 import mmap
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -401,6 +402,58 @@ class Agent:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         group.rmdir()
         return code
+
+    def fill_in_group(self, fd: int, size: int, limit: int) -> None:
+        """Have another process write a file whose memory cgroup holds ``limit`` bytes."""
+        group = Path("/sys/fs/cgroup/owner")
+        group.mkdir(exist_ok=True)
+        Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
+        (group / "memory.max").write_text(str(limit))
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+                self.fill(fd, 0, size, "owner")
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def write_on(self, fd: int, pause: float) -> None:
+        """Have another process write page after page, each for the first time, until the end.
+
+        Into each its number; when it is written, and not before, that number
+        goes into the first page.
+        """
+        size = os.fstat(fd).st_size
+        if os.fork() == 0:
+            with mmap.mmap(fd, size) as memory:
+                for i in range(1, size // 4096):
+                    number = i.to_bytes(8, "little")
+                    memory[i * 4096 : i * 4096 + 8] = number
+                    memory[0:8] = number
+                    if pause:
+                        time.sleep(pause)
+                signal.pause()
+
+    def written_on(self, fd: int) -> list[int]:
+        """Return the last number that was written, and which pages before it are not there."""
+        last = int.from_bytes(os.pread(fd, 8, 0), "little")
+        numbers = (os.pread(fd, 8, i * 4096) for i in range(1, last + 1))
+        missing = [i for i, n in enumerate(numbers, 1) if int.from_bytes(n, "little") != i]
+        return [last, len(missing), *missing[:5]]
+
+    def poison(self, fd: int, at: int) -> None:
+        """Have the memory of one page fail, as the machine would tell of it."""
+        child = os.fork()
+        if child == 0:
+            with mmap.mmap(fd, os.fstat(fd).st_size) as memory:
+                assert memory[at] >= 0  # the page must be there
+                memory.madvise(100, at, 4096)  # MADV_HWPOISON
+            os._exit(0)
+        # Who has such a page mapped may be killed for it.
+        os.waitpid(child, 0)
 
     def push_out(self, fd: int) -> int:
         """Push a file's pages out to swap; return how many KiB are there now."""

@@ -18,6 +18,7 @@ NOEXEC, EXEC = 8, 16  # MFD_NOEXEC_SEAL, MFD_EXEC
 PAGE = 4096
 TIB = 1 << 40
 SEAL_FUTURE_WRITE, SEAL_EXEC = 16, 32
+EHWPOISON = 133  # of asm-generic/errno.h; Python has no name for it
 
 
 def finished(machine: Machine) -> None:
@@ -183,6 +184,103 @@ def test_what_is_in_swap_comes_along(machine: Machine) -> None:
     back = machine.call("restore", token=token)
     assert machine.call("digest", fd=back) == digest
     finished(machine)
+
+
+def test_what_its_owner_has_no_room_for_is_refused_and_nobody_is_killed(machine: Machine) -> None:
+    """What is in swap comes back into its owner's memory cgroup, whose limit holds."""
+    assert isinstance(machine, LabMachine)
+    machine.shell(
+        "dd if=/dev/zero of=/var/lib/luo-tui/swap bs=1M count=40 2>/dev/null"
+        " && chmod 600 /var/lib/luo-tui/swap && mkswap /var/lib/luo-tui/swap >/dev/null"
+        " && swapon /var/lib/luo-tui/swap"
+    )
+    fd = machine.call("memfd", name="owned", size=48 << 20)
+    machine.call("fill_in_group", fd=fd, size=48 << 20, limit=24 << 20)
+    token = machine.call("preserve", fd=fd)
+    machine.call("load", which=other(machine))
+    assert refused(machine, "move", move="prepare") == errno.ENOMEM
+    events = machine.shell("cat /sys/fs/cgroup/owner/memory.events")
+    assert "oom_kill 0" in events
+    assert "oom 0" in events
+    (shown,) = machine.call("picture")["resources"]
+    assert shown["result"] == errno.ENOMEM
+    # About as much as does not fit; what is pushed out meanwhile moves it.
+    assert 8 << 20 < shown["shortage"] < 32 << 20
+    assert "of it are in swap, there are" in machine.log()
+    assert machine.call("state") == "normal"
+    machine.shell("echo 64M > /sys/fs/cgroup/owner/memory.max")
+    machine.call("move", move="prepare")
+    assert machine.call("picture")["resources"][0]["shortage"] == 0
+    digest = machine.call("digest", fd=fd)
+    machine.kexec()
+    machine.shell("rm -f /var/lib/luo-tui/swap")
+    assert machine.call("digest", fd=machine.call("restore", token=token)) == digest
+    finished(machine)
+
+
+def test_what_is_written_between_freeze_and_kexec_arrives(machine: Machine) -> None:
+    fd = machine.call("memfd", name="late", size=4 << 20)
+    machine.call("write", fd=fd, at=0, text="first")
+    token = machine.call("preserve", fd=fd)
+    machine.call("load", which=other(machine))
+    machine.call("move", move="prepare")
+    machine.call("move", move="freeze")
+    machine.call("write", fd=fd, at=3 << 20, text="into a hole")
+    machine.kexec()
+    back = machine.call("restore", token=token)
+    assert machine.call("read", fd=back, at=3 << 20, size=11) == "into a hole"
+    assert machine.call("picture")["resources"][0]["lost"] == 0
+    finished(machine)
+
+
+def test_a_writer_that_never_stops_loses_nothing(machine: Machine) -> None:
+    """Nothing that was acknowledged up to the moment at which the old kernel stood still."""
+    fd = machine.call("memfd", name="writer", size=256 << 20)
+    few = machine.call("memfd", name="few", size=16 << 20)
+    tokens = [machine.call("preserve", fd=f) for f in (fd, few)]
+    machine.call("load", which=other(machine))
+    machine.call("write_on", fd=fd, pause=0.002)
+    machine.call("write_on", fd=few, pause=0.02)
+    machine.call("move", move="prepare")
+    machine.kexec()
+    for token in tokens:
+        last, missing, *first = machine.call("written_on", fd=machine.call("restore", token=token))
+        assert last > 0
+        assert not missing, f"{missing} of {last} pages are not there: {first}"
+    assert [r["lost"] for r in machine.call("picture")["resources"]] == [0, 0]
+    finished(machine)
+
+
+def test_more_than_can_be_taken_in_at_the_last_moment_is_told(machine: Machine) -> None:
+    assert isinstance(machine, LabMachine)
+    fd = machine.call("memfd", name="flood", size=400 << 20)
+    token = machine.call("preserve", fd=fd)
+    machine.call("load", which=other(machine))
+    machine.call("move", move="prepare")
+    machine.call("write_on", fd=fd, pause=0)
+    machine.kexec()
+    last, missing, *_ = machine.call("written_on", fd=machine.call("restore", token=token))
+    (shown,) = machine.call("picture")["resources"]
+    assert last > 0
+    # The page that was written last may not be acknowledged.
+    assert missing * PAGE <= shown["lost"] <= (missing + 1) * PAGE
+    if shown["lost"]:
+        told = f"token {token}: {shown['lost']} bytes that were written after the freeze"
+        assert told in machine.log()
+    finished(machine)
+
+
+def test_memory_that_fails_after_prepare_stops_the_update(machine: Machine) -> None:
+    assert isinstance(machine, LabMachine)
+    fd = machine.call("memfd", name="poisoned", size=1 << 20)
+    machine.call("fill", fd=fd, at=0, size=1 << 20, seed="p")
+    machine.call("preserve", fd=fd)
+    machine.call("load", which=other(machine))
+    machine.call("move", move="prepare")
+    machine.call("poison", fd=fd, at=5 * PAGE)
+    assert refused(machine, "move", move="freeze") == EHWPOISON
+    assert machine.call("state") == "normal"
+    assert refused(machine, "move", move="prepare") == EHWPOISON
 
 
 def test_a_small_memory_cgroup_is_refused_before_anything_is_lost(machine: Machine) -> None:

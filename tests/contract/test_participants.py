@@ -56,7 +56,7 @@ def about(host: LabMachine, name: str, attribute: str) -> str:
 
 def listed(host: LabMachine) -> set[str]:
     """What the class has, but for luo.ko's own subsystem."""
-    return set(host.shell(f"ls {CLASS}").split()) - {"subsystem-pci-v1"}
+    return set(host.shell(f"ls {CLASS}").split()) - {"subsystem-pci-v2"}
 
 
 def test_all_are_called_in_order_and_undone_in_reverse(host: LabMachine) -> None:
@@ -64,8 +64,8 @@ def test_all_are_called_in_order_and_undone_in_reverse(host: LabMachine) -> None
     own = host.call("preserve", fd=host.call("open", path="/dev/luo-test"))
     host.call("move", move="prepare")
     lines = host.shell("cat /sys/kernel/debug/luo/handover").splitlines()
-    assert lines[0] == "compatible=luo-ko-v2 state=prepared files=2"
-    assert f"token={token} kind=memfd handler=memfd-v1 recorded=yes bytes=4096 pages=0" in lines[1]
+    assert lines[0] == "compatible=luo-ko-v3 state=prepared files=2"
+    assert f"token={token} kind=memfd handler=memfd-v2 recorded=yes bytes=4096 pages=0" in lines[1]
     assert f"token={own} kind=test handler=test-v1 recorded=yes bytes=8 pages=0" in lines[2]
     host.call("move", move="freeze")
     host.call("move", move="cancel")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -31,14 +32,14 @@ GOOD_IMAGE = KernelImage(
     "/boot/initrd.img-new",
     "",
     True,
-    "luo-ko-v2",
+    "luo-ko-v3",
     abi=("kho-v4", "luo-v5"),
 )
 GOOD = Snapshot(
     Host("hv", "old", "b"),
     LuoState(State.NORMAL),
     Resources((Resource(0, "memfd", ResourceState.PRESERVED),)),
-    compatible="luo-ko-v2",
+    compatible="luo-ko-v3",
 )
 LINE = "console=ttyS0 kho=on"
 ABI = KernelAbi(("kho-v4", "luo-v5"), "its image")
@@ -58,6 +59,10 @@ def test_a_good_target_passes_everything() -> None:
     assert len(levels()) == 12
 
 
+def both_abi(ours: str, theirs: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {"abi": ours}, {"orchestrator_abi": theirs}
+
+
 @pytest.mark.parametrize(
     ("check", "level", "snapshot", "image", "line"),
     [
@@ -72,6 +77,11 @@ def test_a_good_target_passes_everything() -> None:
         ("target LUO", Level.BLOCKER, {}, {"orchestrator": "", "orchestrator_fault": "x."}, LINE),
         ("target LUO", Level.UNKNOWN, {}, {"orchestrator": "", "orchestrator_unread": "x."}, LINE),
         ("target LUO", Level.UNKNOWN, {"compatible": ""}, {}, LINE),
+        ("target LUO", Level.OK, *both_abi("memfd:2/1/1", "memfd:1/1/1"), LINE),
+        ("target LUO", Level.BLOCKER, *both_abi("memfd:2/2/1", "memfd:1/1/1"), LINE),
+        ("target LUO", Level.UNKNOWN, *both_abi("memfd:1/1/1", ""), LINE),
+        ("target LUO", Level.UNKNOWN, *both_abi("", "memfd:1/1/1"), LINE),
+        ("target LUO", Level.UNKNOWN, *both_abi("memfd:1/1/1", "nonsense"), LINE),
         ("command line", Level.BLOCKER, {}, {}, "kho=on kho=off"),
         ("command line", Level.UNKNOWN, {}, {}, "quiet"),
         ("command line", Level.BLOCKER, {}, {}, ""),
@@ -157,7 +167,7 @@ def test_an_unknown_module_is_not_called_missing() -> None:
     unread = replace(bare, orchestrator_unread="/m/luo.ko.zst lies there and cannot be read: why.")
     assert told("target LUO", unread) == (
         "Whether the target reads what this kernel writes is unknown: /m/luo.ko.zst lies there and "
-        "cannot be read: why. Go on only if you know that it reads luo-ko-v2."
+        "cannot be read: why. Go on only if you know that it reads luo-ko-v3."
     )
     torn = replace(bare, orchestrator_fault="/m/luo.ko.zst is torn: it ends too early.")
     assert told("target LUO", torn).startswith("/m/luo.ko.zst is torn: it ends too early. Install")

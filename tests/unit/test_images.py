@@ -46,7 +46,7 @@ def test_a_whole_kernel_tells_what_it_is(tmp_path: Path) -> None:
     image = install(tmp_path, "7.3.4-new")
     extra = tmp_path / "modules/7.3.4-new/extra"
     extra.mkdir(parents=True)
-    (extra / "luo.ko").write_bytes(b"\0license=GPL\0luo_compatible=luo-ko-v2\0name=luo\0")
+    (extra / "luo.ko").write_bytes(b"\0license=GPL\0luo_compatible=luo-ko-v3\0name=luo\0")
     found = read_image(image, tmp_path / "modules")
     assert (found.fault, found.initrd_fault, found.config_fault) == ("", "", "")
     assert found.release == "7.3.4-new"
@@ -54,7 +54,7 @@ def test_a_whole_kernel_tells_what_it_is(tmp_path: Path) -> None:
     assert found.initrd == str(tmp_path / "initrd.img-7.3.4-new")
     assert (found.kexec_handover, found.handover_default) == (True, False)
     assert found.config_source == str(tmp_path / "config-7.3.4-new")
-    assert found.orchestrator == "luo-ko-v2"
+    assert found.orchestrator == "luo-ko-v3"
     assert found.command_line_max == 2016
 
 

@@ -50,7 +50,7 @@ STEPS = st.one_of(
     st.tuples(st.just("unpreserve")),
     st.tuples(st.just("restore")),
     st.tuples(st.just("replace image"), st.sampled_from([TARGET, "9.9.9"])),
-    st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v2", "luo-ko-v0"])),
+    st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v3", "luo-ko-v0"])),
     st.tuples(st.just("kill"), WHO),
     st.tuples(st.just("leave"), WHO),
     st.tuples(st.just("clock"), st.integers(-7200, 7200)),
@@ -59,7 +59,7 @@ STEPS = st.one_of(
 BETWEEN = st.one_of(
     st.tuples(st.just("fault"), st.sampled_from(["state", "sync", "look", "reboot"])),
     st.tuples(st.just("replace image"), st.sampled_from([TARGET, "9.9.9"])),
-    st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v2", "luo-ko-v0"])),
+    st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v3", "luo-ko-v0"])),
     st.tuples(st.just("plug"), st.integers(0, 9)),
     st.tuples(st.just("others prepare less")),
     st.tuples(st.just("foreign move"), st.sampled_from(list(Move))),
@@ -268,7 +268,7 @@ class World:
         assert newest.event == "jump", "there is no record of it"
         assert newest.data["image_digest"] == consent.target.image.sha256
         module = host.modules_folder / TARGET / "extra" / "luo.ko"
-        assert b"luo-ko-v2" in module.read_bytes(), "the target could not read it"
+        assert b"luo-ko-v3" in module.read_bytes(), "the target could not read it"
         self.jumps += 1
 
 

@@ -73,7 +73,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "times").mkdir()
     for name, text in {
         "state": "updated\n",
-        "compatible": "luo-ko-v2\n",
+        "compatible": "luo-ko-v3\n",
         "from_release": "7.3.4-luo-old\n",
         "veto": "kprobe-ftrace\n",
         "times/tsc_khz": "2600000\n",
@@ -88,7 +88,7 @@ def test_everything_beside_the_state_is_read_with_it(folder: Path) -> None:
     assert sysfs.read_luo(folder) == LuoChanged(
         LuoState(State.UPDATED),
         Stamps(tsc_khz=2_600_000, jump=2**64 - 1),
-        "luo-ko-v2",
+        "luo-ko-v3",
         "7.3.4-luo-old",
         "kprobe-ftrace",
     )
@@ -202,7 +202,7 @@ def put(folder: Path, token: int, **changed: str) -> Path:
         "state": "preserved",
         "comm": "qemu",
         "name": "guest",
-        "handler": "memfd-v1",
+        "handler": "memfd-v2",
     }
     attributes |= changed
     for name in ("comm", "name", "handler", "pid"):

@@ -42,7 +42,7 @@ def lz4_legacy(raw: bytes) -> bytes:
 
 
 PACK["lz4"] = lz4_legacy
-MODULE = b"\x7fELF\0license=GPL\0luo_compatible=luo-ko-v2\0name=luo\0"
+MODULE = b"\x7fELF\0license=GPL\0luo_compatible=luo-ko-v3\0name=luo\0"
 CONFIG = b"# Linux/x86 7.3.4\nCONFIG_KEXEC_HANDOVER=y\n# CONFIG_X is not set\n"
 
 
@@ -113,7 +113,7 @@ def lay(folder: Path, content: bytes, name: str = "updates/dkms/luo.ko") -> Path
 )
 def test_a_module_is_read_however_it_is_packed(tmp_path: Path, kind: str, suffix: str) -> None:
     lay(tmp_path, PACK[kind](MODULE), f"updates/dkms/luo.ko{suffix}")
-    assert find_module(tmp_path) == LuoModule("luo-ko-v2")
+    assert find_module(tmp_path) == LuoModule("luo-ko-v3")
 
 
 def test_a_module_is_found_where_modprobe_looks(tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_a_module_is_found_where_modprobe_looks(tmp_path: Path) -> None:
     lay(
         tmp_path, b"extra/other_luo.ko: \nweak-updates/luo/luo.ko.zst: kernel/a.ko\n", "modules.dep"
     )
-    assert find_module(tmp_path) == LuoModule("luo-ko-v2")
+    assert find_module(tmp_path) == LuoModule("luo-ko-v3")
     # What depmod found goes before what merely lies there.
-    lay(tmp_path, MODULE.replace(b"v2", b"v9"))
-    assert find_module(tmp_path) == LuoModule("luo-ko-v2")
+    lay(tmp_path, MODULE.replace(b"v3", b"v9"))
+    assert find_module(tmp_path) == LuoModule("luo-ko-v3")
     # What depmod does not name is found as well: it may not have run yet.
     lay(tmp_path, b"", "modules.dep")
     assert find_module(tmp_path) == LuoModule("luo-ko-v9")
@@ -156,7 +156,7 @@ def test_an_index_that_cannot_be_read_leaves_it_unknown(tmp_path: Path) -> None:
         f"{tmp_path}/modules.dep is a directory, not a regular file."
     )
     lay(tmp_path, MODULE)
-    assert find_module(tmp_path) == LuoModule("luo-ko-v2")
+    assert find_module(tmp_path) == LuoModule("luo-ko-v3")
 
 
 # The config inside a kernel

@@ -10,7 +10,7 @@ RUNNING = "7.3.3-hv"
 TARGET = "7.3.4-hv"
 LATER = "7.3.5-hv"
 """What the life of the host installs after a while."""
-COMPATIBLE = "luo-ko-v2"
+COMPATIBLE = "luo-ko-v3"
 OTHER = "luo-ko-v0"
 """What the target reads in the scenario where it reads something else."""
 

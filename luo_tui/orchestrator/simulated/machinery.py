@@ -11,7 +11,7 @@ _GIB = 1 << 30
 MEMORY = 256 * _GIB
 
 PARTICIPANTS = (
-    Participant("subsystem-pci-v1", "subsystem", "pci-v1", "registered"),
+    Participant("subsystem-pci-v2", "subsystem", "pci-v2", "registered"),
     Participant("pci-0000:3b:00.0", "pci", "0000:3b:00.0", "registered", driver="mlx5_core"),
     Participant("subsystem-vfio-v1", "subsystem", "vfio-v1", "registered"),
 )

@@ -17,6 +17,7 @@ from luo_tui.uapi.command_line import LONGEST, deciding, parameters, switch
 from luo_tui.update.checks.check import TargetCheck, complete
 from luo_tui.update.checks.handover import Present, handover_checks
 from luo_tui.update.facts import Finding, Level
+from luo_tui.update.luo_abi import unreadable_part
 
 
 class ImageIsKernel:
@@ -150,7 +151,28 @@ class TargetReadsOurs:
                 f"The target reads {image.orchestrator}; this kernel writes {snapshot.compatible}.",
                 "Install a matching luo.ko for the target.",
             )
-        return Finding(self.name, Level.OK, f"Both speak {snapshot.compatible}.")
+        return self._parts(snapshot, image)
+
+    def _parts(self, snapshot: Snapshot, image: KernelImage) -> Finding:
+        both = f"Both speak {snapshot.compatible}"
+        try:
+            why = unreadable_part(snapshot.abi, image.orchestrator_abi)
+        except ValueError as error:
+            return Finding(self.name, Level.UNKNOWN, f"{both}; the versions of its parts: {error}.")
+        if why:
+            return Finding(
+                self.name,
+                Level.BLOCKER,
+                f"{both}, but the target's luo.ko cannot read all of it: {why}.",
+                "Install a matching luo.ko for the target.",
+            )
+        if bool(snapshot.abi) != bool(image.orchestrator_abi):
+            silent = (
+                "the target's luo.ko does not" if snapshot.abi else "the running luo.ko does not"
+            )
+            said = f"{both}; which versions of its parts, {silent} say."
+            return Finding(self.name, Level.UNKNOWN, said)
+        return Finding(self.name, Level.OK, f"{both}{', each part too' * bool(snapshot.abi)}.")
 
 
 class CommandLineKeepsHandover:
