@@ -41,6 +41,7 @@ from luo_tui.orchestrator import Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 
 if TYPE_CHECKING:
+    from luo_tui.demo.run import Demo
     from luo_tui.update.plan import Plan
 
 CODES = {
@@ -119,11 +120,12 @@ def _dispatch(args: argparse.Namespace) -> int:
             os.environ[_MOUSE] = str(int(args.mouse))
         return _demo(args, settings)
     args.folder, args.log = settings["folder"], _log(settings)
+    served = _served(args, settings)
     if args.folder.exists() and not args.folder.is_dir():
         raise NotDone(f"{args.folder} is no folder.", Exit.USAGE)
     if args.command in history.COMMANDS:
         return history.run(args)
-    orchestrator = open_orchestrator()
+    orchestrator = served or open_orchestrator()
     match args.command:
         case "status":
             return _status(orchestrator, args)
@@ -149,6 +151,28 @@ def _dispatch(args: argparse.Namespace) -> int:
             return window.run(orchestrator, args)
         case _:
             return _console(orchestrator, args, settings)
+
+
+def _served(args: argparse.Namespace, settings: Settings) -> Orchestrator | None:
+    """Return the simulated host that the commands are to speak to; None for this machine."""
+    if not os.environ.get(_SERVED):
+        return None
+    from luo_tui.demo.served import open_served
+
+    found = open_served(os.environ)
+    if found is None:
+        return None
+    if args.command in (None, "console", rehearse.COMMAND):
+        raise NotDone(
+            f"{_SERVED} names a simulated host, for commands alone: unset it. The console on a "
+            "simulated host is `luo-tui demo`.",
+            Exit.USAGE,
+        )
+    orchestrator, folder = found
+    if settings.chosen["folder"].where != "flag":
+        args.folder = folder
+    _complain((f"DEMO: nothing real is touched. This is the simulated host of {folder}.",))
+    return orchestrator
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -265,9 +289,29 @@ def _demo(args: argparse.Namespace, settings: Settings) -> int:
     else:
         demo = Demo.begin(args.scenario, args.speed, args.delay)
     # The end is not reached by a simulated kexec, whose next boot takes the folder over.
+    if args.serve:
+        return _serve(demo, again=args.resume is not None)
     with demo:
         args.folder = demo.folder
         return _console(demo.orchestrator, args, settings)
+
+
+def _serve(demo: Demo, *, again: bool) -> int:
+    """Let other terminals speak to the simulated host until somebody interrupts this."""
+    ends = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    with demo, contextlib.closing(demo.serve()):
+        host = demo.orchestrator.host()
+        if again:
+            print(f"It jumped, and runs {host.release} now.", flush=True)
+        else:
+            print(f"The simulated host {host.name} is served until Ctrl+C. In other terminals:")
+            print(f"  export {_SERVED}={demo.folder}")
+            print("  luo-tui status")
+            print("  luo-tui watch")
+            print("The commands that act speak to it, too, and need no root.", flush=True)
+        signal.sigwait(ends)
+    return Exit.OK
 
 
 def _complain(lines: Sequence[str]) -> None:
@@ -313,6 +357,8 @@ _THEME = "LUO_TUI_THEME"
 """Variable that names a theme; it is there again after the demo's jump."""
 _MOUSE = "LUO_TUI_MOUSE"
 """Variable that is 1 to use the mouse, 0 not to; unset, it depends on the terminal."""
+_SERVED = "LUO_TUI_DEMO"
+"""Variable that names the folder of a served simulated host."""
 _LOG = "append every event to FILE, one JSON object a line (console and watch)"
 _ABOUT = """\
 Operator console for the Linux Live Update Orchestrator (LUO): walks a host
@@ -471,6 +517,12 @@ def command_line() -> argparse.ArgumentParser:
         help="a failure to order; --list tells them",
     )
     demo.add_argument("--list", action="store_true", help="print the scenarios, a sentence each")
+    demo.add_argument(
+        "--serve",
+        action="store_true",
+        help="open no console: let status, watch and the commands that act speak to the simulated "
+        f"host from other terminals, by the variable {_SERVED}, until Ctrl+C",
+    )
     demo.add_argument(
         "--speed",
         type=_speed,

@@ -111,6 +111,8 @@ def _standing(orchestrator: Orchestrator, facts: Facts) -> Iterator[str]:
     yield f"LUO state   {snapshot.luo.state}{' (derived)' if snapshot.luo.evidence else ''}"
     yield f"host        {snapshot.host.name}, Linux {snapshot.host.release}"
     yield f"driven by   {orchestrator.title}"
+    if orchestrator.demo:
+        yield "            DEMO: nothing real is touched"
     yield f"            {standing.headline}"
     for note in standing.notes:
         yield f"note        {note}"

@@ -8,6 +8,7 @@ has news, and hands it consents; the session asks the rules in ``update/``.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,8 @@ class View:
     """All windows of this host, the newest first."""
     history_fault: str = ""
     """Why they could not be read."""
+    last_restored: float = 0.0
+    """CLOCK_REALTIME at which the latest restore was seen here; 0: none was."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -127,6 +130,8 @@ class Session:
         """Held while an act is under way."""
         self._history = HistoryReader(folder)
         self._log = Log()
+        self._waiting = ("", 0, 0.0)
+        """The boot, how many wait there to be restored, and when that last became fewer."""
         self._telling = threading.Lock()
         self._told: set[tuple[str, str, Became]] = set()
         """Of which promises the log has been told that they are broken, by boot and name."""
@@ -167,7 +172,19 @@ class Session:
             log=self._log,
             history=self._history.read(),
             history_fault=self._history.fault,
+            last_restored=self._last_restore(snapshot),
         )
+
+    def _last_restore(self, snapshot: Snapshot) -> float:
+        """Note when fewer wait to be restored than before; nothing else tells the moment."""
+        boot, waiting = snapshot.host.boot_id, len(snapshot.incoming)
+        before, was, at = self._waiting
+        if boot != before:
+            at = 0.0
+        elif waiting < was and snapshot.luo.state is State.UPDATED:
+            at = time.time()
+        self._waiting = boot, waiting, at
+        return at
 
     def _tell(self, facts: Facts) -> None:
         """Let the log have each promise that turned out to be broken; once in a boot."""

@@ -145,6 +145,11 @@ def theme_for(environ: Mapping[str, str], wanted: str = "") -> Theme:
     return _RICH if many else _PLAIN
 
 
+def is_without_colour(name: str) -> bool:
+    """Whether the palette of that name tells nothing by colour at all."""
+    return name == _MONO.name
+
+
 def themes_beside(theme: Theme) -> Sequence[Theme]:
     """Return the palettes that a console can change between which has begun with ``theme``.
 

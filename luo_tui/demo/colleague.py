@@ -14,15 +14,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
+from luo_tui.demo.answering import Answering
 from luo_tui.demo.remote_orchestrator import RemoteOrchestrator
 from luo_tui.errors import ActFailed, NotDone
-from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator.simulated import TARGET, SimulatedHost, SimulatedOrchestrator, program
 from luo_tui.orchestrator.simulated.clock import Clock
 from luo_tui.update.acts import Window
@@ -84,60 +81,18 @@ class Colleague:
         thread.start()
 
     def _serve(self, link: Connection, terminal: int) -> None:
-        with link, contextlib.suppress(EOFError, ConnectionError):
-            while True:
-                name, arguments = link.recv()
-                try:
-                    answer: object = self._answer(link, name, arguments)
-                except OSError as refused:
-                    answer = refused
-                link.send(answer)
+        Answering(SimulatedOrchestrator(self._host), wait=self._wait).serve(link)
         os.close(terminal)
         if self._process is not None:
             self._process.wait()
         if not self._stopped:
             self._clock.after(_AGAIN, self._come)
 
-    def _answer(self, link: Connection, name: str, arguments: tuple[Any, ...]) -> object:
-        orchestrator = SimulatedOrchestrator(self._host)
-        if name == "load":
-            _load(link, orchestrator, *arguments)
-            return None
-        answers: dict[str, Callable[..., object]] = {
-            "look": Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all,
-            "wait": self._wait,
-            "lock_folder": lambda: orchestrator.lock_folder,
-            "checks_folder": lambda: orchestrator.checks_folder,
-            "running_kernel": orchestrator.running_kernel,
-            "consoles": orchestrator.consoles,
-            "memory_limits": orchestrator.memory_limits,
-            "state": orchestrator.state,
-            "work": orchestrator.work,
-            "condition": orchestrator.condition,
-            "move": orchestrator.move,
-            "unpreserve": orchestrator.unpreserve,
-            "unload": orchestrator.kexec.unload,
-            "command_line": orchestrator.kexec.command_line,
-        }
-        return answers[name](*arguments)
-
     def _wait(self, seconds: float) -> None:
         self._waiting = passed = threading.Event()
         self._clock.after(seconds, passed.set)
         if not self._stopped:
             passed.wait()
-
-
-def _load(
-    link: Connection, orchestrator: SimulatedOrchestrator, initrd: bool, command_line: str
-) -> None:
-    """Load what comes as descriptors over the connection."""
-    handles = [reduction.recv_handle(link) for _ in range(2 if initrd else 1)]
-    try:
-        orchestrator.kexec.load(handles[0], handles[1] if initrd else -1, command_line)
-    finally:
-        for handle in handles:
-            os.close(handle)
 
 
 def work(remote: RemoteOrchestrator, folder: Path) -> None:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
@@ -22,11 +21,12 @@ from luo_tui.model import (
     Work,
 )
 from luo_tui.orchestrator import Move
+from luo_tui.orchestrator.simulated import SimulatedJump
 from luo_tui.sources import Source
 
 
 class RemoteKexec:
-    """Kexec over there, up to the jump."""
+    """Kexec over there."""
 
     def __init__(self, ask: Callable[..., Any], boot: Path) -> None:
         """``ask`` gets an answer from over there, whose kernel images lie in ``boot``."""
@@ -48,15 +48,19 @@ class RemoteKexec:
 
     def state(self) -> KexecState:
         """Return what is loaded."""
-        snapshot: Snapshot = self._ask("look")
-        return snapshot.kexec
+        found: KexecState = self._ask("kexec_state")
+        return found
 
     def sync(self) -> None:
         """There is nothing to write out."""
 
     def reboot(self) -> NoReturn:
-        """Refuse: only the demo's own process can jump."""
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        """Jump over there: nothing of the old boot goes on, and no answer comes."""
+        try:
+            self._ask("reboot")
+        except (EOFError, ConnectionError):
+            raise SimulatedJump from None
+        raise AssertionError("a jump that came back")
 
 
 class RemoteOrchestrator:
@@ -68,13 +72,16 @@ class RemoteOrchestrator:
     def __init__(self, link: Connection, boot: Path) -> None:
         """At the other end of ``link`` is who answers for the kernel; ``boot`` is its /boot."""
         self._link = link
+        self._asking = threading.RLock()
+        """Held from a question to its answer: a hub asks in a thread of its own."""
         self.kexec = RemoteKexec(self._ask, boot)
 
     def _ask(self, name: str, *arguments: object, handles: Sequence[int] = ()) -> Any:
-        self._link.send((name, arguments))
-        for handle in handles:
-            reduction.send_handle(self._link, handle, 0)
-        answer = self._link.recv()
+        with self._asking:
+            self._link.send((name, arguments))
+            for handle in handles:
+                reduction.send_handle(self._link, handle, 0)
+            answer = self._link.recv()
         if isinstance(answer, OSError):
             raise answer
         return answer
@@ -122,7 +129,8 @@ class RemoteOrchestrator:
 
     def host(self) -> Host:
         """Return the machine."""
-        return self.look().host
+        found: Host = self._ask("host")
+        return found
 
     def state(self) -> State:
         """Ask for the state."""
@@ -132,17 +140,19 @@ class RemoteOrchestrator:
         """Ask for a move."""
         self._ask("move", move)
 
-    def preserve(self, fd: int) -> int:  # noqa: ARG002 - the protocol's
-        """Refuse: descriptors do not go over the connection."""
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    def preserve(self, fd: int) -> int:
+        """Have it keep a memfd."""
+        return int(self._ask("preserve", handles=[fd]))
 
     def unpreserve(self, token: int) -> None:
         """Give up what is kept."""
         self._ask("unpreserve", token)
 
-    def restore(self, token: int) -> int:  # noqa: ARG002 - the protocol's
-        """Refuse: descriptors do not go over the connection."""
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    def restore(self, token: int) -> int:
+        """Take back what came over, as a new descriptor."""
+        with self._asking:
+            self._ask("restore", token)
+            return reduction.recv_handle(self._link)
 
     def work(self) -> Work:
         """Look at what runs over there."""

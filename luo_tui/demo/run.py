@@ -10,6 +10,7 @@ from typing import Self
 
 from luo_tui.demo.colleague import Colleague
 from luo_tui.demo.folder import make_folder
+from luo_tui.demo.served import Served
 from luo_tui.orchestrator.simulated import (
     NOT_IMITATED,
     SCENARIOS,
@@ -47,6 +48,11 @@ class Demo:
     def resume(cls, folder: Path) -> Self:
         """Go on after the jump."""
         return cls(SimulatedHost.resume(folder))
+
+    def serve(self) -> Served:
+        """Let other processes of this user speak to the host, also after it has jumped."""
+        self._host.jump = lambda host: host.start_again("--serve")
+        return Served(self._host)
 
     def __enter__(self) -> Self:
         """Let it live."""

@@ -5,14 +5,21 @@ Blackout is the time from the beginning of the freeze, after which nothing
 preserved may change, to the moment when the new kernel's orchestrator has
 taken over and restoring is possible. It is measured with the TSC, which runs
 on through the jump.
+
+A guest stands still for longer: until its own memory is restored. No kernel
+stamps that, so it is told as it was seen, by the wall clock, which the jump may
+have moved by up to 0.8 s.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from luo_tui.model import Stamps
+from luo_tui.model import Snapshot, Stamps
+from luo_tui.update.window_state import WindowState
+from luo_tui.update.wording import clock_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +60,29 @@ def blackout(stamps: Stamps) -> Blackout | None:
         if took is not None:
             phases.append(Phase(name, took))
     return Blackout(total, tuple(phases))
+
+
+def guests_text(snapshot: Snapshot, window_state: WindowState | None, last_restored: float) -> str:
+    """Say until when guests stood still after the jump; empty where nothing came over.
+
+    ``last_restored`` is CLOCK_REALTIME in seconds of the latest restore that was seen; 0: none.
+    """
+    if waiting := len(snapshot.incoming):
+        return f"each stands still until its memory is restored: {waiting:,} not yet"
+    if not snapshot.restored:
+        return ""
+    if not last_restored:
+        return "all memory was restored before this was looked at: how long each stood is not known"
+    took = _since_jump(window_state, last_restored)
+    return f"the last memory was restored at {clock_text(last_restored)}{took}"
+
+
+def _since_jump(window_state: WindowState | None, moment: float) -> str:
+    if window_state is None or not window_state.jumped_at:
+        return ""
+    try:
+        jumped = datetime.fromisoformat(window_state.jumped_at).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return ""
+    seconds = round(moment - jumped)
+    return f", about {seconds:,} s after the jump began" if seconds >= 0 else ""

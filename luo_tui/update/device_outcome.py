@@ -40,6 +40,11 @@ class DeviceOutcome:
     reason: str
     """A sentence for the operator."""
 
+    @classmethod
+    def of_nothing(cls, device: Device) -> DeviceOutcome:
+        """Return that of a device of which no source of this kernel tells."""
+        return cls(device, Outcome.UNKNOWN, "It is not there: nothing can be said of it.")
+
     @property
     def dangerous(self) -> bool:
         """Whether somebody loses something that he uses now."""
@@ -120,9 +125,14 @@ def summary(found: Iterable[DeviceOutcome]) -> Iterator[str]:
 
 def alarms(found: Iterable[DeviceOutcome]) -> Iterator[str]:
     """Yield what somebody would miss: of all else there is nothing to say."""
-    every = [f for f in found if f.dangerous]
-    for outcome, number in counts(every).items():
-        yield f"{number:,} {'reset IN USE' if outcome is Outcome.RESET else outcome}"
+    for outcome, number in counts(f for f in found if f.dangerous).items():
+        match outcome:
+            case Outcome.VFIO:
+                yield f"guests LOSE {number:,}"
+            case Outcome.RESET:
+                yield f"{number:,} in use {'is' if number == 1 else 'are'} reset"
+            case _:
+                yield f"{number:,} {outcome}"
 
 
 def _danger(one: DeviceOutcome) -> tuple[bool, int, bool, str]:

@@ -11,9 +11,15 @@ from textual.pilot import Pilot
 
 from luo_tui.console.console import Console
 from luo_tui.console.session import Session
+from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import Resource, ResourceState, Snapshot
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
+from luo_tui.orchestrator.simulated import (
+    TARGET,
+    SimulatedHost,
+    SimulatedJump,
+    SimulatedOrchestrator,
+)
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
 from luo_tui.update.person import Person
@@ -50,6 +56,32 @@ class Bench:
             if step is act:
                 break
         return session
+
+
+def load_and_prepare(bench: Bench) -> None:
+    session = bench.session()
+    images = {i.release: i for i in session.targets(bench.host.release)}
+    session.choose(Path(images[TARGET].path))
+    for act in (Act.LOAD, Act.PREPARE):
+        view = session.view(session.window.facts().snapshot)
+        session.do(Consent.to(act, view.facts), view.target)
+    session.window.release()
+
+
+def jump(bench: Bench) -> bool:
+    """Try to jump as a console does, by all rules; return whether the machine did."""
+    session = bench.session()
+    view = session.view(session.window.facts().snapshot)
+    assert view.target is not None
+    consent = Consent.to(Act.KEXEC, view.facts, typed=bench.host.name)
+    try:
+        session.window.kexec(consent, view.target, lambda: None)
+    except SimulatedJump:
+        return True
+    except (NotDone, ActFailed):
+        return False
+    finally:
+        session.window.release()
 
 
 def text(app: Console) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +17,8 @@ from luo_tui.console.console import Console
 from luo_tui.console.screens.kexec import AskKexec
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import ResourceState, State
-from luo_tui.orchestrator.simulated import SCENARIOS, TARGET, SimulatedJump
-from luo_tui.update.consent import Consent
-from luo_tui.update.facts import Act
-from tests.console.stage import Bench, flat, press, settle
+from luo_tui.orchestrator.simulated import SCENARIOS
+from tests.console.stage import Bench, flat, jump, load_and_prepare, press, settle
 
 ALL = (220, 320)
 """So large that nothing has to be scrolled."""
@@ -78,32 +75,6 @@ async def seen(bench: Bench, *keys: str) -> str:
         kexec = isinstance(app.screen, AskKexec)
     app.session.window.release()
     return said if not keys or keys[-1] != "k" or kexec else ""
-
-
-def load_and_prepare(bench: Bench) -> None:
-    session = bench.session()
-    images = {i.release: i for i in session.targets(bench.host.release)}
-    session.choose(Path(images[TARGET].path))
-    for act in (Act.LOAD, Act.PREPARE):
-        view = session.view(session.window.facts().snapshot)
-        session.do(Consent.to(act, view.facts), view.target)
-    session.window.release()
-
-
-def jump(bench: Bench) -> bool:
-    """Try to jump as a console does, by all rules; return whether the machine did."""
-    session = bench.session()
-    view = session.view(session.window.facts().snapshot)
-    assert view.target is not None
-    consent = Consent.to(Act.KEXEC, view.facts, typed=bench.host.name)
-    try:
-        session.window.kexec(consent, view.target, lambda: None)
-    except SimulatedJump:
-        return True
-    except (NotDone, ActFailed):
-        return False
-    finally:
-        session.window.release()
 
 
 @pytest.mark.parametrize("scenario", sorted(SCENARIOS))

@@ -54,7 +54,7 @@ async def test_a_second_console_watches_and_follows(bench: Bench) -> None:
         session = bench.walk_to(Act.LOAD)
         # Loading an image changes no state of the kernel: the journal's folder tells of it.
         await until(pilot, lambda: "open in another console" in flat(watcher))
-        await until(pilot, lambda: "7.3.4-hv, loaded by this window" in flat(watcher))
+        await until(pilot, lambda: "7.3.4-hv, loaded by the window of " in flat(watcher))
         assert "You are watching." in flat(watcher)
         await press(pilot, "w", "p")
         assert isinstance(watcher.screen, WalkScreen)

@@ -1,8 +1,21 @@
 # SPDX-License-Identifier: MIT
 """The blackout, from the kernel's stamps."""
 
-from luo_tui.model import Stamps
-from luo_tui.update.blackout import blackout
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from luo_tui.model import (
+    Host,
+    LuoState,
+    Resource,
+    Resources,
+    ResourceState,
+    Snapshot,
+    Stamps,
+    State,
+)
+from luo_tui.update.blackout import blackout, guests_text
+from luo_tui.update.window_state import WindowState
 
 WHOLE = Stamps(
     tsc_khz=1000, prepare_begin=1, prepare_end=2, freeze_begin=1_000, freeze_end=3_000,
@@ -23,3 +36,26 @@ def test_what_did_not_cross_has_no_blackout() -> None:
     assert blackout(Stamps(tsc_khz=1000, freeze_begin=5, freeze_end=6)) is None
     assert blackout(Stamps(tsc_khz=0, freeze_begin=5, arrived=6)) is None
     assert blackout(Stamps(tsc_khz=1000, freeze_begin=7, arrived=6)) is None
+
+
+def test_guests_stand_still_for_longer_than_the_kernel() -> None:
+    incoming = Resource(1, "memfd", ResourceState.INCOMING, "web")
+    restored = Resource(2, "memfd", ResourceState.RESTORED, "db")
+    jumped = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
+    window_state = replace(WindowState("w"), jumped_at=jumped.isoformat())
+
+    def told(
+        *resources: Resource, at: float = 0.0, state: WindowState | None = window_state
+    ) -> str:
+        luo, host = LuoState(State.UPDATED), Host("h", "7", "b")
+        return guests_text(Snapshot(luo=luo, host=host, resources=Resources(resources)), state, at)
+
+    assert told() == ""
+    assert told(incoming, restored).endswith("1 not yet")
+    assert told(restored).endswith("is not known")
+    seen = jumped.timestamp() + 9.2
+    assert told(restored, at=seen).endswith(", about 9 s after the jump began")
+    # A clock that went back in the jump gives no time that nobody believes.
+    for state in (None, replace(window_state, jumped_at="no time")):
+        assert told(restored, at=seen, state=state).startswith("the last memory was restored at ")
+    assert "jump" not in told(restored, at=jumped.timestamp() - 60)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from luo_tui.model import Device, Host, LuoState, Participant, Snapshot, State
-from luo_tui.update.device_outcome import Outcome, counts, device_outcomes, summary
+from luo_tui.update.device_outcome import Outcome, alarms, counts, device_outcomes, summary
 
 HOST = Host("hv", "7.3", "b")
 
@@ -86,6 +86,7 @@ def test_the_dangerous_ones_come_first() -> None:
     assert [f.device.id for f in found] == ["6", "5", "4", "0", "3", "2", "1", "9"]
     assert list(counts(found).values()) == [1, 1, 3, 1, 2]
     assert "3 will be reset (1 IN USE)" in list(summary(found))
+    assert list(alarms(found)) == ["guests LOSE 1", "1 cannot take part", "1 in use is reset"]
 
 
 def test_other_participants_are_no_devices() -> None:

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from luo_tui.console.screens.base import Dialog, Pairs
 from luo_tui.console.session import Question, View
 from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.widgets.more_below import MoreBelow
 from luo_tui.console.widgets.navigation import navigation
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import action_rows
@@ -47,6 +48,7 @@ class Asking(Dialog[bool]):
         yield Paragraphs(id="heading")
         with VerticalScroll(id="page", can_focus=False):
             yield Paragraphs(self._rows, id="body")
+        yield MoreBelow("#page")
         yield from self.answers()
 
     def answers(self) -> Iterable[Widget]:
@@ -63,7 +65,13 @@ class Asking(Dialog[bool]):
 
     def keys(self, view: View) -> Pairs:
         """Return the keys, that of no with what is so then."""
-        return [(key, self._keep if key == "Esc" else word) for key, word in super().keys(view)]
+        named = [(key, self._keep if key == "Esc" else word) for key, word in super().keys(view)]
+        return self.less_dead(named)
+
+    def less_dead(self, keys: Pairs) -> Pairs:
+        """Return them without the one that scrolls, where there is nothing to scroll."""
+        goes_on = any(more.goes_on for more in self.query(MoreBelow))
+        return [(key, word) for key, word in keys if goes_on or key != "PgDn"]
 
     def about(self) -> Iterable[Row]:
         """Say how a question is answered."""

@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from luo_tui.console.session import View
 from luo_tui.console.widgets.keys import Keys, Say
+from luo_tui.console.widgets.more_below import MoreBelow
 from luo_tui.console.widgets.places import PLACES, Places
 from luo_tui.console.widgets.presenter import KEY, WORD
 from luo_tui.console.widgets.text import Charset, Row
@@ -145,7 +146,7 @@ def _keys(bindings: Iterable[Binding]) -> str:
 
 
 class Drawn(Screen[Result]):
-    """A screen that is drawn from a :class:`View`; any size of window will do."""
+    """A screen that is drawn from a :class:`View`; any size of terminal will do."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it without ClassVar
         (0, "-narrow"),
@@ -273,6 +274,12 @@ class Drawn(Screen[Result]):
         self._ended = True
         return super().dismiss(*self._answer)
 
+    @on(MoreBelow.Changed)
+    def _fits_or_not(self) -> None:
+        """Name the keys that scroll only where there is something to scroll."""
+        if self.view is not None and self.display:
+            self.query_one(Keys).show(self.keys(self.view))
+
     @on(Keys.Clicked)
     async def _key_clicked(self, event: Keys.Clicked) -> None:
         """Do what the key does; a key that is bound to several things does the first."""
@@ -291,7 +298,9 @@ class Drawn(Screen[Result]):
             self.show(self.view)
 
     def on_resize(self) -> None:
-        """Give the focus back that a too small window took."""
+        """Give the focus back that a too small terminal took."""
+        for more in self.query(MoreBelow):
+            more.look()
         if self.focused is None:
             self.call_after_refresh(self._focus_again)
 

@@ -28,6 +28,7 @@ from luo_tui.console.widgets.text import Row, plain
 from luo_tui.errors import NotDone
 from luo_tui.model import Event
 from luo_tui.monitor.log import MOST
+from luo_tui.update.empty_lists import no_events
 from luo_tui.update.wording import count_text
 
 CLIPBOARD = 74_994
@@ -111,9 +112,11 @@ class Events(ListingPlace[Event]):
 
     def table(self) -> PickTable[Event]:
         """Return the table; it follows the end for as long as the cursor is there."""
-        return PickTable(
-            COLUMNS, grave=lambda e: e.grave, head=day, empty="Nothing has happened.", follow=True
-        )
+        return PickTable(COLUMNS, grave=lambda e: e.grave, head=day, follow=True)
+
+    def nothing(self, view: View) -> str:
+        """Say what it means that nothing has happened."""
+        return no_events(view.log.fault)
 
     def fill(self, view: View) -> None:
         """Show what is new, and as many events as the log keeps."""

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from luo_tui.console.screens.base import Dialog
+from luo_tui.console.widgets.more_below import MoreBelow
 from luo_tui.console.widgets.page import Page
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.text import Row
@@ -51,6 +52,7 @@ class Help(Dialog[None]):
                 yield Paragraphs((*rows_here, Row("")))
             for rows in (self._keys, _AFTER):
                 yield Paragraphs(rows)
+        yield MoreBelow("#page")
 
     def action_close(self) -> None:
         """Go back."""

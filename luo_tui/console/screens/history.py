@@ -12,6 +12,7 @@ from luo_tui.console.session import View
 from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.table import Column
 from luo_tui.console.widgets.text import Row
+from luo_tui.update.empty_lists import no_windows
 from luo_tui.update.history import PastWindow
 from luo_tui.update.prediction import predict
 from luo_tui.update.report import sections
@@ -41,7 +42,7 @@ def bad(window: PastWindow) -> bool:
 COLUMNS: tuple[Column[PastWindow], ...] = (
     Column("no", lambda w: str(w.number or "?"), 4, right=True, key=lambda w: w.number),
     Column("opened", lambda w: local_time(w.state.opened_at) or "?", 19),
-    Column("kernels", _way, 24, above=70),
+    Column("kernels", _way, 24, above=70, most=60),
     Column("verdict", _verdict, 8, above=90),
     Column("how it ended", lambda w: w.result),
 )
@@ -62,9 +63,11 @@ class History(ListingPlace[PastWindow]):
 
     def table(self) -> PickTable[PastWindow]:
         """Return the table; windows that lost something are set off."""
-        return PickTable(
-            COLUMNS, grave=bad, empty="No window was ever opened on this host. Place 5 opens one."
-        )
+        return PickTable(COLUMNS, grave=bad)
+
+    def nothing(self, view: View) -> str:
+        """Say what it means that there is no window."""
+        return no_windows(view.history_fault)
 
     def items(self, view: View) -> Mapping[str, PastWindow]:
         """Return the windows by name, the newest first."""

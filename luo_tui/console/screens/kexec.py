@@ -86,7 +86,9 @@ class AskTyped(AskAct):
     def keys(self, view: View) -> Pairs:
         """Return the keys; the word is typed into the field."""
         del view
-        return [("Tab", "next"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
+        return self.less_dead(
+            [("Tab", "next"), ("Enter", "press"), ("PgDn", "read on"), ("Esc", self._keep)]
+        )
 
     @property
     def typed(self) -> str:

@@ -16,6 +16,7 @@ from luo_tui.console.filter import Field, parse
 from luo_tui.console.screens.base import Dialog, Place
 from luo_tui.console.session import View
 from luo_tui.console.widgets.filterline import FilterLine
+from luo_tui.console.widgets.more_below import MoreBelow
 from luo_tui.console.widgets.page import Page
 from luo_tui.console.widgets.panel import ScrollPanel
 from luo_tui.console.widgets.paragraphs import Paragraphs
@@ -58,7 +59,8 @@ class ListingPlace(Place, Generic[Item]):
             with ScrollPanel("details", id="beside", can_focus=False):
                 yield Paragraphs(id="detail-beside")
         with Vertical(id="below"):
-            yield Paragraphs(id="detail-below")
+            yield Paragraphs(id="detail-below", rest="Enter shows all")
+        yield MoreBelow("PickTable")
         yield FilterLine()
 
     def table(self) -> PickTable[Item]:
@@ -77,6 +79,10 @@ class ListingPlace(Place, Generic[Item]):
         """Yield what stands above the table."""
         raise NotImplementedError
 
+    def nothing(self, view: View) -> str:
+        """Say what it means that there is no row, and what to do; or that it is not known."""
+        raise NotImplementedError
+
     def detail(self, item: Item) -> Iterable[Row]:
         """Yield all that is known of one row."""
         raise NotImplementedError
@@ -88,6 +94,7 @@ class ListingPlace(Place, Generic[Item]):
 
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
+        self.listed.when_empty(self.nothing(view))
         self.fill(view)
         self.query_one("#sum", Paragraphs).show(self.sums(view))
         self._tell_filter()
@@ -189,6 +196,7 @@ class Whole(Dialog[None]):
         with Page(id="page"):
             yield Paragraphs(self._rows, id="whole")
             yield Paragraphs(id="more")
+        yield MoreBelow("#page")
 
     def on_mount(self) -> None:
         """Ask further, while what is known can be read."""

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from luo_tui.console.screens.base import Dialog, Pairs
 from luo_tui.console.session import View
 from luo_tui.console.widgets.choice_button import ChoiceButton
+from luo_tui.console.widgets.more_below import MoreBelow
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.text import Row
 
@@ -40,6 +41,7 @@ class Notice(Dialog[None]):
         yield Paragraphs(id="heading")
         with VerticalScroll(id="page", can_focus=False):
             yield Paragraphs([r for t in self._lines for r in (Row(t), Row(""))], id="body")
+        yield MoreBelow("#page")
         yield ChoiceButton(self._said, id="read")
 
     def draw(self, view: View) -> None:

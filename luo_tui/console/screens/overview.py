@@ -18,10 +18,18 @@ from luo_tui.console.widgets.banner import Banner
 from luo_tui.console.widgets.machine import Machine
 from luo_tui.console.widgets.panel import Panel, ScrollPanel
 from luo_tui.console.widgets.paragraphs import Paragraphs
-from luo_tui.console.widgets.presenter import headline, machine, next_rows, tally, vitals
+from luo_tui.console.widgets.presenter import (
+    headline,
+    is_grave,
+    machine,
+    next_rows,
+    tally,
+    vitals,
+)
 from luo_tui.console.widgets.steps import Steps
 from luo_tui.console.widgets.table import Table
 from luo_tui.console.widgets.text import Row
+from luo_tui.update.empty_lists import no_resources
 
 _FEW = 8
 _WINDOW = "the window: the update, step by step"
@@ -44,7 +52,7 @@ class Overview(Place):
         with Horizontal(id="halves"):
             with Vertical(id="left"):
                 with Panel("this host", id="host"):
-                    yield Paragraphs(id="headline")
+                    yield Paragraphs(id="headline", rest="the window (key 5) has them all")
                     yield Paragraphs(id="machine")
                     with Vertical(id="where-there-is-room"):
                         yield Paragraphs(id="vitals")
@@ -59,15 +67,18 @@ class Overview(Place):
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
         snapshot = view.snapshot
-        self.query_one(Banner).show(snapshot.luo)
-        self.query_one(Machine).show(snapshot.luo)
+        grave = is_grave(view)
+        self.query_one(Banner).show(snapshot.luo, grave=grave)
+        self.query_one(Machine).show(snapshot.luo, grave=grave)
         self.query_one(Steps).show(view.walk)
         self.query_one("#next", Paragraphs).show(next_rows(view, _FEW))
         self.query_one("#news", Paragraphs).show(_news(view))
         self.query_one("#headline", Paragraphs).show(headline(view))
         self.query_one("#machine", Paragraphs).show(machine(view))
         self.query_one("#vitals", Paragraphs).show(vitals(view.snapshot))
-        self.query_one(Table).show(snapshot.resources.lost_first)
+        table = self.query_one(Table)
+        table.when_empty(no_resources(view.facts))
+        table.show(snapshot.resources.lost_first)
         self._count()
 
     def about(self) -> Iterable[Row]:

@@ -13,12 +13,12 @@ from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.presenter import sessions, tally
 from luo_tui.console.widgets.table import Column
 from luo_tui.console.widgets.text import Row
-from luo_tui.model import Resource, ResourceState
+from luo_tui.model import Resource, ResourceState, State
+from luo_tui.update.came_over import promises_text, resource_came
 from luo_tui.update.device_outcome import outlook
+from luo_tui.update.empty_lists import no_resources
 from luo_tui.update.wording import size_text
 
-_EMPTY = "Nothing is preserved. An agent preserves its memfds, or: luo-tui hold FILE --name NAME"
-_UNLISTED = "What is in a session is known to its holder alone: the kernel does not list it."
 _SESSIONS = 10
 """Sessions that are named; there is room for the table, too."""
 _SIGN = {
@@ -57,7 +57,7 @@ COLUMNS: tuple[Column[Resource], ...] = (
     Column("state", lambda r: r.state, 9),
     Column("size", lambda r: size_text(r.bytes), 8, right=True, key=lambda r: r.bytes),
     Column("pages", lambda r: f"{r.pages:,}", 11, right=True, key=lambda r: r.pages, above=110),
-    Column("owner", owner, 22, key=lambda r: (r.comm, r.pid)),
+    Column("owner", owner, 22, key=lambda r: (r.comm, r.pid), above=64, most=34),
     Column("update", becomes, 12, above=100),
     Column("name", lambda r: r.name),
 )
@@ -81,25 +81,23 @@ class Resources(ListingPlace[Resource]):
 
     def table(self) -> PickTable[Resource]:
         """Return the table; what would be lost is set off."""
-        return PickTable(
-            COLUMNS,
-            grave=lost,
-            empty=_EMPTY,
-        )
+        return PickTable(COLUMNS, grave=lost)
 
     def items(self, view: View) -> Mapping[int, Resource]:
         """Return the resources by token, with what would be lost first."""
         return view.snapshot.resources.lost_first
 
-    def draw(self, view: View) -> None:
-        """Bring everything up to date."""
-        empty = _UNLISTED if view.snapshot.luo.evidence else _EMPTY
-        self.query_one(PickTable).when_empty(empty)
-        super().draw(view)
+    def nothing(self, view: View) -> str:
+        """Say what it means that nothing is preserved."""
+        return no_resources(view.facts)
 
     def sums(self, view: View) -> Iterable[Row]:
         """Yield the counts, the sessions, and what is preserved against what memory there is."""
         snapshot = view.snapshot
+        if snapshot.luo.state is State.UPDATED:
+            lost = bool(view.facts.promises.lost)
+            style = "bold $text-error" if lost else ""
+            yield Row(promises_text(view.facts.promises), "this update", style=style)
         yield Row(tally(snapshot), "resources")
         yield from sessions(snapshot, _SESSIONS)
         vitals = snapshot.vitals
@@ -115,7 +113,10 @@ class Resources(ListingPlace[Resource]):
         """Yield all that the kernel tells."""
         yield Row(item.name or "(no name)", "name", style="bold")
         if self.view is not None:
-            yield Row(outlook(item, self.view.snapshot), "update")
+            came = resource_came(item, self.view.facts)
+            if came:
+                yield Row(came, "this update")
+            yield Row(outlook(item, self.view.snapshot), "next" if came else "update")
         yield Row(f"{item.token}", "token")
         yield Row(item.kind + (f", needs {item.handler}" if item.handler else ""), "kind")
         yield Row(str(item.state), "state")

@@ -25,6 +25,7 @@ from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.text import Row
 from luo_tui.errors import NotDone
 from luo_tui.model import KernelImage
+from luo_tui.update.empty_lists import no_images
 from luo_tui.update.wording import size_text
 
 Read = Callable[[Path, Path | None], KernelImage]
@@ -82,7 +83,7 @@ class TargetScreen(Dialog[KernelImage | None]):
         del view
         rows = [Row(f"Kernel images in {self._folder}. Choosing one loads nothing.", style="bold")]
         if not self._images:
-            rows.append(Row("There is none."))
+            rows += [Row(""), Row(no_images(self._folder))]
         self.query_one("#heading", Paragraphs).show(rows)
         self.query_one(Choices).show(
             Choice(str(at), self._told(image), quiet=bool(image.fault))

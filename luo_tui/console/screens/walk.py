@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from luo_tui.console.screens.base import Place, may_choose
 from luo_tui.console.session import View
+from luo_tui.console.widgets.more_below import MoreBelow
 from luo_tui.console.widgets.page import Page
 from luo_tui.console.widgets.paragraphs import Paragraphs
 from luo_tui.console.widgets.presenter import (
@@ -29,7 +30,7 @@ from luo_tui.console.widgets.presenter import (
 )
 from luo_tui.console.widgets.steps import Steps
 from luo_tui.console.widgets.text import Row
-from luo_tui.update.facts import Level
+from luo_tui.update.facts import Level, Step
 
 _SURVIVORS = 6
 
@@ -49,11 +50,16 @@ class WalkScreen(Place):
         )
     ]
 
+    def __init__(self) -> None:
+        """Start out at no step."""
+        super().__init__()
+        self._step: Step | None = None
+
     def furniture(self) -> Iterable[Widget]:
         """Yield the steps, beside them the target, below them the next act."""
         with Horizontal(id="top"):
             yield Steps()
-            yield Paragraphs(id="target")
+            yield Paragraphs(id="target", rest="")
         with Page(id="page"):
             yield Paragraphs(id="notes")
             yield Paragraphs(id="doubts")
@@ -61,9 +67,14 @@ class WalkScreen(Place):
             yield Paragraphs(id="passed")
             yield Paragraphs(id="blackout")
             yield Paragraphs(id="timeline")
+        yield MoreBelow("#page")
 
     def draw(self, view: View) -> None:
         """Bring everything up to date."""
+        if view.walk.step is not self._step:
+            # What was read of the last step stands no longer where it stood.
+            self._step = view.walk.step
+            self.query_one(Page).scroll_home(animate=False)
         self.query_one(Steps).show(view.walk)
         self.query_one("#target", Paragraphs).show(_target(view))
         self.query_one("#notes", Paragraphs).show(headline(view))
@@ -89,11 +100,13 @@ def _target(view: View) -> Iterator[Row]:
         yield Row("none chosen", "target")
     if target is not None:
         yield Row(target.release or "unknown", "target")
-        yield Row(_name(target.path), "image file")
-        yield Row(_name(target.initrd) or "none", "initrd")
         yield Row(checked(view), "checks")
     yield Row(holder(view), "kexec image")
     yield Row(tally(view.snapshot), "resources")
+    # Last: where there is little room they are cut first.
+    if target is not None:
+        yield Row(_name(target.path), "image file")
+        yield Row(_name(target.initrd) or "none", "initrd")
 
 
 def _name(path: str) -> str:

@@ -59,13 +59,19 @@ class StateWidget(Widget):
         super().__init__()
         self._state = State.UNKNOWN
         self._derived = False
+        self._grave = False
 
-    def show(self, luo: LuoState) -> None:
-        """Show this state from now on."""
-        derived = bool(luo.evidence)
-        if (luo.state, derived) != (self._state, self._derived):
-            self._state, self._derived = luo.state, derived
+    def show(self, luo: LuoState, *, grave: bool = False) -> None:
+        """Show this state from now on; ``grave`` says that something promised is lost."""
+        new = luo.state, bool(luo.evidence), grave
+        if new != (self._state, self._derived, self._grave):
+            self._state, self._derived, self._grave = new
             self.refresh()
+
+    @property
+    def colour(self) -> str:
+        """The state's colour; that of an error where something promised is lost."""
+        return "$text-error" if self._grave else STYLES[self._state]
 
 
 class Banner(StateWidget):
@@ -73,7 +79,7 @@ class Banner(StateWidget):
 
     def render(self) -> Content:
         """Draw the letters, or the word alone."""
-        colour = STYLES[self._state]
+        colour = self.colour
         rows = big(self._state)
         if self.size.height < 5 or self.size.width < len(rows[0]):
             word = (self._state.upper(), f"bold {colour}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from textual.content import Content
 from textual.geometry import Size
 
-from luo_tui.console.widgets.banner import STYLES, StateWidget
+from luo_tui.console.widgets.banner import StateWidget
 from luo_tui.console.widgets.machine_picture import (
     KEXEC,
     SESSIONS,
@@ -25,14 +25,14 @@ class Machine(StateWidget):
     """``normal -> prepared -> frozen -> (kexec) -> updated -> normal``, the state in brackets."""
 
     def render(self) -> Content:
-        """Draw it; narrow windows get shorter arrows."""
+        """Draw it; where there is little room the arrows are shorter."""
         if self.size.height < _PICTURE:
             return self._line()
         lines = machine_picture(self._stops, self._state, ascii_only=Charset.ascii_only)
         return Content("\n").join(
             Content.assemble(
                 *(
-                    (text, f"bold {STYLES[state]}" if state is not None else "$text-quiet")
+                    (text, f"bold {self.colour}" if state is not None else "$text-quiet")
                     for text, state in line
                 )
             )
@@ -49,11 +49,14 @@ class Machine(StateWidget):
         return SESSIONS if self._derived else STATE_MACHINE
 
     def _line(self) -> Content:
-        arrow = " --> " if self.size.width >= 73 else " > "
+        lines = [self._with(arrow) for arrow in (" --> ", " > ", ">")]
+        return next((one for one in lines if one.cell_length <= self.size.width), lines[-1])
+
+    def _with(self, arrow: str) -> Content:
         parts: list[str | tuple[str, str]] = []
         for stop in self._stops:
             if stop.state is self._state:
-                parts.append((f"[{stop.state}]", f"bold {STYLES[stop.state]}"))
+                parts.append((f"[{stop.state}]", f"bold {self.colour}"))
             else:
                 parts.append((f" {stop.state} ", "$text-quiet"))
             parts.append((arrow, "$text-quiet"))

@@ -9,15 +9,25 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from luo_tui.console.widgets.text import Row, hang
+from luo_tui.console.widgets.text import Row, clip, hang
 
 
 class Paragraphs(Widget):
     """Draws rows of text with hanging labels; redraws only when they differ."""
 
-    def __init__(self, rows: Iterable[Row] = (), *, id: str | None = None) -> None:  # noqa: A002
-        """``rows`` can be replaced later with :meth:`show`."""
+    def __init__(
+        self,
+        rows: Iterable[Row] = (),
+        *,
+        rest: str = "",
+        id: str | None = None,  # noqa: A002
+    ) -> None:
+        """``rows`` can be replaced later with :meth:`show`.
+
+        ``rest`` says where all of them are read, should there be no room here.
+        """
         super().__init__(id=id)
+        self._rest = rest
         self._rows = tuple(rows)
         self._laid_out = self._rows
         """What the height was found for."""
@@ -53,7 +63,15 @@ class Paragraphs(Widget):
 
     def render(self) -> Content:
         """Lay the rows out for the width that there is."""
-        return Content("\n").join(self._lines(self.size.width))
+        lines, room = self._lines(self.size.width), self.size.height
+        if 0 < room < len(lines):
+            # The style sheet gives no more room: what is cut is marked as cut.
+            more = len(lines) - room + 1
+            said = f"... {more:,} more {'line' if more == 1 else 'lines'}"
+            said = f"{said}: {self._rest}" if self._rest else said
+            cut = Content.styled(clip(said, min(len(said), self.size.width)), "$text-note")
+            lines = [*lines[: room - 1], cut]
+        return Content("\n").join(lines)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Return the number of lines at ``width``."""

@@ -85,7 +85,6 @@ class PickTable(Table[Row], Generic[Row]):
         *,
         grave: Callable[[Row], bool] | None = None,
         head: Callable[[Row], str] | None = None,
-        empty: str = "There is none.",
         follow: bool = False,
         id: str | None = None,  # noqa: A002
     ) -> None:
@@ -93,7 +92,7 @@ class PickTable(Table[Row], Generic[Row]):
 
         ``follow`` keeps the cursor on the last row for as long as it stands there.
         """
-        super().__init__(columns, grave=grave, empty=empty, id=id)
+        super().__init__(columns, grave=grave, id=id)
         self._head, self._follow = head, follow
         self._sorted_by: int | None = None
         self._reverse = False
@@ -288,7 +287,9 @@ class PickTable(Table[Row], Generic[Row]):
         return Style(reverse=True) if key == self.cursor and self.has_focus else Style()
 
     def _nothing(self) -> str:
-        return "   " + ("Nothing passes the filter." if self.listing.filter else self._empty)
+        if self.listing.filter:
+            return "Nothing passes the filter. Esc takes it away."
+        return super()._nothing()
 
     def _title(self, column: int) -> str:
         sign = ("^" if self._reverse else "v") if column == self._sorted_by else ""
@@ -320,7 +321,7 @@ class PickTable(Table[Row], Generic[Row]):
             self.post_message(self.Opened(self))
 
     def action_page(self, by: int) -> None:
-        """Move the cursor by what fits into the window."""
+        """Move the cursor by what fits into the table."""
         self.action_move(by * max(1, self.size.height - 2))
 
     def action_end(self, which: int) -> None:
@@ -341,7 +342,7 @@ class PickTable(Table[Row], Generic[Row]):
 
     def action_sort(self) -> None:
         """Sort by the next column; after the last one, as it came."""
-        shown = [at for at, _ in self._widths(self.size.width)]
+        shown = [at for at, _ in self._widths(self.across)]
         at = shown.index(self._sorted_by) + 1 if self._sorted_by in shown else 0
         self.sort_by(shown[at] if at < len(shown) else None)
 
@@ -362,7 +363,7 @@ class PickTable(Table[Row], Generic[Row]):
 
     def _sort_at(self, x: int) -> None:
         end = self.SIGNS
-        for at, width in self._widths(self.size.width):
+        for at, width in self._widths(self.across):
             end += width + 1
             if x < end:
                 self.sort_by(at, reverse=at == self._sorted_by and not self._reverse)
@@ -377,7 +378,7 @@ class PickTable(Table[Row], Generic[Row]):
         self._draw_line(self._place - self._top)
 
     def on_resize(self) -> None:
-        """Keep the cursor in the window."""
+        """Keep the cursor in view."""
         super().on_resize()
         if self._lines:
             self._moved(self._place)

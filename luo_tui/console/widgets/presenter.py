@@ -11,7 +11,7 @@ from luo_tui.console.session import View
 from luo_tui.console.widgets.memory_bar import legend, memory_bar
 from luo_tui.console.widgets.text import Charset, Row
 from luo_tui.model import ResourceState, Snapshot
-from luo_tui.update.blackout import blackout
+from luo_tui.update.blackout import blackout, guests_text
 from luo_tui.update.device_outcome import alarms, device_outcomes
 from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
 from luo_tui.update.offers import Action
@@ -56,19 +56,30 @@ _FEW_SESSIONS = 4
 _BARS = 52
 """Columns of the blackout's bars; with their label they fit into 80."""
 MOST = 200
-"""Lines of one list in a sheet; longer ones are in the list of resources anyway."""
+"""Lines of one list in a question; longer ones are in the list of resources anyway."""
+_ELSEWHERE = "; Esc goes back, and the list of resources has them"
+"""Where the rest of a list stands that is too long for a question, whose keys lead nowhere else."""
 
 
 def headline(view: View) -> Iterator[Row]:
     """Yield what has come of the update, and what has to be known besides."""
-    grave = view.facts.promises.lost or view.facts.promises.that(Became.FAILED)
-    yield Row(view.walk.headline, style="bold $text-error" if grave else "bold")
+    grave = is_grave(view)
+    lost = handover_lost(view.snapshot, view.facts.window_state)
+    yield Row(view.walk.headline, style="bold $text-error" if grave and not lost else "bold")
     # The loss of a handover comes first among the notes, and must not look like the others.
-    style = "bold $text-error" if handover_lost(view.snapshot, view.facts.window_state) else ""
+    style = "bold $text-error" if lost else ""
     for note in view.walk.notes:
         yield Row(note, style=style)
         style = ""
     yield from faults(view.snapshot)
+
+
+def is_grave(view: View) -> bool:
+    """Whether something that was promised is lost, or could not be restored."""
+    promises = view.facts.promises
+    if promises.lost or promises.that(Became.FAILED):
+        return True
+    return handover_lost(view.snapshot, view.facts.window_state)
 
 
 def faults(snapshot: Snapshot) -> Iterator[Row]:
@@ -104,7 +115,7 @@ def machine(view: View) -> Iterator[Row]:
         style = "$text-error" if refused else ""
         yield Row(told, "takes part", style=style)
     if view.snapshot.devices or view.snapshot.doubts(_DEVICES):
-        told = ", ".join(alarms(device_outcomes(view.snapshot)))
+        told = "; ".join(alarms(device_outcomes(view.snapshot)))
         if not told and view.snapshot.doubts(_DEVICES):
             told = "none is known that is in use and is reset; not all is known"
         yield Row(told or "none that is in use is reset", "devices")
@@ -112,7 +123,9 @@ def machine(view: View) -> Iterator[Row]:
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
         phases = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
-        yield Row(f"{milliseconds(dark.total)} in all. {phases}", "blackout")
+        yield Row(f"the kernel's: {milliseconds(dark.total)}. {phases}", "blackout")
+        if said := guests_text(view.snapshot, view.facts.window_state, view.last_restored):
+            yield Row(said, "guests")
 
 
 def vitals(snapshot: Snapshot) -> Iterator[Row]:
@@ -176,7 +189,13 @@ def holder(view: View) -> str:
     """Say whether an image is loaded for kexec, and by whom."""
     if not view.snapshot.kexec.loaded:
         return "none loaded"
-    return "loaded by this window" if view.ours else "loaded by somebody else"
+    if not view.ours:
+        return "loaded by somebody else, by no window"
+    if (other := view.facts.lock_holder) is not None:
+        return f"loaded by the window of {other}"
+    if (gone := view.facts.gone_holder) is not None:
+        return f"loaded by the window that {gone} left open"
+    return "loaded by this window"
 
 
 def milliseconds(number: float) -> str:
@@ -224,7 +243,9 @@ def next_rows(view: View, most: int = MOST) -> Iterator[Row]:
     action = next_action(view)
     if action is not None:
         yield from named(action)
-        yield from action_rows(action, most)
+        # Only what can be done asks, and so has a place where everything is listed.
+        rest = f"; key {KEY[action.act]} lists them before it asks" if action.possible else ""
+        yield from action_rows(action, most, rest)
 
 
 def named(action: Action) -> Iterator[Row]:
@@ -234,25 +255,28 @@ def named(action: Action) -> Iterator[Row]:
         yield Row(action.blocked, "Not now", style="$text-note")
 
 
-def action_rows(action: Action, most: int = MOST) -> Iterator[Row]:
-    """Yield what an act does, what survives it, what does not, and the way back."""
+def action_rows(action: Action, most: int = MOST, rest: str = _ELSEWHERE) -> Iterator[Row]:
+    """Yield what an act does, what survives it, what does not, and the way back.
+
+    ``rest`` says where the others are listed of which there are more than ``most``.
+    """
     if action.lost:
-        yield from listed("Lost", action.lost, most, style="$text-error")
-    yield from listed("Does", action.does, most)
-    yield from listed("Survives", action.survives or ("Nothing.",), most)
+        yield from listed("Lost", action.lost, most, rest, style="$text-error")
+    yield from listed("Does", action.does, most, rest)
+    yield from listed("Survives", action.survives or ("Nothing.",), most, rest)
     if not action.lost:
         yield Row("Nothing.", "Lost")
     yield Row(action.way_back, "Way back")
 
 
-def listed(label: str, texts: Sequence[str], most: int, style: str = "") -> Iterator[Row]:
+def listed(
+    label: str, texts: Sequence[str], most: int, rest: str = _ELSEWHERE, style: str = ""
+) -> Iterator[Row]:
     """Yield one row a text, the label before the first; a long list says how much it leaves out."""
     for at, text in enumerate(texts[:most]):
         yield Row(text, "" if at else label, style)
     if len(texts) > most:
-        yield Row(
-            f"and {len(texts) - most:,} more: the resources (key 2) have them all", style=style
-        )
+        yield Row(f"and {len(texts) - most:,} more{rest}", style=style)
 
 
 def blackout_drawn(view: View) -> Iterator[Row]:
@@ -260,10 +284,12 @@ def blackout_drawn(view: View) -> Iterator[Row]:
     dark = blackout(view.snapshot.stamps)
     if dark is None:
         return
-    lines = [f"{dark.total:,.0f} ms, from the beginning of the freeze to the arrival"]
+    lines = [f"the kernel's: {dark.total:,.0f} ms, from the beginning of the freeze to the arrival"]
     lines += bars([(p.name, p.milliseconds) for p in dark.phases], _BARS)
     for number, line in enumerate(lines):
         yield Row(line, "" if number else "blackout")
+    if said := guests_text(view.snapshot, view.facts.window_state, view.last_restored):
+        yield Row(said, "guests")
 
 
 def timeline(view: View) -> Iterator[Row]:

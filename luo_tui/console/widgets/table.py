@@ -17,9 +17,13 @@ from textual.strip import Strip
 
 from luo_tui.console.listing import Listing
 from luo_tui.console.widgets.navigation import navigation
-from luo_tui.console.widgets.text import clip, fit_right
+from luo_tui.console.widgets.text import Row as Paragraph
+from luo_tui.console.widgets.text import clip, fit_right, hang
 
 Row = TypeVar("Row")
+
+_OPEN = 36
+"""Cells of a column without an end before the others get more than their width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,9 @@ class Column(Generic[Row]):
     key: Callable[[Row], Any] | None = None
     """What the rows are sorted by; without it, by the text."""
     above: int = 0
-    """Only in windows that are wider than this many cells."""
+    """Only in tables that are wider than this many cells."""
+    most: int = 0
+    """Cells that it may have where there is room, beside ``width``; 0: never more."""
     need: Callable[[Mapping[Any, Row]], int] | None = None
     """Cells that these rows need, where that may be more than ``width``."""
 
@@ -72,13 +78,13 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         columns: Sequence[Column[Row]],
         *,
         grave: Callable[[Row], bool] | None = None,
-        empty: str = "",
         id: str | None = None,  # noqa: A002
     ) -> None:
-        """``grave`` rows are set off; ``empty`` is what is shown where there is no row."""
+        """``grave`` rows are set off."""
         super().__init__(id=id)
         self._columns = tuple(columns)
-        self._grave, self._empty = grave, empty
+        self._grave = grave
+        self._empty = ""
         self.listing: Listing[Any, Row] = Listing(
             lambda row: " ".join(c.text(row) for c in self._columns)
         )
@@ -171,17 +177,29 @@ class Table(ScrollView, Generic[Row], can_focus=True):
     def _widths(self, width: int) -> list[tuple[int, int]]:
         """Return the columns that are shown in so many cells, each with its width."""
         shown = [at for at, c in enumerate(self._columns) if width > c.above]
-        fixed = sum(self._needs[at] for at in shown) + len(shown) - 1 + self.SIGNS
+        needs = {at: self._needs[at] for at in shown}
+        fixed = sum(needs.values()) + len(shown) - 1 + self.SIGNS
         open_ended = [at for at in shown if not self._columns[at].width]
         room = max(0, width - fixed)
+        for at in shown:
+            # What is open has enough of it, before a column with an end gets more than it has.
+            spare = room - _OPEN * len(open_ended)
+            more = max(0, min(self._columns[at].most - needs[at], spare))
+            needs[at] += more
+            room -= more
         share = {at: room // len(open_ended) for at in open_ended}
         if open_ended:
             share[open_ended[-1]] += room % len(open_ended)
-        return [(at, max(4, share[at]) if at in share else self._needs[at]) for at in shown]
+        return [(at, max(4, share[at]) if at in share else needs[at]) for at in shown]
+
+    @property
+    def across(self) -> int:
+        """Cells of a line: those that the scroll bar does not cover."""
+        return self.scrollable_content_region.width
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw some lines; what they have in common is found out once."""
-        width = self.size.width
+        width = self.across
         self._drawing = (width, self.rich_style, self._widths(width))
         return super().render_lines(crop)
 
@@ -192,8 +210,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             return self._strip(self._heads(), base + Style(bold=True))
         at = self._top + y - 1
         if at >= len(self._lines):
-            text = self._nothing() if not self._lines and y == 1 else ""
-            return self._strip(text, base) if text else Strip.blank(width, base)
+            return Strip.blank(width, base) if self._lines else self._told_empty(y, base)
         line = self._lines[at]
         if isinstance(line, Head):
             return self._strip(line.text, base + Style(bold=True))
@@ -214,6 +231,16 @@ class Table(ScrollView, Generic[Row], can_focus=True):
 
     def _nothing(self) -> str:
         return self._empty
+
+    def _told_empty(self, y: int, style: Style) -> Strip:
+        """Draw a line of what is said where there is no row: whole, however narrow it is."""
+        indent = " " * self.SIGNS
+        lines = hang([Paragraph(self._nothing())], max(1, self._drawing[0] - self.SIGNS))
+        # Below the headings stands a line of nothing, where there is room for one.
+        first = 2 if self.size.height > len(lines) + 1 else 1
+        if not 0 <= y - first < len(lines):
+            return Strip.blank(self._drawing[0], style)
+        return self._strip(f"{indent}{lines[y - first].plain}", style)
 
     def _strip(self, text: str, style: Style) -> Strip:
         width = self._drawing[0]

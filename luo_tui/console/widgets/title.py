@@ -9,6 +9,7 @@ from textual.widget import Widget
 
 from luo_tui.console.session import View
 from luo_tui.console.widgets.banner import STYLES
+from luo_tui.console.widgets.presenter import is_grave
 from luo_tui.console.widgets.text import clip, plain
 
 DEMO = "DEMO: nothing real is touched"
@@ -27,7 +28,8 @@ class Title(Widget):
         old = self._view
         self._view = view
         same = old is not None and (
-            old.snapshot.host == view.snapshot.host and old.snapshot.luo == view.snapshot.luo
+            (old.snapshot.host, old.snapshot.luo, is_grave(old))
+            == (view.snapshot.host, view.snapshot.luo, is_grave(view))
         )
         if not same:
             self.refresh()
@@ -38,6 +40,7 @@ class Title(Widget):
             return Content("luo-tui")
         snapshot, width = self._view.snapshot, self.size.width
         state = snapshot.luo.state
+        colour = "$text-error" if is_grave(self._view) else STYLES[state]
         name = plain(snapshot.host.name)
         right = f"{state.upper()}"
         if self._view.demo:
@@ -49,6 +52,6 @@ class Title(Widget):
             (name, "bold"),
             clip(middle, left - cell_len(name)),
             " ",
-            (right[: len(state)], f"bold {STYLES[state]}"),
+            (right[: len(state)], f"bold {colour}"),
             (right[len(state) :], "bold $text-demo"),
         )

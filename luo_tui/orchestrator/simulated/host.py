@@ -323,8 +323,11 @@ class SimulatedHost(SimulatedKernel):
         self.carried = []
         self._drop(lambda _: True)
 
-    def start_again(self) -> None:
-        """Let this process start anew in the new boot, with the memory that came over."""
+    def start_again(self, *more: str) -> None:
+        """Let this process start anew in the new boot, with the memory that came over.
+
+        ``more`` are further arguments of its command.
+        """
         state: dict[str, Any] = {
             "scenario": self.scenario,
             "delay": self.delay,
@@ -354,7 +357,7 @@ class SimulatedHost(SimulatedKernel):
             os.set_inheritable(fd, True)
         (self.folder / _STATE_FILE).write_text(json.dumps(state))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        command = program.command("luo_tui", "demo", "--resume", str(self.folder))
+        command = program.command("luo_tui", "demo", "--resume", str(self.folder), *more)
         os.execve(command[0], command, program.environment())  # noqa: S606 - this is the jump
 
 
