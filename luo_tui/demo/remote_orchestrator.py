@@ -21,7 +21,7 @@ from luo_tui.model import (
     State,
     Work,
 )
-from luo_tui.orchestrator import Move
+from luo_tui.orchestrator import Abilities, Move
 from luo_tui.sources import Source
 
 
@@ -64,6 +64,7 @@ class RemoteOrchestrator:
 
     demo = True
     title = "simulated (demo)"
+    abilities = Abilities()
 
     def __init__(self, link: Connection, boot: Path) -> None:
         """At the other end of ``link`` is who answers for the kernel; ``boot`` is its /boot."""
@@ -111,6 +112,9 @@ class RemoteOrchestrator:
         """Nothing speaks against an act but the rules."""
         return ""
 
+    def make_ready(self) -> None:
+        """Nothing has to run over there."""
+
     def look(self) -> Snapshot:
         """Read everything."""
         snapshot: Snapshot = self._ask("look")
@@ -132,7 +136,7 @@ class RemoteOrchestrator:
         """Ask for a move."""
         self._ask("move", move)
 
-    def preserve(self, fd: int) -> int:  # noqa: ARG002 - the protocol's
+    def preserve(self, fd: int, name: str = "") -> int:  # noqa: ARG002 - the protocol's
         """Refuse: descriptors do not go over the connection."""
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
