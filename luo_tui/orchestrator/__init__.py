@@ -38,6 +38,10 @@ class Abilities:
     keeps it."""
 
 
+ALL_MOVES = Abilities()
+"""Those of LUO v2."""
+
+
 class Kexec(Protocol):
     """Loading a kernel image and jumping into it."""
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 LUOD = Path("/run/luod/liveupdate.sock")
 """There where luod runs, which keeps the device open."""
+_LUODS = (
+    f"luod has this host's live updates ({LUOD} is there): the device and its sessions are its "
+    "own, and this version does not speak with it. Update by luod's own tools, or end it."
+)
 
 
 class Sessions(ThisHost):
@@ -36,20 +40,15 @@ class Sessions(ThisHost):
     abilities = Abilities(moves=False, holders_must_live=True)
 
     def cannot(self) -> str:
-        """Say that it walks no update here, and what can be done."""
-        return (
-            "This kernel has mainline's sessions, on which this version holds and restores files "
-            "and does not walk an update. Whoever holds a session keeps it until the kexec; for "
-            "luo.ko boot with liveupdate=off."
-        )
+        """Say so where the device is another orchestrator's own; else only the rules speak."""
+        return _LUODS if LUOD.exists() else ""
 
     def make_ready(self) -> None:
         """Start the holder, which retrieves what came over. HolderError: why it does not run."""
         from luo_tui.orchestrator import holder_client
 
-        if LUOD.exists():
-            said = f"luod has it ({LUOD} is there), and this version does not speak with luod."
-            raise HolderError(Op.OPEN, errno.EBUSY, said)
+        if why := self.cannot():
+            raise HolderError(Op.OPEN, errno.EBUSY, why)
         if not holder_client.is_running():
             holder_client.start()
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from luo_tui.model import State
-from luo_tui.orchestrator import Abilities, Move
+from luo_tui.orchestrator import ALL_MOVES, Move
 from luo_tui.orchestrator.this_host import ThisHost
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import luo_v2
@@ -34,7 +34,7 @@ class StateMachine(ThisHost):
     module comes.
     """
 
-    abilities = Abilities()
+    abilities = ALL_MOVES
 
     @property
     def title(self) -> str:

@@ -59,10 +59,8 @@ def _resource(one: Mapping[str, Any]) -> Resource:
 
 
 def faults_of(told: Object) -> tuple[str, ...]:
-    """Return what the holder says went wrong, as sentences without their full stops. Pure."""
-    lost = [one for one in told["sessions"] if one["fault"]]
-    own = [clean(str(told["fault"]))] if told.get("fault") else []
-    return (*own, *(clean(f"session {one['name']}: {one['fault']}").rstrip(".") for one in lost))
+    """Return what the holder could not find out, as sentences without their full stops. Pure."""
+    return (clean(str(told["fault"])),) if told.get("fault") else ()
 
 
 class HolderSource:

@@ -87,6 +87,8 @@ def outlook(resource: Resource, snapshot: Snapshot) -> str:
         return f"REFUSED the latest prepare or freeze ({code})"
     if snapshot.luo.state in (State.PREPARED, State.FROZEN):
         return "survives a kexec now"
+    if snapshot.luo.state is State.PRESERVING:
+        return "goes along with a kexec now, if its holder lives until then"
     return "is carried by the next update, from prepare on"
 
 

@@ -290,9 +290,12 @@ def test_the_kernel_has_no_moves(move: Move) -> None:
 def test_what_luod_has_is_not_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sessions, "LUOD", tmp_path / "luod.sock")
     (tmp_path / "luod.sock").touch()
+    assert "does not speak with it" in Sessions().cannot()
     with pytest.raises(HolderError, match="busy") as refused:
         Sessions().make_ready()
-    assert "luod has it" in refused.value.said
+    assert refused.value.said == Sessions().cannot()
+    (tmp_path / "luod.sock").unlink()
+    assert Sessions().cannot() == ""
 
 
 def test_finished_is_what_was_finished_in_this_boot(tmp_path: Path) -> None:
@@ -310,11 +313,14 @@ def test_finished_is_what_was_finished_in_this_boot(tmp_path: Path) -> None:
     assert derived(holders("a"), CAME, finished=True).state is State.PRESERVING
 
 
+CANNOT = "Somebody else drives this kernel."
+
+
 class Watched(SimulatedOrchestrator):
-    """A simulated host whose kernel can only be watched, as one with sessions."""
+    """A simulated host that can only be watched, as one whose device luod has."""
 
     def cannot(self) -> str:
-        return Sessions().cannot()
+        return CANNOT
 
 
 @pytest.fixture
@@ -333,8 +339,8 @@ def test_what_can_only_be_watched_is_not_acted_on(console: Console) -> None:
     found = walk(facts)
     assert found.step is None
     assert found.actions == ()
-    assert Sessions().cannot() in found.notes
-    with pytest.raises(NotDone, match="does not walk an update") as refused:
+    assert CANNOT in found.notes
+    with pytest.raises(NotDone, match=CANNOT) as refused:
         console.load()
     assert refused.value.code is Exit.UNAVAILABLE
     assert not (console.host.folder / "windows").exists()

@@ -19,7 +19,7 @@ from luo_tui.model import (
     State,
     Work,
 )
-from luo_tui.orchestrator import Abilities, Move
+from luo_tui.orchestrator import ALL_MOVES, Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
 from luo_tui.orchestrator.simulated.sources import (
@@ -82,7 +82,7 @@ class SimulatedOrchestrator:
 
     demo = True
     title = "simulated (demo)"
-    abilities = Abilities()
+    abilities = ALL_MOVES
 
     def __init__(self, host: SimulatedHost, *, may_act: bool = True) -> None:
         """``may_act`` False shows what an unprivileged user sees."""
