@@ -255,7 +255,7 @@ def _console(orchestrator: Orchestrator, args: argparse.Namespace, settings: Set
 
 
 def _demo(args: argparse.Namespace, settings: Settings) -> int:
-    from luo_tui.demo.run import Demo, listing
+    from luo_tui.demo.run import NOT_OF_SESSIONS, SESSIONS, Demo, listing
 
     if args.list:
         print("\n".join(listing()))
@@ -263,7 +263,9 @@ def _demo(args: argparse.Namespace, settings: Settings) -> int:
     if args.resume is not None:
         demo = Demo.resume(args.resume)
     else:
-        demo = Demo.begin(args.scenario, args.speed, args.delay)
+        if args.kind == SESSIONS and args.scenario in NOT_OF_SESSIONS:
+            raise NotDone(f"{args.scenario} is not for --kind {SESSIONS}.", Exit.USAGE)
+        demo = Demo.begin(args.scenario, args.speed, args.delay, args.kind)
     # The end is not reached by a simulated kexec, whose next boot takes the folder over.
     with demo:
         args.folder = demo.folder
@@ -469,6 +471,12 @@ def command_line() -> argparse.ArgumentParser:
         default="default",
         metavar="NAME",
         help="a failure to order; --list tells them",
+    )
+    demo.add_argument(
+        "--kind",
+        choices=("luo-v2", "sessions"),
+        default="luo-v2",
+        help="its kernel has luo.ko, or sessions as Linux 6.19 and later",
     )
     demo.add_argument("--list", action="store_true", help="print the scenarios, a sentence each")
     demo.add_argument(

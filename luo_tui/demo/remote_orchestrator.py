@@ -21,7 +21,7 @@ from luo_tui.model import (
     State,
     Work,
 )
-from luo_tui.orchestrator import Abilities, Move
+from luo_tui.orchestrator import ALL_MOVES, Move
 from luo_tui.sources import Source
 
 
@@ -64,7 +64,7 @@ class RemoteOrchestrator:
 
     demo = True
     title = "simulated (demo)"
-    abilities = Abilities()
+    abilities = ALL_MOVES
 
     def __init__(self, link: Connection, boot: Path) -> None:
         """At the other end of ``link`` is who answers for the kernel; ``boot`` is its /boot."""
