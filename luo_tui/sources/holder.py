@@ -103,25 +103,25 @@ class HolderSource:
         return self._absent() if told is None else _told(told)
 
     def drain(self) -> Sequence[Change] | None:
-        """Take what the holder told since; reach for it where it did not run."""
+        """Take what the holder told; reach for it where it did not run.
+
+        None as soon as it told anything, came or ended: the state is derived from
+        sessions, so what else tells of them has to look again, too.
+        """
         if self._end is None:
-            told = self._begin()
-            return () if told is None else _told(told)
+            return () if self._begin() is None else None
         if self._epoll is None or not self._epoll.poll(0):
             return ()
-        latest: Object | None = None
+        told = False
         try:
             alive = receive(self._end, self._inbox)
-            while (found := self._inbox.next()) is not None:
-                latest = found[0]
-            if alive:
-                return () if latest is None else _told(latest)
+            while self._inbox.next() is not None:
+                told = True
         except ConnectionResetError:
-            pass
+            return None
         except BadMessage as bad:
             raise OSError(errno.EPROTO, f"luo-tui-holder is not understood: {bad}") from bad
-        # It has ended, and what it held with it.
-        return None
+        return None if told or not alive else ()
 
     def close(self) -> None:
         """Release all descriptors."""
