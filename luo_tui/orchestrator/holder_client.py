@@ -23,6 +23,8 @@ _NOT_RUNNING = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
 _PATIENCE = 600.0
 """Seconds that one request may take: large files are preserved page by page."""
 _STARTING = 60.0
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""All that a program is started with: root's own is nobody's business there."""
 _PROGRAM = (
     "import sys; sys.path[:0] = [{!r}]; from luo_tui.arrival.__main__ import main; sys.exit(main())"
 )
@@ -62,11 +64,17 @@ def start() -> None:
     """Start the holder, and wait until it answers. HolderError: why it could not be."""
     if _BY_SYSTEMD.is_dir():
         # In a unit of its own it outlives the login that it is started from.
-        said = _run(["systemctl", "start", UNIT])
+        said = _run(["/usr/bin/systemctl", "start", UNIT])
         if said is None:
             return
         said = _run(
-            ["systemd-run", "--quiet", f"--unit={UNIT}", "--service-type=notify", *_command()]
+            [
+                "/usr/bin/systemd-run",
+                "--quiet",
+                f"--unit={UNIT}",
+                "--service-type=notify",
+                *_command(),
+            ]
         )
     else:
         said = _run([*_command(), "--background"])
@@ -100,6 +108,7 @@ def _run(command: list[str]) -> str | None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=_ENVIRONMENT,
             text=True,
             errors="backslashreplace",
             timeout=_STARTING,
