@@ -34,6 +34,11 @@ class Op(StrEnum):
     PRESERVE = "preserve"
     UNPRESERVE = "unpreserve"
     RESTORE = "restore"
+    CREATE = "create the session"
+    KEEP = "preserve the file in its session"
+    TAKE = "retrieve the file from its session"
+    END = "finish the session"
+    HOLDER = "ask luo-tui-holder"
     LOAD = "load the kernel image"
     UNLOAD = "unload the kernel image"
     KEXEC = "kexec"
@@ -259,6 +264,88 @@ _TABLE: dict[tuple[Op, int], _Row] = {
         "The kernel's lines (dmesg | grep luo) name what is missing; finish discards the rest.",
         Exit.FAILED,
     ),
+    (Op.CREATE, _errno.EINVAL): (
+        "a session's name has 1 to 63 bytes",
+        "Choose another name. Nothing was held.",
+        Exit.USAGE,
+    ),
+    (Op.CREATE, _errno.EEXIST): (
+        "there is a session of this name, here or with another process",
+        "Choose another name, or give that one up; `luo-tui status` names its holder.",
+        Exit.REFUSED,
+    ),
+    (Op.CREATE, _errno.EPERM): (
+        "the name is reserved",
+        "Choose another name. Nothing was held.",
+        Exit.USAGE,
+    ),
+    (Op.CREATE, _errno.ENOMEM): _NO_MEMORY,
+    (Op.KEEP, _errno.EBADF): (
+        "that is not an open file descriptor",
+        "Nothing was preserved.",
+        Exit.FAILED,
+    ),
+    (Op.KEEP, _errno.ENOENT): (
+        "the kernel has no handler for this kind of file",
+        "This kernel preserves memfds, but not those of hugetlbfs. Nothing was preserved.",
+        Exit.REFUSED,
+    ),
+    (Op.KEEP, _errno.EBUSY): (
+        "the file is in a session already",
+        "Nothing was preserved anew: it is kept by the session that has it.",
+        Exit.REFUSED,
+    ),
+    (Op.KEEP, _errno.EEXIST): (
+        "the session has a file under this token already",
+        "This is an error of luo-tui's own; nothing was preserved.",
+        Exit.FAILED,
+    ),
+    (Op.KEEP, _errno.EOPNOTSUPP): (
+        "the file has seals that this kernel cannot hand over",
+        "Nothing was preserved.",
+        Exit.REFUSED,
+    ),
+    (Op.KEEP, _errno.EFBIG): (
+        "the file is larger than this kernel can hand over",
+        "Nothing was preserved.",
+        Exit.REFUSED,
+    ),
+    (Op.KEEP, _errno.ENOMEM): _NO_MEMORY,
+    (Op.TAKE, _errno.ENOENT): (
+        "nothing is there under this token, or it did not come over",
+        _SHOW,
+        Exit.NOT_FOUND,
+    ),
+    (Op.TAKE, _errno.ENOMEM): (
+        "there is too little memory, or too little of it is left in the holder's memory cgroup",
+        "Raise the limit of luo-tui-holder's cgroup, then try again.",
+        Exit.REFUSED,
+    ),
+    (Op.END, _errno.EBUSY): (
+        "its file was not restored, or is in use by the kernel",
+        "Restore it first, or let finish discard it.",
+        Exit.WRONG_STATE,
+    ),
+    (Op.HOLDER, _errno.ENOENT): (
+        "luo-tui-holder does not run",
+        "It is started when it is needed; see why it was not (journalctl -u luo-tui-holder).",
+        Exit.UNAVAILABLE,
+    ),
+    (Op.HOLDER, _errno.EPROTO): (
+        "it and this program differ",
+        "Install the same version of both; a holder that has sessions must not be ended.",
+        Exit.FAILED,
+    ),
+    (Op.HOLDER, _errno.ECONNRESET): (
+        "luo-tui-holder has ended, and with it what it held",
+        "See `luo-tui status` for what is left; hold it again before an update.",
+        Exit.FAILED,
+    ),
+    (Op.HOLDER, _errno.ETIMEDOUT): (
+        "luo-tui-holder does not answer",
+        "It may be busy with large files: look again. Do not end it, or what it holds is lost.",
+        Exit.BUSY,
+    ),
     (Op.LOAD, _errno.ENOEXEC): (
         "the file is not a kernel image that can be booted",
         "Choose a bzImage. A unified kernel image must be unpacked first. Nothing was loaded.",
@@ -372,6 +459,8 @@ _TABLE: dict[tuple[Op, int], _Row] = {
 _SAME: dict[tuple[Op, int], tuple[Op, int]] = {
     (Op.STATE, _errno.EBUSY): (Op.OPEN, _errno.EBUSY),
     (Op.VERIFY, _errno.EBUSY): (Op.OPEN, _errno.EBUSY),
+    (Op.HOLDER, _errno.ECONNREFUSED): (Op.HOLDER, _errno.ENOENT),
+    (Op.HOLDER, _errno.EPIPE): (Op.HOLDER, _errno.ECONNRESET),
     (Op.VERIFY, _errno.ENOENT): (Op.STATE, _errno.ENOENT),
     # A signature of another length than it says, and one that is no PKCS#7 at all.
     (Op.LOAD, _errno.EMSGSIZE): (Op.LOAD, _errno.EBADMSG),
@@ -422,13 +511,25 @@ CATALOGUE: tuple[tuple[Op, int], ...] = (*_TABLE, *_SAME)
 """Each operation with each errno that has a text of its own."""
 
 
+class HolderError(OSError):
+    """A refusal of luo-tui-holder, or by it for the kernel: which of its steps, and in words."""
+
+    def __init__(self, op: Op, code: int, said: str = "") -> None:
+        """``said`` is a sentence where the errno alone does not tell all; else empty."""
+        super().__init__(code, os.strerror(code))
+        self.op, self.said = op, said
+
+
 def explain(op: Op, error: int | OSError) -> Explanation:
     """Say what ``error`` means for ``op``; never fails, also for an errno nobody foresaw.
 
     An OSError that names a file came from opening the device, not from the
     call on it: ENOENT means another thing there.
     """
-    if op in _ON_DEVICE and isinstance(error, OSError) and error.filename:
+    said = ""
+    if isinstance(error, HolderError):
+        op, said = error.op, error.said
+    elif op in _ON_DEVICE and isinstance(error, OSError) and error.filename:
         op = Op.OPEN
     number = error if isinstance(error, int) else (error.errno or 0)
     key = _SAME.get((op, number), (op, number))
@@ -440,6 +541,8 @@ def explain(op: Op, error: int | OSError) -> Explanation:
     if row is None:
         row = (os.strerror(number).lower() if number else str(error), _LOG, Exit.FAILED)
     meaning, remedy, code = row
+    if said:
+        remedy = f"{said} {remedy}"
     return Explanation(op, number, meaning, remedy, code)
 
 

@@ -31,6 +31,11 @@ class State(StrEnum):
     """The kernel named a state that this program does not know; the word is in the detail."""
 
     @property
+    def at_rest(self) -> bool:
+        """Whether no update is under way, before its kexec or after."""
+        return self in (State.NORMAL, State.PRESERVING)
+
+    @property
     def usable(self) -> bool:
         """Whether the state is known: told by the kernel, or derived from what it shows."""
         return self not in (State.UNAVAILABLE, State.UNKNOWN)

@@ -86,6 +86,8 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     fault: NotDone | ActFailed | None = None
     written = False
     try:
+        if orchestrator.may_act():
+            _make_ready(orchestrator)
         written = Accounting(window).arrive_unattended()
         if args.wait:
             wait_for_restores(orchestrator, window, args.wait)
@@ -112,6 +114,16 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     for line in said:
         print(f"luo-tui: {line}", file=sys.stderr)
     return _code(judged, fault)
+
+
+def _make_ready(orchestrator: Orchestrator) -> None:
+    """Have retrieved what came over, where a process does that. ActFailed: it cannot be."""
+    from luo_tui.errors import Op
+
+    try:
+        orchestrator.make_ready()
+    except OSError as error:
+        raise ActFailed.of(Op.HOLDER, error, None) from error
 
 
 def _tell_all(judged: Verdict) -> tuple[str, ...]:

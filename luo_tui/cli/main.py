@@ -279,7 +279,7 @@ def _console(orchestrator: Orchestrator, args: argparse.Namespace, settings: Set
 
 
 def _demo(args: argparse.Namespace, settings: Settings) -> int:
-    from luo_tui.demo.run import Demo, listing
+    from luo_tui.demo.run import NOT_OF_SESSIONS, SESSIONS, Demo, listing
 
     if args.list:
         print("\n".join(listing()))
@@ -287,7 +287,9 @@ def _demo(args: argparse.Namespace, settings: Settings) -> int:
     if args.resume is not None:
         demo = Demo.resume(args.resume)
     else:
-        demo = Demo.begin(args.scenario, args.speed, args.delay)
+        if args.kind == SESSIONS and args.scenario in NOT_OF_SESSIONS:
+            raise NotDone(f"{args.scenario} is not for --kind {SESSIONS}.", Exit.USAGE)
+        demo = Demo.begin(args.scenario, args.speed, args.delay, args.kind)
     # The end is not reached by a simulated kexec, whose next boot takes the folder over.
     if args.serve:
         return _serve(demo, again=args.resume is not None)
@@ -515,6 +517,12 @@ def command_line() -> argparse.ArgumentParser:
         default="default",
         metavar="NAME",
         help="a failure to order; --list tells them",
+    )
+    demo.add_argument(
+        "--kind",
+        choices=("luo-v2", "sessions"),
+        default="luo-v2",
+        help="its kernel has luo.ko, or sessions as Linux 6.19 and later",
     )
     demo.add_argument("--list", action="store_true", help="print the scenarios, a sentence each")
     demo.add_argument(

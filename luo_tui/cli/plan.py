@@ -109,10 +109,11 @@ class _Walk:
         state = facts.snapshot.luo.state
         if state is State.UPDATED:
             return self._act(Act.FINISH)
-        if state is State.NORMAL:
+        if state.at_rest:
             _refuse_losses(self._orchestrator, self._window, self._plan)
             steps = [] if facts.ours_is_loaded else [Act.LOAD]
-            for act in (*steps, Act.PREPARE):
+            steps += [Act.PREPARE] if facts.abilities.moves else []
+            for act in steps:
                 if (code := self._act(act)) is not Exit.OK:
                     return code
         try:

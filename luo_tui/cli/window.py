@@ -252,7 +252,7 @@ class Command:
     def _offered(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it makes no sense."""
         from luo_tui.update.offers import offered
-        from luo_tui.update.rules import not_now, refusal
+        from luo_tui.update.rules import refusal, why_not
 
         action = offered(self._act, facts)
         if action is not None:
@@ -264,7 +264,7 @@ class Command:
             raise NotDone(facts.cannot, Exit.UNAVAILABLE)
         luo = facts.snapshot.luo
         code = Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE
-        raise NotDone(not_now(self._act, luo), code)
+        raise NotDone(why_not(self._act, facts), code)
 
     def _possible(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it may not be done."""

@@ -66,7 +66,7 @@ from luo_tui.orchestrator import Paced
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act, Step, arrival_is_due
 from luo_tui.update.offers import Ask
-from luo_tui.update.rules import not_now
+from luo_tui.update.rules import why_not
 from luo_tui.update.target import Target
 
 
@@ -442,7 +442,7 @@ class Console(OnLine[KexecRequest | Left]):
         """Read the images, then offer them."""
         load = self.session.ask(self.view, Act.LOAD)
         if load is None:
-            self._say(not_now(Act.LOAD, self.view.snapshot.luo, self.view.facts.cannot))
+            self._say(why_not(Act.LOAD, self.view.facts))
         elif self.view.watching:
             self._say(load.action.blocked)
         elif self._may_begin():
@@ -453,7 +453,7 @@ class Console(OnLine[KexecRequest | Left]):
         act = Act(name)
         question = self.session.ask(self.view, act)
         if question is None:
-            self._say(not_now(act, self.view.snapshot.luo, self.view.facts.cannot))
+            self._say(why_not(act, self.view.facts))
         elif question.action.blocked:
             self._say(question.action.blocked)
         elif self._may_begin():

@@ -20,7 +20,7 @@ from luo_tui.model import (
     State,
     Work,
 )
-from luo_tui.orchestrator import Move
+from luo_tui.orchestrator import ALL_MOVES, Move
 from luo_tui.orchestrator.simulated import SimulatedJump
 from luo_tui.sources import Source
 
@@ -68,6 +68,7 @@ class RemoteOrchestrator:
 
     demo = True
     title = "simulated (demo)"
+    abilities = ALL_MOVES
 
     def __init__(self, link: Connection, boot: Path) -> None:
         """At the other end of ``link`` is who answers for the kernel; ``boot`` is its /boot."""
@@ -118,6 +119,9 @@ class RemoteOrchestrator:
         """Nothing speaks against an act but the rules."""
         return ""
 
+    def make_ready(self) -> None:
+        """Nothing has to run over there."""
+
     def look(self) -> Snapshot:
         """Read everything."""
         snapshot: Snapshot = self._ask("look")
@@ -140,7 +144,7 @@ class RemoteOrchestrator:
         """Ask for a move."""
         self._ask("move", move)
 
-    def preserve(self, fd: int) -> int:
+    def preserve(self, fd: int, name: str = "") -> int:  # noqa: ARG002 - the kernel gives tokens
         """Have it keep a memfd."""
         return int(self._ask("preserve", handles=[fd]))
 

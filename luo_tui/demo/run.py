@@ -20,34 +20,48 @@ from luo_tui.orchestrator.simulated import (
 )
 from luo_tui.orchestrator.simulated.machinery import REFUSED
 from luo_tui.orchestrator.simulated.scenarios import NEEDS_LIFE
+from luo_tui.orchestrator.simulated.sessions import SESSIONS_NOT_IMITATED, SimulatedSessions
+
+SESSIONS = "sessions"
+KINDS = ("luo-v2", SESSIONS)
+"""Kinds of kernel that the host can have; the first is its usual one."""
+NOT_OF_SESSIONS = frozenset({"second-operator"})
+"""Scenarios that speak of moves which that kind of kernel has not."""
+_KIND_FILE = "kind"
 
 
 class Demo:
     """A simulated host with its life; ends when its block is left."""
 
-    def __init__(self, host: SimulatedHost) -> None:
-        """Nothing lives before the block is entered."""
+    def __init__(self, host: SimulatedHost, kind: str = KINDS[0]) -> None:
+        """Nothing lives before the block is entered; ``kind`` is that of the kernel."""
         self.folder = host.folder
-        self.orchestrator = SimulatedOrchestrator(host)
+        made = SimulatedSessions if kind == SESSIONS else SimulatedOrchestrator
+        self.orchestrator = made(host)
         self._host = host
         self._life: Life | None = None
         self._colleague: Colleague | None = None
 
     @classmethod
-    def begin(cls, scenario: str, speed: float, delay: float | None = None) -> Self:
+    def begin(
+        cls, scenario: str, speed: float, delay: float | None = None, kind: str = KINDS[0]
+    ) -> Self:
         """Set up a host in a folder of its own; with a ``delay`` nothing happens by itself."""
         folder, lock = make_folder()
+        # The next boot has a kernel of the same kind.
+        (folder / _KIND_FILE).write_text(kind)
         host = SimulatedHost.create(folder, scenario, delay)
         host.kdump = True
         host.participants[REFUSED.id] = REFUSED
         host.carried = [lock]
         host.pace.speed = speed if delay is None else 0.0
-        return cls(host)
+        return cls(host, kind)
 
     @classmethod
     def resume(cls, folder: Path) -> Self:
         """Go on after the jump."""
-        return cls(SimulatedHost.resume(folder))
+        kind = (folder / _KIND_FILE).read_text()
+        return cls(SimulatedHost.resume(folder), kind)
 
     def serve(self) -> Served:
         """Let other processes of this user speak to the host, also after it has jumped."""
@@ -83,3 +97,4 @@ def listing() -> Iterator[str]:
     yield "Keys in the demo: + faster, - slower, 0 stand still or go on."
     yield "Not as on a real host:"
     yield from (f"- {what}" for what in NOT_IMITATED)
+    yield from (f"- with --kind {SESSIONS}: {what}" for what in SESSIONS_NOT_IMITATED)

@@ -9,6 +9,7 @@ alone; which kernel interface stands behind it is decided once, in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
@@ -24,6 +25,21 @@ class Move(StrEnum):
     FREEZE = "freeze"
     CANCEL = "cancel"
     FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a kind of kernel can, as far as an act depends on it."""
+
+    moves: bool = True
+    """Whether it has prepare, freeze and cancel; else a kexec takes what is preserved as it is."""
+    holders_must_live: bool = False
+    """Whether what is preserved, or came over, ends with the process that has it; else the kernel
+    keeps it."""
+
+
+ALL_MOVES = Abilities()
+"""Those of LUO v2."""
 
 
 class Kexec(Protocol):
@@ -105,6 +121,11 @@ class Orchestrator(Protocol):
         ...
 
     @property
+    def abilities(self) -> Abilities:
+        """What this kind of kernel can."""
+        ...
+
+    @property
     def demo(self) -> bool:
         """True where nothing real is touched."""
         ...
@@ -125,6 +146,10 @@ class Orchestrator(Protocol):
 
     def cannot(self) -> str:
         """Say why no act can be done with this kind of kernel, as a sentence; empty: acts can."""
+        ...
+
+    def make_ready(self) -> None:
+        """Start whatever has to run before anything is held, restored or judged here. OSError."""
         ...
 
     def running_kernel(self) -> RunningKernel:
@@ -151,9 +176,10 @@ class Orchestrator(Protocol):
         """Ask for a move; returns when it is done. See ``errors`` for each errno."""
         ...
 
-    def preserve(self, fd: int) -> int:
+    def preserve(self, fd: int, name: str = "") -> int:
         """Have the kernel keep the file behind ``fd``; return its token.
 
+        Under ``name`` where what is kept has one of its own; else it is not used.
         EBADF, ENOENT no handler for this kind of file, EBUSY not in normal or
         updated, EEXIST already preserved.
         """

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from luo_tui.model import State
-from luo_tui.orchestrator import Move
+from luo_tui.orchestrator import ALL_MOVES, Move
 from luo_tui.orchestrator.this_host import ThisHost
 from luo_tui.sources import Source, sysfs
 from luo_tui.uapi import luo_v2
@@ -34,10 +34,15 @@ class StateMachine(ThisHost):
     module comes.
     """
 
+    abilities = ALL_MOVES
+
     @property
     def title(self) -> str:
         """What stands behind it at this moment."""
         return "LUO v2 (luo.ko)" if sysfs.FOLDER.is_dir() else "no orchestrator"
+
+    def make_ready(self) -> None:
+        """Nothing has to run: the kernel keeps what is preserved."""
 
     def cannot(self) -> str:
         """Everything can be done where the module is."""
@@ -58,8 +63,9 @@ class StateMachine(ThisHost):
         with self._device() as device:
             _CALLS[move](device)
 
-    def preserve(self, fd: int) -> int:
-        """Have the kernel keep the file behind ``fd``."""
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Have the kernel keep the file behind ``fd``, which has a name of its own."""
+        del name
         with self._device() as device:
             return luo_v2.preserve(device, fd)
 

@@ -34,6 +34,9 @@ from luo_tui.sources.reading import ABSENT, EXHAUSTED, Reading
 from luo_tui.uapi import kho, luo_sessions
 
 KIND = "session"
+FINISHED = Path("/run/luo-tui/finished")
+"""Has the id of the boot whose update was finished by luo-tui; gone with it."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SUBTREE = "LUO"
 """Under this name the orchestrator hands over (``kernel/liveupdate/luo_core.c``, Linux 7.3)."""
 _RETRIEVED = re.compile(r"luo: Retrieved live update data, liveupdate number: (\d+)")
@@ -52,14 +55,19 @@ class Arrival:
     """Of the kernel that handed over; empty where it is not known, or none did."""
 
 
-def derived(held: OpenFiles, arrival: Arrival) -> LuoState:
-    """Derive the state from who holds sessions and from how this kernel began. Pure."""
+def derived(held: OpenFiles, arrival: Arrival, *, finished: bool = False) -> LuoState:
+    """Derive the state from who holds sessions and from how this kernel began. Pure.
+
+    ``finished``: the update into this kernel was finished, which the kernel does not tell.
+    """
     number = len(held.by_path)
     seen = f"{number:,} session{'' if number == 1 else 's'} held by processes here"
     if not held.complete:
         seen = f"{seen if number else 'no session seen'}; who else holds one is {held.missing}"
-    evidence = (seen, arrival.evidence)
-    if arrival.came:
+    evidence: tuple[str, ...] = (seen, arrival.evidence)
+    if arrival.came and finished:
+        evidence = (*evidence, f"and it was finished ({FINISHED})")
+    elif arrival.came:
         detail = "the kernel does not tell which of its sessions were retrieved or finished"
         return LuoState(State.UPDATED, detail, evidence)
     if arrival.came is None:
@@ -69,6 +77,26 @@ def derived(held: OpenFiles, arrival: Arrival) -> LuoState:
     if not held.complete:
         return LuoState(State.UNKNOWN, f"who holds sessions is {held.missing}", evidence)
     return LuoState(State.NORMAL, "", evidence)
+
+
+def is_finished(path: Path = FINISHED, boot: Path = _BOOT_ID) -> bool:
+    """Whether the update into this kernel was finished by luo-tui; not, where nothing tells so."""
+    try:
+        return path.read_text().strip() == boot.read_text().strip()
+    except (OSError, ValueError):
+        return False
+
+
+def write_finished(folder: Path, boot_id: str) -> None:
+    """Write down that the update into the kernel of this boot is finished. OSError."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(folder / FINISHED.name, flags, 0o644)
+    try:
+        os.fchmod(fd, 0o644)
+        os.write(fd, f"{boot_id}\n".encode())
+    finally:
+        os.close(fd)
 
 
 def read_arrival(kmsg: str = "/dev/kmsg") -> Arrival:
@@ -191,7 +219,10 @@ class SessionSource:
         missing += [self._arrival.evidence] if self._arrival.came is None else []
         missing += [self._unwatched] if self._unwatched else []
         return (
-            LuoChanged(derived(held, self._arrival), from_release=self._arrival.release),
+            LuoChanged(
+                derived(held, self._arrival, finished=is_finished()),
+                from_release=self._arrival.release,
+            ),
             ParticipantsRead(sessions_of(held)),
             ReadingDone(self.name, tuple(missing)),
         )

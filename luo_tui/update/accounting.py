@@ -40,6 +40,9 @@ class Accounting:
         """
         if not self._window.orchestrator.may_act():
             return
+        # What comes of it is in the facts: that what came over is not known, where it failed.
+        with contextlib.suppress(OSError):
+            self._window.orchestrator.make_ready()
         now = self._window.facts()
         self._settle_hooks(now)
         if not _due(now):

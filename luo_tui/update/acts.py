@@ -42,9 +42,9 @@ _OPS = {
     Act.FINISH: Op.FINISH,
 }
 _MOVES = {
-    Act.PREPARE: (Move.PREPARE, State.PREPARED),
-    Act.CANCEL: (Move.CANCEL, State.NORMAL),
-    Act.FINISH: (Move.FINISH, State.NORMAL),
+    Act.PREPARE: (Move.PREPARE, (State.PREPARED,)),
+    Act.CANCEL: (Move.CANCEL, (State.NORMAL,)),
+    Act.FINISH: (Move.FINISH, (State.NORMAL, State.PRESERVING)),
 }
 _REFUSED_BY = "Refused by "
 
@@ -113,7 +113,7 @@ class Window(OpenWindow):
             except OSError as error:
                 self._fail(Act.UNLOAD, error)
             self.write("done", act=Act.UNLOAD)
-            if now.snapshot.luo.state is State.NORMAL:
+            if now.snapshot.luo.state.at_rest:
                 self.close("unloaded")
 
     def prepare(self, consent: Consent, target: Target) -> None:
@@ -171,7 +171,7 @@ class Window(OpenWindow):
                 )
                 self.write(
                     "jump",
-                    acts=["freeze", "kexec"],
+                    acts=["freeze", "kexec"] if self.orchestrator.abilities.moves else ["kexec"],
                     image=image.path,
                     target=image.release,
                     release=now.snapshot.host.release,
@@ -335,9 +335,9 @@ class Window(OpenWindow):
             reached = self.orchestrator.state()
         except OSError as error:
             self._unverified(act, error)
-        if reached is not wanted:
+        if reached not in wanted:
             why = (
-                f"The kernel accepted {move}, but its state is {reached} and not {wanted}: "
+                f"The kernel accepted {move}, but its state is {reached} and not {wanted[0]}: "
                 "another tool acts on this host."
             )
             self.write("failed", act=act, state=reached, why=why)
@@ -376,7 +376,8 @@ class Window(OpenWindow):
             undo = stayed.undo if isinstance(stayed.undo, OSError) else OSError(repr(stayed.undo))
             more.append(explain(Op.CANCEL, undo).lines()[0])
         more.extend(self._refusal(error))
-        if state is State.NORMAL:
+        at_rest = state is not None and state.at_rest
+        if at_rest:
             more.extend(self._unload_ours())
         self.show_doing("")
         failure = ActFailed.of(stayed.op, error, state, *more)
@@ -388,7 +389,7 @@ class Window(OpenWindow):
                 state=str(state),
                 why=_in_short(failure),
             )
-            if state is State.NORMAL:
+            if at_rest:
                 self.close("failed")
         except ActFailed as unwritten:
             failure = ActFailed.of(stayed.op, error, state, *more, *unwritten.lines())

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from luo_tui.errors import ActFailed, Op
+from luo_tui.errors import ActFailed, Op, explain
 from luo_tui.model import State
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.durable import fsync_folder
@@ -89,6 +89,48 @@ class Keeper:
         with contextlib.suppress(OSError):
             self._records.write(kept)
             self._kept, self._written = kept, True
+
+
+class HolderKeeps:
+    """The same, where whoever restored it for us has it still, and lets go of it when told."""
+
+    def __init__(self, orchestrator: Orchestrator, records: HeldRecords, held: Held) -> None:
+        """``held`` has the token that its holder knows it by."""
+        self._orchestrator, self._records, self._held = orchestrator, records, held
+
+    def keep(self) -> int:
+        """Nothing has to be done: 0."""
+        return 0
+
+    def say(self) -> str:
+        """Say, after a failure, where the bytes are."""
+        return (
+            f"Its holder has it still (token {self._held.token}): it can be restored again until "
+            "the update is finished. It does not go along with another kexec."
+        )
+
+    def let_go(self) -> tuple[str, ...]:
+        """Have the holder give up what is delivered; return what is left to say."""
+        left: tuple[str, ...] = ()
+        try:
+            self._orchestrator.unpreserve(self._held.token)
+        except OSError as error:
+            left = (f"Its memory is not free yet: {explain(Op.UNPRESERVE, error).lines()[0]}",)
+        self._records.forget(self._held.name)
+        return left
+
+
+def keeper_for(
+    orchestrator: Orchestrator,
+    records: HeldRecords,
+    as_told: Callable[[Held], Held],
+    held: Held,
+    fd: int,
+) -> Keeper | HolderKeeps:
+    """Return what keeps ``fd``, restored as ``held``, until it is delivered; see both."""
+    if orchestrator.abilities.holders_must_live:
+        return HolderKeeps(orchestrator, records, held)
+    return Keeper(orchestrator, records, as_told, held, fd)
 
 
 @contextlib.contextmanager

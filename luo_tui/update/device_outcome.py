@@ -102,6 +102,8 @@ def _outlook(resource: Resource, snapshot: Snapshot) -> str:
         return f"REFUSED the latest prepare or freeze ({code}{lacks})"
     if snapshot.luo.state in (State.PREPARED, State.FROZEN):
         return "survives a kexec now"
+    if snapshot.luo.state is State.PRESERVING:
+        return "goes along with a kexec now, if its holder lives until then"
     return "is carried by the next update, from prepare on"
 
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from luo_tui.model import KernelImage, Resource, Snapshot, State, Work
+from luo_tui.orchestrator import ALL_MOVES, Abilities
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Promises, promises_of
 from luo_tui.update.resource_list import Promised
@@ -82,6 +83,10 @@ class Facts:
     may_act: bool
     cannot: str = ""
     """Why no act can be done with this kind of kernel; empty where acts can."""
+    abilities: Abilities = ALL_MOVES
+    """What this kind of kernel can."""
+    dropped: tuple[str, ...] = ()
+    """Names of what was held in this boot and nobody has any more: its holder has ended."""
     image: KernelImage | None = None
     """The target as its files are now; None while none is chosen."""
     command_line: str = ""
@@ -191,7 +196,7 @@ def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
         return Arrival.NONE
     if window_state.jumped_from in ("", snapshot.host.boot_id):
         return Arrival.NONE
-    if snapshot.luo.evidence:
+    if bool(snapshot.luo.evidence) is not window_state.jumped_directly:
         return Arrival.UNKNOWN  # The jump was made on a kernel of another kind.
     if snapshot.luo.state is State.UPDATED:
         return Arrival.ARRIVED
@@ -207,14 +212,16 @@ def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
 
 def arrival_is_due(snapshot: Snapshot, window_state: WindowState | None) -> bool:
     """Whether there is a jump to account for, and this kernel tells enough to do it."""
-    if not snapshot.luo.state.usable or snapshot.luo.evidence or snapshot.doubts("state"):
+    if not snapshot.luo.state.usable or snapshot.doubts("state"):
+        return False
+    if window_state and bool(snapshot.luo.evidence) is not window_state.jumped_directly:
         return False
     return arrival(snapshot, window_state) is not Arrival.NONE
 
 
 def handover_lost(snapshot: Snapshot, window_state: WindowState | None) -> bool:
     """Whether the journal tells of a jump whose handover did not reach this kernel."""
-    if window_state is None or snapshot.luo.state is not State.NORMAL:
+    if window_state is None or not snapshot.luo.state.at_rest:
         return False
     if window_state.lost_in:
         return window_state.lost_in == snapshot.host.boot_id
@@ -241,16 +248,23 @@ def typed_word(snapshot: Snapshot, target: str) -> str:
     return snapshot.host.name if snapshot.host.has_real_name else target
 
 
+def steps_of(abilities: Abilities) -> Mapping[Step, str]:
+    """Return the steps of an update on such a kernel, in their order, each with its word."""
+    if abilities.moves:
+        return {s: str(s) for s in Step}
+    return {s: "kexec" if s is Step.KEXEC else str(s) for s in Step if s is not Step.PREPARE}
+
+
 def step_of(facts: Facts) -> tuple[Step | None, Sequence[Step]]:
     """Return the step that is next, and those that are done; no step where there can be none."""
     if facts.cannot:
         return None, ()
-    steps = list(Step)
+    steps = list(steps_of(facts.abilities))
     snapshot = facts.snapshot
     match snapshot.luo.state:
-        case State.NORMAL:
+        case State.NORMAL | State.PRESERVING:
             if facts.ours_is_loaded:
-                at = Step.PREPARE
+                at = Step.PREPARE if facts.abilities.moves else Step.KEXEC
             elif facts.image and not facts.blockers:
                 at = Step.LOAD
             else:

@@ -13,6 +13,7 @@ from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
+from luo_tui.update.held import HOLDS, HeldRecords, resource_of
 from luo_tui.update.history import HistoryReader
 from luo_tui.update.journal import read_latest
 from luo_tui.update.kernel_abi import KernelAbi, abi_of_release
@@ -75,6 +76,8 @@ class FactsReader:
             may_act=not self.only_looks and self._orchestrator.may_act(),
             only_looks=self.only_looks,
             cannot=self._orchestrator.cannot(),
+            abilities=self._orchestrator.abilities,
+            dropped=self._dropped(snapshot),
             image=image,
             command_line=line,
             findings=self._findings(snapshot, image, line),
@@ -106,9 +109,27 @@ class FactsReader:
         present = Present(running, abi, kexec.command_line())
         return run_checks(snapshot, image, line, present)
 
+    def _dropped(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """Name what was held in this boot and nobody has any more, where that can be.
+
+        A record that cannot be read names nothing; what it would name is shown by nobody.
+        """
+        if not self._orchestrator.abilities.holders_must_live or snapshot.doubts("resources"):
+            return ()
+        try:
+            records = HeldRecords(self._folder / HOLDS).all()
+        except OSError as error:
+            return (f"the records cannot be read ({error.strerror or error})",)
+        here = snapshot.host.boot_id
+        return tuple(
+            held.name
+            for held in records
+            if held.boot == here and resource_of(held, snapshot)[0] is None
+        )
+
     def _work(self, snapshot: Snapshot) -> Work | None:
         """Look for what runs, where a decision rests on it; for pictures not again and again."""
-        if not work.wanted(snapshot):
+        if not work.wanted(snapshot, self._orchestrator.abilities):
             return None
         at, boot_id, found = self._worked
         now = time.monotonic()

@@ -25,6 +25,8 @@ from luo_tui.update.durable import make_folder, write_file
 FORMAT = 1
 HOLDS = "holds"
 """The folder of the records, in the journal's."""
+_MAY_CHANGE = (State.NORMAL, State.PRESERVING, State.UPDATED)
+"""States in which something can be preserved and given up."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
@@ -81,7 +83,7 @@ def is_gone(held: Held, now: Snapshot) -> bool:
 
 def refuse_hold(known: Held | None, now: Snapshot) -> None:
     """Raise where nothing can be held now, or not under the name of what is ``known``."""
-    if now.luo.state not in (State.NORMAL, State.UPDATED):
+    if now.luo.state not in _MAY_CHANGE:
         raise ActFailed.of(Op.PRESERVE, errno.EBUSY, now.luo.state)
     if known is None:
         return
@@ -123,7 +125,7 @@ def refuse_unpreserve(held: Held, now: Snapshot) -> None:
             f"{held.name} came over with the update: restore it, or let finish discard it.",
             Exit.WRONG_STATE,
         )
-    if now.luo.state not in (State.NORMAL, State.UPDATED):
+    if now.luo.state not in _MAY_CHANGE:
         raise ActFailed.of(Op.UNPRESERVE, errno.EBUSY, now.luo.state)
 
 

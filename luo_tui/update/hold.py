@@ -4,7 +4,8 @@
 ``hold`` copies a file into a memfd, seals it, has the orchestrator preserve it
 and writes down what the kernel then says of it, with the SHA-256. ``restore``
 gives the bytes back in the new kernel and proves them. From ``hold`` on the
-kernel keeps the memory; no process has to stay.
+kernel keeps the memory; no process has to stay, but the one that the orchestrator
+needs for it on a kernel whose sessions end with their owner.
 
 They are acts as others are, with rules, records and a lock: the host's act
 lock, for they need no window and are done while somebody else has one. The
@@ -29,7 +30,7 @@ from luo_tui.errors import ActFailed, Exit, NotDone, Op
 from luo_tui.model import Snapshot
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.act_log import ActLog
-from luo_tui.update.delivery import Keeper, copy, deliver, file_for
+from luo_tui.update.delivery import copy, deliver, file_for, keeper_for
 from luo_tui.update.held import (
     HOLDS,
     NAME,
@@ -163,7 +164,7 @@ class Holds:
         self._begin(turn, held)
         with signals_held_back():
             try:
-                token = self._orchestrator.preserve(fd)
+                token = self._orchestrator.preserve(fd, held.name)
             except OSError as error:
                 self._end(turn, "failed", held, errno=error.errno)
                 raise ActFailed.of(Op.PRESERVE, error, turn.now.luo.state) from error
@@ -191,7 +192,7 @@ class Holds:
             self._end(turn, "failed", held, errno=error.errno)
             raise ActFailed.of(Op.RESTORE, error, state) from error
         try:
-            keeper = Keeper(self._orchestrator, self._records, self._as_told, held, fd)
+            keeper = keeper_for(self._orchestrator, self._records, self._as_told, held, fd)
             try:
                 keeper.keep()
                 size, digest = deliver(held, fd, target, temporary, out)
@@ -295,10 +296,12 @@ class Holds:
             self.left += (f"{said} ({error.strerror or error}).",)
 
     def _may_act(self) -> None:
-        if why := self._orchestrator.cannot():
-            raise NotDone(f"{why} Nothing was done.", Exit.UNAVAILABLE)
         if not self._orchestrator.may_act():
             raise NotDone("Acting needs root: run the same command with sudo.", Exit.NOT_PERMITTED)
+        try:
+            self._orchestrator.make_ready()
+        except OSError as error:
+            raise ActFailed.of(Op.HOLDER, error, None, "Nothing was done.") from error
 
     def _known(self, name: str) -> Held:
         held = self._records.find(name)

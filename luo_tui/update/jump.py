@@ -57,7 +57,7 @@ class Stayed(Exception):
 
 
 def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
-    """Freeze and jump from state ``agreed`` (prepared, or found frozen).
+    """Freeze and jump from state ``agreed``: prepared, found frozen, or at rest without moves.
 
     Leaves by :class:`Stayed` if the machine stays, by NotDone if a rule refuses.
     """
@@ -71,7 +71,8 @@ def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
                     f"The state was {agreed} and is now {now}: another tool acts on this host. "
                     "No kexec happened: look again."
                 )
-            touched = True
+            # Without moves there is nothing to take back.
+            touched = orchestrator.abilities.moves
             if now is State.PREPARED:
                 op = Op.FREEZE
                 orchestrator.move(Move.FREEZE)

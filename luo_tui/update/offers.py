@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from luo_tui.model import Resource, ResourceState, State
+from luo_tui.model import Resource, ResourceState
 from luo_tui.sources.clean import clean
 from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Became, taking_part
-from luo_tui.update.rules import STATES, refusal
+from luo_tui.update.rules import refusal, states_of
 from luo_tui.update.uncarried import cut_services, lost_guests
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import Names, count_text, local_time, size_text, timeline_line
@@ -106,9 +106,9 @@ def _sensible(facts: Facts) -> Iterator[Act]:
     if facts.may_act and facts.gone_holder is not None:
         yield Act.TAKE_OVER
     for act in (Act.LOAD, Act.PREPARE, Act.KEXEC, Act.CANCEL, Act.FINISH, Act.UNLOAD):
-        if state not in STATES[act]:
+        if state not in states_of(act, facts.abilities):
             continue
-        if act is Act.LOAD and state is not State.NORMAL and facts.ours_is_loaded:
+        if act is Act.LOAD and not state.at_rest and facts.ours_is_loaded:
             continue
         if act is Act.UNLOAD and not facts.snapshot.kexec.loaded:
             continue
@@ -229,17 +229,20 @@ def _kexec(facts: Facts) -> Action:
     target = window_state.target if window_state and not window_state.closed else ""
     kept = snapshot.outgoing
     found = device_outcomes(snapshot)
+    freezes = ", freezes" if facts.abilities.moves else ""
+    before = "cancel the update" if facts.abilities.moves else "unload the image"
     always = (
         f"Every process on {snapshot.host.name} ends, this console and every login with it.",
         cut_services(facts),
         "All memory, connections and devices that are not listed as surviving are lost.",
+        *_unretrieved(facts),
     )
     return Action(
         act=Act.KEXEC,
         label=f"End this kernel: kexec into {target or 'the target'}",
         keep=f"Stay {snapshot.luo.state}",
         does=(
-            "Syncs the file systems, loads the image afresh, freezes, and jumps at once "
+            f"Syncs the file systems, loads the image afresh{freezes}, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
             *((f"The blackout will take {p.text()}.",) if (p := facts.predicted) else ()),
             *_hooks(facts, HookPoint.BEFORE_FREEZE),
@@ -248,7 +251,7 @@ def _kexec(facts: Facts) -> Action:
         or ("Nothing: no resource is preserved.",),
         lost=(*lost_guests(facts), *always, *_interrupted(found)),
         always=always,
-        way_back="None after the jump. Until then: cancel the update.",
+        way_back=f"None after the jump. Until then: {before}.",
         ask=Ask.TYPE,
         typed=typed_word(snapshot, facts.image.release if facts.image else target),
     )
@@ -273,7 +276,10 @@ def _finish(facts: Facts) -> Action:
         label=f"Finish{discards}{missing}: updated -> normal",
         keep="Stay updated",
         does=(
-            "Ends the update: nothing more can be restored from the previous kernel.",
+            "Ends the update: nothing more can be restored from the previous kernel."
+            if not facts.abilities.holders_must_live
+            else "Ends the update, and the sessions that luo-tui-holder has of it; those of others "
+            "are theirs to finish.",
             *(("Discards for good what nobody restored.",) if unrestored else ()),
             *(("Discards for good what processes restored that are gone.",) if abandoned else ()),
             *_hooks(facts, *before, HookPoint.AFTER_FINISH),
@@ -306,9 +312,23 @@ def _discarded(facts: Facts) -> tuple[tuple[tuple[Resource, ...], str], ...]:
 
 def _handed_over(facts: Facts) -> Iterator[str]:
     """Name the subsystems whose state goes along."""
+    named = {r.name for r in facts.snapshot.outgoing}
     for one in taking_part(facts.snapshot):
-        if one.kind != "pci":
+        if one.kind == "session":
+            # What luo-tui holds is named as what it is.
+            if one.name not in named:
+                yield f"{one.label}, {one.state}: goes along if that process lives until the jump"
+        elif one.kind != "pci":
             yield f"{one.label}: its state is handed over"
+
+
+def _unretrieved(facts: Facts) -> Iterator[str]:
+    """Say what goes that no list has: sessions of the last update that nobody has retrieved."""
+    if facts.abilities.holders_must_live and facts.snapshot.from_release:
+        yield (
+            f"What came over from {facts.snapshot.from_release} and nobody has retrieved; "
+            "the kernel does not list it."
+        )
 
 
 def _carried(found: Iterable[DeviceOutcome]) -> Iterator[str]:

@@ -231,6 +231,11 @@ def _same(one: Listed, found: Resource) -> bool:
     return not one.kind or (one.kind, one.name) == (found.kind, found.name) or bool(found.handler)
 
 
+_NOBODYS = (
+    "no process has it: it was not retrieved, or is finished already, which the kernel does not "
+    "tell"
+)
+_ITS_HOLDER = "Ask whoever was to retrieve it; what nobody retrieves is gone with the next update."
 _KEPT = {"pci": "claimed", "subsystem": "incoming"}
 """The kernel's word for a participant that has come over and is in hands again
 (kernel/luo_pci_node.c, kernel/luo_subsystems.c)."""
@@ -240,8 +245,14 @@ _WAITS = {"pci": "incoming", "subsystem": "unclaimed"}
 def _participants(snapshot: Snapshot, promised: Iterable[Participant]) -> Iterator[PromiseOutcome]:
     there = {(p.kind, p.name): p for p in snapshot.participants.values()}
     doubt = next(iter(snapshot.doubts("resources")), "")
+    given_back = {r.name for r in snapshot.restored if not r.abandoned}
     for one in promised:
         found = there.get((one.kind, one.name))
+        if one.kind == "session":
+            # A session of luo-tui's is finished when its file was given back.
+            if found is None and one.name not in given_back:
+                yield PromiseOutcome(one, Became.NOT_KNOWN, _NOBODYS, _ITS_HOLDER)
+            continue
         if found is not None and found.state == _KEPT.get(one.kind, "incoming"):
             continue
         yield PromiseOutcome(one, *_participant(one, found, doubt))

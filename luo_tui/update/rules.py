@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 from luo_tui.errors import Exit
 from luo_tui.model import LuoState, State
+from luo_tui.orchestrator import ALL_MOVES, Abilities
 from luo_tui.update.facts import ONLY_LOOKS, Act, Facts
+from luo_tui.update.hook import HookPoint
+from luo_tui.update.wording import few
 
 STATES: Mapping[Act, frozenset[State]] = {
     Act.LOAD: frozenset({State.NORMAL, State.PREPARED, State.FROZEN}),
@@ -24,7 +27,17 @@ STATES: Mapping[Act, frozenset[State]] = {
     Act.FINISH: frozenset({State.UPDATED}),
     Act.TAKE_OVER: frozenset(State),
 }
-"""In which states of the kernel an act makes sense."""
+"""In which states of a kernel that has moves an act makes sense."""
+_DIRECT: Mapping[Act, frozenset[State]] = {
+    Act.LOAD: frozenset({State.NORMAL, State.PRESERVING}),
+    Act.UNLOAD: frozenset({State.NORMAL, State.PRESERVING, State.UPDATED}),
+    Act.PREPARE: frozenset(),
+    Act.CANCEL: frozenset(),
+    Act.KEXEC: frozenset({State.NORMAL, State.PRESERVING}),
+    Act.FINISH: frozenset({State.UPDATED}),
+    Act.TAKE_OVER: frozenset(State),
+}
+"""The same of one whose kexec takes along what is preserved at that moment."""
 
 RESTS_ON: Mapping[Act, tuple[str, ...]] = {
     Act.PREPARE: ("state", "resources", "monitor", "host"),
@@ -41,6 +54,11 @@ class Refusal:
     reason: str
     """A whole sentence for a person, with what to do next."""
     code: Exit
+
+
+def states_of(act: Act, abilities: Abilities) -> frozenset[State]:
+    """Return the states in which ``act`` makes sense on such a kernel."""
+    return (STATES if abilities.moves else _DIRECT)[act]
 
 
 def refusal(act: Act, facts: Facts) -> Refusal | None:
@@ -96,22 +114,37 @@ def _holder(act: Act, facts: Facts) -> Refusal | None:
 
 def _state(act: Act, facts: Facts) -> Refusal | None:
     luo = facts.snapshot.luo
-    if luo.state in STATES[act]:
+    if luo.state in states_of(act, facts.abilities):
         return None
-    return Refusal(not_now(act, luo), Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE)
+    why = not_now(act, luo, abilities=facts.abilities)
+    return Refusal(why, Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE)
 
 
-def not_now(act: Act, luo: LuoState, cannot: str = "") -> str:
+def not_now(act: Act, luo: LuoState, cannot: str = "", abilities: Abilities = ALL_MOVES) -> str:
     """Say why ``act`` makes no sense as LUO stands, and what comes first, with its key.
 
-    ``cannot`` says why none does with this kind of kernel, if that is so.
+    ``cannot`` says why none does with this kind of kernel, if that is so;
+    ``abilities`` are those of the kernel.
     """
     if cannot:
         return f"Not now: {cannot}"
     if not luo.state.usable:
         why = f": {luo.detail}" if luo.detail else ""
         return f"Not now: LUO is {luo.state.upper()}{why}."
+    if not abilities.moves and act in _NO_SUCH_MOVE:
+        return f"Not now: {_NO_SUCH_MOVE[act]}"
     return f"Not now: this host is {luo.state.upper()}. {_FIRST[act, luo.state]}"
+
+
+def why_not(act: Act, facts: Facts) -> str:
+    """Say the same of facts."""
+    return not_now(act, facts.snapshot.luo, facts.cannot, facts.abilities)
+
+
+_NO_SUCH_MOVE: Mapping[Act, str] = {
+    Act.PREPARE: "this kernel has no prepare: the kexec (k) takes along what is held by then.",
+    Act.CANCEL: "this kernel has no cancel, for nothing is prepared: unload the image (u).",
+}
 
 
 _UNDO, _END = "Cancel the update first (c).", "Finish the update first (f)."
@@ -134,6 +167,7 @@ _FIRST: Mapping[tuple[Act, State], str] = {
     (Act.FINISH, State.PREPARED): "Finish comes after the kexec (k).",
     (Act.FINISH, State.FROZEN): "Finish comes after the kexec (k).",
     **dict.fromkeys(((a, State.PRESERVING) for a in Act), "Whoever holds a session acts for it."),
+    (Act.FINISH, State.PRESERVING): "There is nothing to finish.",
     **dict.fromkeys(((Act.TAKE_OVER, s) for s in State), "There is nothing to take over."),
 }
 """What comes before an act that makes no sense in a state; keys as the console has them."""
@@ -148,6 +182,16 @@ def _picture(act: Act, facts: Facts) -> Refusal | None:
     return Refusal(
         f"Not everything could be read that this rests on: {doubts[0]}{more}. "
         "Put that right, then look again.",
+        Exit.REFUSED,
+    )
+
+
+def _dropped(act: Act, facts: Facts) -> Refusal | None:
+    if act is not Act.KEXEC or not facts.dropped:
+        return None
+    return Refusal(
+        f"What was held here is held no more, for its holder has ended: {few(facts.dropped)}. "
+        "Hold it again, or give it up (luo-tui unpreserve NAME), then look again.",
         Exit.REFUSED,
     )
 
@@ -182,6 +226,12 @@ def _target(act: Act, facts: Facts) -> Refusal | None:
             "cancel or unload, and begin anew.",
             Exit.REFUSED,
         )
+    if not facts.abilities.moves and facts.plan and HookPoint.BEFORE_PREPARE in facts.plan.hooks:
+        return Refusal(
+            "The plan has a hook before-prepare, and this kernel has no prepare: make it a hook "
+            "before-freeze, which runs directly before the jump.",
+            Exit.REFUSED,
+        )
     if facts.plan is not None and (other := facts.plan.departure(image, facts.command_line)):
         return Refusal(
             f"The window goes by a plan, and this is not its target: {other}. Choose the plan's "
@@ -199,7 +249,7 @@ def _target(act: Act, facts: Facts) -> Refusal | None:
 def _load(facts: Facts) -> Refusal | None:
     image, window_state = facts.image, facts.window_state
     if facts.ours_is_loaded and image is not None and window_state is not None:
-        if facts.snapshot.luo.state is not State.NORMAL:
+        if not facts.snapshot.luo.state.at_rest:
             return Refusal(
                 f"The update into {window_state.target} is under way: cancel it before you load "
                 "another kernel.",
@@ -257,6 +307,7 @@ _RULES: tuple[Callable[[Act, Facts], Refusal | None], ...] = (
     _holder,
     _state,
     _picture,
+    _dropped,
     _loaded,
     _target,
 )

@@ -10,11 +10,19 @@ state outranks the journal: the journal only adds who, when and why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from luo_tui.model import State
-from luo_tui.update.facts import ONLY_LOOKS, Act, Facts, Step, handover_lost, step_of
+from luo_tui.update.facts import (
+    ONLY_LOOKS,
+    Act,
+    Facts,
+    Step,
+    handover_lost,
+    step_of,
+    steps_of,
+)
 from luo_tui.update.offers import Action, offers
 from luo_tui.update.promises import Became
 from luo_tui.update.wording import count_text, few, local_time
@@ -27,6 +35,8 @@ class Walk:
     step: Step | None
     """The step that is next; None while there is no orchestrator."""
     done: frozenset[Step]
+    steps: Mapping[Step, str]
+    """All that there are on this kernel, in their order, each with its word."""
     headline: str
     notes: tuple[str, ...]
     """What the operator has to know besides; the most important first."""
@@ -43,6 +53,7 @@ def walk(facts: Facts) -> Walk:
     return Walk(
         step=step,
         done=frozenset(done),
+        steps=steps_of(facts.abilities),
         headline=_headline(facts),
         notes=tuple(_notes(facts)),
         actions=offers(facts),
@@ -51,9 +62,11 @@ def walk(facts: Facts) -> Walk:
 
 def _headline(facts: Facts) -> str:
     snapshot = facts.snapshot
-    if facts.cannot and snapshot.luo.state.usable:
-        return f"{snapshot.luo.state.capitalize()} (derived): {'; '.join(snapshot.luo.evidence)}."
     kept = count_text(len(snapshot.outgoing), "resource")
+    if snapshot.luo.evidence and (facts.cannot or snapshot.luo.state.at_rest):
+        carried = "" if facts.cannot else f" {kept} of luo-tui's would go along with a kexec."
+        why = "; ".join(snapshot.luo.evidence)
+        return f"{snapshot.luo.state.capitalize()} (derived): {why}.{carried}"
     match snapshot.luo.state:
         case State.NORMAL:
             return f"Nothing is prepared. {kept} preserved for an update."
@@ -105,6 +118,15 @@ def _notes(facts: Facts) -> list[str]:
     snapshot, window_state = facts.snapshot, facts.window_state
     state = snapshot.luo.state
     notes = [facts.cannot] if facts.cannot else []
+    if facts.dropped:
+        notes.append(
+            f"HELD NO MORE: {few(facts.dropped)}. Its holder has ended, and the kernel dropped it."
+        )
+    if not facts.abilities.moves and facts.ours_is_loaded:
+        notes.append(
+            "This kernel has no prepare and no freeze: the kexec takes along what is held at that "
+            "moment, by processes that live until then."
+        )
     if handover_lost(snapshot, window_state):
         notes.append(_lost_note(facts))
     if (

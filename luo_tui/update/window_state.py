@@ -104,6 +104,8 @@ class WindowState:
     """Boot id in which that was."""
     jumped_from: str = ""
     """Boot id from which the jump was made; empty before, and again if the reboot returned."""
+    jumped_directly: bool = False
+    """Whether the kernel that it was made from has no freeze."""
     jumped_at: str = ""
     jumped_release: str = ""
     """Release of the kernel from which the jump was made."""
@@ -235,6 +237,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 window_state,
                 under_way="",
                 jumped_from=r.boot,
+                jumped_directly=r.data.get("acts") == ["kexec"],
                 jumped_at=r.at,
                 jumped_release=_text(r, "release"),
                 target=_text(r, "target", window_state.target),

@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 from luo_tui.model import Snapshot, State, Work
-from luo_tui.orchestrator import Orchestrator
+from luo_tui.orchestrator import Abilities, Orchestrator
 
 
-def wanted(snapshot: Snapshot) -> bool:
+def wanted(snapshot: Snapshot, abilities: Abilities) -> bool:
     """Whether a decision rests on it: on a kexec, which ends it, or on a restore that failed."""
     if snapshot.luo.state in (State.PREPARED, State.FROZEN):
+        return True
+    if not abilities.moves and snapshot.luo.state.at_rest and snapshot.kexec.loaded:
         return True
     return any(r.token in snapshot.failed_restores for r in snapshot.incoming)
 
 
 def look(orchestrator: Orchestrator, snapshot: Snapshot) -> Work | None:
     """Return what runs; None where nothing rests on it. Never fails: what is missing is told."""
-    if not wanted(snapshot):
+    if not wanted(snapshot, orchestrator.abilities):
         return None
     try:
         return orchestrator.work()

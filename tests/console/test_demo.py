@@ -30,6 +30,7 @@ from luo_tui.orchestrator.simulated import (
     SimulatedOrchestrator,
 )
 from luo_tui.orchestrator.simulated.pace import FASTEST, SLOWEST
+from luo_tui.orchestrator.simulated.sessions import SESSIONS_NOT_IMITATED
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
@@ -184,7 +185,9 @@ def test_the_list_has_every_scenario_and_what_is_not_imitated() -> None:
     lines = list(listing())
     for name, sentence in SCENARIOS.items():
         assert sum(line.startswith(f"{name} ") and sentence in line for line in lines) == 1
-    assert lines[-len(NOT_IMITATED) :] == [f"- {what}" for what in NOT_IMITATED]
+    told = [f"- {what}" for what in NOT_IMITATED]
+    told += [f"- with --kind sessions: {what}" for what in SESSIONS_NOT_IMITATED]
+    assert lines[-len(told) :] == told
     done = subprocess.run(
         [sys.executable, "-m", "luo_tui", "demo", "--list"],
         cwd=ROOT,
@@ -196,7 +199,8 @@ def test_the_list_has_every_scenario_and_what_is_not_imitated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--speed", "21"), ("--speed", "0.01"), ("--scenario", "nonsense")]
+    ("option", "value"),
+    [("--kind", "luod"), ("--speed", "21"), ("--speed", "0.01"), ("--scenario", "nonsense")],
 )
 def test_what_is_no_speed_and_no_scenario_is_refused(option: str, value: str) -> None:
     done = subprocess.run(
@@ -207,8 +211,21 @@ def test_what_is_no_speed_and_no_scenario_is_refused(option: str, value: str) ->
         check=False,
     )
     assert done.returncode == 2
-    assert "0.1 to 20" in done.stderr or "--list" in done.stderr
+    assert any(text in done.stderr for text in ("0.1 to 20", "--list", "luo-v2"))
     assert (SLOWEST, FASTEST) == (0.1, 20)
+
+
+def test_a_scenario_of_moves_is_not_for_a_kernel_without() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "luo_tui", "demo", "--kind", "sessions", "--scenario",
+         "second-operator"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "is not for --kind sessions" in done.stderr
 
 
 def test_other_commands_do_not_load_the_demo() -> None:

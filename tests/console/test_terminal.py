@@ -103,6 +103,36 @@ def test_the_whole_walk_with_the_jump_and_the_new_console() -> None:
         assert_clean(t)
 
 
+def test_the_whole_walk_on_a_kernel_without_moves() -> None:
+    with console("--kind", "sessions") as t:
+        t.wait_for("Preserving (derived)")
+        t.send("w", "t")
+        t.wait_for("runs now")
+        t.send("enter")
+        t.wait_for("[>] load next")
+        t.send("l")
+        screen = t.wait_for("[>] kexec next")
+        assert "prepare done" not in screen
+        t.send("p")
+        t.wait_for("no prepare")
+        t.send("k")
+        t.wait_for("> [ Stay preserving ]")
+        t.send("tab", *"demo-hv", "tab")
+        t.wait_for("> [ End this kernel: kexec into 7.3.4-hv ]")
+        t.send("enter")
+        # The next boot has a kernel of the same kind.
+        t.wait_for("This kernel took over from 7.3.3-hv.")
+        t.wait_for("[updated]")
+        t.send("f")
+        t.wait_for("> [ Stay updated ]")
+        t.send("tab", "enter")
+        t.wait_for("(derived)")
+        t.wait_until_gone("[updated]")
+        t.send("q")
+        assert t.wait_ended() == 0
+        assert_clean(t)
+
+
 def test_a_refused_freeze_brings_the_console_back_with_the_reason() -> None:
     with console("--scenario", "freeze-refused") as t:
         to_prepared(t)

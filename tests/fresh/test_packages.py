@@ -127,6 +127,7 @@ def test_the_console_is_installed_used_and_purged(suite: str, built: Path, tmp_p
         *(f"{roff.plain(name)} \\- {roff.plain(about)}" for name, about in PAGES),
         "ExecStart=/usr/bin/luo-tui arrive --wall",
         "luo-tui-arrive.service",
+        "luo-tui-holder.service",
         "the login is told nothing",
         "no file is left",
         "no folder is left",

@@ -147,7 +147,7 @@ def sessions(found: dict[str, Any]) -> dict[str, str]:
     return {p["name"]: p["state"] for p in found["participants"] if p["kind"] == "session"}
 
 
-def test_the_console_shows_them_and_acts_on_nothing(mainline: Machine) -> None:
+def test_the_console_shows_them_and_what_this_kernel_has_not(mainline: Machine) -> None:
     pid = hold(mainline, "seen")
     with driver.over_ssh(mainline) as t:
         screen = t.wait_for(f"seen: held by python3 [{pid}]")
@@ -156,10 +156,11 @@ def test_the_console_shows_them_and_acts_on_nothing(mainline: Machine) -> None:
         t.send("2")
         t.wait_for("the kernel does not list it")
         t.send("5")
-        t.wait_for("watches and does not drive")
-        for key in "ltpkcfu":
+        t.wait_for("[ ] kexec")
+        for key, said in (("p", "no prepare"), ("c", "no cancel"), ("f", "nothing to finish")):
             t.send(key)
-            t.wait_for("Not now: This kernel has mainline's sessions")
+            t.wait_for(said)
+        assert "[ ] prepare" not in t.flat()
         t.send("1")
         mainline.must(f"kill -9 {pid}")
         t.wait_for("[normal]")
@@ -192,12 +193,11 @@ def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Bui
     assert "state normal -> preserving" in texts
     assert "state preserving -> normal" in texts
 
-    # Nothing is acted on, and why is said.
-    for command in ("prepare --yes", "load", "hold /etc/hostname --name x"):
+    # What the kernel has not is refused, and why is said.
+    for command, what in (("prepare --yes", "no prepare"), ("cancel --yes", "no cancel")):
         done = mainline.ssh(f"luo-tui {command}")
-        assert done.returncode == 4, done
-        assert "watches and does not drive" in done.stderr
-    assert "LUO-C-019" in mainline.ssh("luo-tui check").stdout
+        assert done.returncode == 5, done
+        assert what in done.stderr
 
     # Without privilege it is not known, which is not the same as none.
     seen = status(mainline, "watcher")

@@ -20,6 +20,7 @@ FLOORS = (
     ("luo_tui",),
     ("model", "errors"),
     ("uapi",),
+    ("arrival",),
     ("sources",),
     ("monitor",),
     ("orchestrator",),
@@ -31,7 +32,18 @@ FLOORS = (
     ("packaging",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-CORE = ("model", "errors", "uapi", "sources", "monitor", "orchestrator", "update", "demo", "cli")
+CORE = (
+    "model",
+    "errors",
+    "uapi",
+    "arrival",
+    "sources",
+    "monitor",
+    "orchestrator",
+    "update",
+    "demo",
+    "cli",
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

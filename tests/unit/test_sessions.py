@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from luo_tui.cli.status import status_json, status_text
-from luo_tui.errors import Exit, NotDone
+from luo_tui.errors import Exit, HolderError, NotDone
 from luo_tui.model import LuoState, Participant, Snapshot, State
-from luo_tui.orchestrator import Move
+from luo_tui.orchestrator import Move, sessions
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.sessions import Sessions
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
@@ -30,7 +30,6 @@ from luo_tui.uapi import kho, luo_sessions
 from luo_tui.update.checks.host import run_host_checks
 from luo_tui.update.facts import Act, arrival
 from luo_tui.update.facts import Arrival as Became
-from luo_tui.update.hold import Holds
 from luo_tui.update.rules import refusal
 from luo_tui.update.walk import walk
 from luo_tui.update.window_state import WindowState
@@ -281,25 +280,47 @@ def test_names_that_look_alike_stay_apart() -> None:
     assert all((p.id + p.name).isprintable() for p in found)
 
 
-@pytest.mark.parametrize("move", list(Move))
-def test_no_command_reaches_the_device(move: Move) -> None:
-    sessions = Sessions()
-    for call in (
-        lambda: sessions.move(move),
-        lambda: sessions.preserve(0),
-        lambda: sessions.unpreserve(0),
-        lambda: sessions.restore(0),
-    ):
-        with pytest.raises(OSError) as refused:
-            call()
-        assert refused.value.errno == errno.EOPNOTSUPP
+@pytest.mark.parametrize("move", [m for m in Move if m is not Move.FINISH])
+def test_the_kernel_has_no_moves(move: Move) -> None:
+    with pytest.raises(OSError) as refused:
+        Sessions().move(move)
+    assert refused.value.errno == errno.EOPNOTSUPP
+
+
+def test_what_luod_has_is_not_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sessions, "LUOD", tmp_path / "luod.sock")
+    (tmp_path / "luod.sock").touch()
+    assert "does not speak with it" in Sessions().cannot()
+    with pytest.raises(HolderError, match="busy") as refused:
+        Sessions().make_ready()
+    assert refused.value.said == Sessions().cannot()
+    (tmp_path / "luod.sock").unlink()
+    assert Sessions().cannot() == ""
+
+
+def test_finished_is_what_was_finished_in_this_boot(tmp_path: Path) -> None:
+    boot = tmp_path / "boot_id"
+    boot.write_text("this boot\n")
+    mark = tmp_path / "run" / source.FINISHED.name
+    assert not source.is_finished(mark, boot)
+    source.write_finished(tmp_path / "run", "an earlier boot")
+    assert not source.is_finished(mark, boot)
+    source.write_finished(tmp_path / "run", "this boot")
+    assert source.is_finished(mark, boot)
+    luo = derived(NOBODY, CAME, finished=True)
+    assert luo.state is State.NORMAL
+    assert any("was finished" in line for line in luo.evidence)
+    assert derived(holders("a"), CAME, finished=True).state is State.PRESERVING
+
+
+CANNOT = "Somebody else drives this kernel."
 
 
 class Watched(SimulatedOrchestrator):
-    """A simulated host whose kernel can only be watched, as one with sessions."""
+    """A simulated host that can only be watched, as one whose device luod has."""
 
     def cannot(self) -> str:
-        return Sessions().cannot()
+        return CANNOT
 
 
 @pytest.fixture
@@ -318,14 +339,11 @@ def test_what_can_only_be_watched_is_not_acted_on(console: Console) -> None:
     found = walk(facts)
     assert found.step is None
     assert found.actions == ()
-    assert Sessions().cannot() in found.notes
-    with pytest.raises(NotDone, match="watches and does not drive") as refused:
+    assert CANNOT in found.notes
+    with pytest.raises(NotDone, match=CANNOT) as refused:
         console.load()
     assert refused.value.code is Exit.UNAVAILABLE
     assert not (console.host.folder / "windows").exists()
-    holds = Holds(console.orchestrator, console.host.folder, console.look)
-    with pytest.raises(NotDone, match="watches and does not drive"):
-        holds.hold(Path("/etc/hostname"), "x")
     (finding,) = [f for f in run_host_checks(facts, None) if f.code == "LUO-C-019"]
     assert finding.level == "blocker"
 

@@ -205,9 +205,6 @@ def milliseconds(number: float) -> str:
 
 def tally(snapshot: Snapshot) -> str:
     """Count the resources by state; of sessions the kernel does not tell what is in them."""
-    if snapshot.luo.evidence:
-        number = sum(p.kind == "session" for p in snapshot.participants.values())
-        return f"{count_text(number, 'session')} seen; what is in one is known to its holder alone"
     parts = []
     for name, state in (
         ("preserved", ResourceState.PRESERVED),
@@ -217,6 +214,11 @@ def tally(snapshot: Snapshot) -> str:
     ):
         if number := len(snapshot.resources.by_state[state]):
             parts.append(f"{number:,} {name} ({size_text(snapshot.bytes_in(state))})")
+    if snapshot.luo.evidence:
+        number = sum(p.kind == "session" for p in snapshot.participants.values())
+        parts.append(
+            f"{count_text(number, 'session')} seen; what is in one is known to its holder alone"
+        )
     return ", ".join(parts) or "none"
 
 

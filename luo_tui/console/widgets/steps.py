@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual.content import Content
 from textual.widget import Widget
 
@@ -18,21 +20,24 @@ class Steps(Widget):
         super().__init__()
         self._step: Step | None = None
         self._done: frozenset[Step] = frozenset()
+        self._steps: Mapping[Step, str] = {s: str(s) for s in Step}
 
     def show(self, walk: Walk) -> None:
         """Mark the steps as in ``walk``."""
-        if (walk.step, walk.done) != (self._step, self._done):
-            self._step, self._done = walk.step, walk.done
-            self.refresh()
+        shown = (walk.step, walk.done, walk.steps)
+        if shown != (self._step, self._done, self._steps):
+            other = walk.steps.keys() != self._steps.keys()
+            self._step, self._done, self._steps = shown
+            self.refresh(layout=other)
 
     def render(self) -> Content:
         """Draw one line a step."""
         lines = []
-        for step in Step:
+        for step, word in self._steps.items():
             if step in self._done:
-                lines.append(Content.styled(f"[x] {step:<17} done", "$text-quiet"))
+                lines.append(Content.styled(f"[x] {word:<17} done", "$text-quiet"))
             elif step is self._step:
-                lines.append(Content.styled(f"[>] {step:<17} next", "bold $text-key"))
+                lines.append(Content.styled(f"[>] {word:<17} next", "bold $text-key"))
             else:
-                lines.append(Content(f"[ ] {step:<17}"))
+                lines.append(Content(f"[ ] {word:<17}"))
         return Content("\n").join(lines)

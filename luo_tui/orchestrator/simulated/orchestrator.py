@@ -19,7 +19,7 @@ from luo_tui.model import (
     State,
     Work,
 )
-from luo_tui.orchestrator import Move
+from luo_tui.orchestrator import ALL_MOVES, Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
 from luo_tui.orchestrator.simulated.kept import error
 from luo_tui.orchestrator.simulated.sources import (
@@ -82,6 +82,7 @@ class SimulatedOrchestrator:
 
     demo = True
     title = "simulated (demo)"
+    abilities = ALL_MOVES
 
     def __init__(self, host: SimulatedHost, *, may_act: bool = True) -> None:
         """``may_act`` False shows what an unprivileged user sees."""
@@ -115,6 +116,9 @@ class SimulatedOrchestrator:
         """Whether acting is allowed here."""
         return self._may_act
 
+    def make_ready(self) -> None:
+        """Nothing has to run here."""
+
     def cannot(self) -> str:
         """Nothing speaks against an act but the rules."""
         return ""
@@ -131,8 +135,9 @@ class SimulatedOrchestrator:
         """Make a move."""
         self._host.move(move)
 
-    def preserve(self, fd: int) -> int:
+    def preserve(self, fd: int, name: str = "") -> int:
         """Keep a memfd."""
+        del name
         return self._host.preserve(fd)
 
     def unpreserve(self, token: int) -> None:
