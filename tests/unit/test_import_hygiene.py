@@ -23,6 +23,7 @@ FLOORS = (
     ("sources",),
     ("monitor",),
     ("orchestrator",),
+    ("guests",),
     ("update",),
     ("demo",),
     ("console",),
@@ -31,7 +32,18 @@ FLOORS = (
     ("packaging",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-CORE = ("model", "errors", "uapi", "sources", "monitor", "orchestrator", "update", "demo", "cli")
+CORE = (
+    "model",
+    "errors",
+    "uapi",
+    "sources",
+    "monitor",
+    "orchestrator",
+    "guests",
+    "update",
+    "demo",
+    "cli",
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
