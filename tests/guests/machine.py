@@ -53,13 +53,19 @@ class Machine:
         disk = f"file={self.disk},format=raw,if=virtio,id=hd0"
         self.start("-name", name, *BARE, *memory, "-drive", disk, *more)
 
-    def start(self, *arguments: str, qmp: bool = True, name: str = QEMU) -> None:
+    def start(
+        self,
+        *arguments: str,
+        qmp: bool = True,
+        under: Sequence[str] = (),
+        fds: Sequence[int] = (),
+    ) -> None:
         """Start QEMU with these arguments, and a socket for QMP unless it is to have none."""
         monitor = ("-qmp", f"unix:{self.socket},server=on,wait=off") if qmp else ()
         with (self.folder / "qemu.log").open("wb") as log:
             process = subprocess.Popen(
-                [name, *arguments, *monitor],
-                executable=None if name == QEMU else f"/usr/bin/{QEMU}",
+                [*under, QEMU, *arguments, *monitor],
+                pass_fds=fds,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luo_tui.guests import qmp
@@ -22,6 +22,7 @@ from luo_tui.guests.qmp import Qmp, QmpError, QmpGone, QmpNonsense, QmpRefused, 
 GREETING = (
     b'{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}}}\r\n'
 )
+SETTINGS = settings(max_examples=60, deadline=None, database=None)
 LONG = 60.0
 """Seconds of a limit that is not to be reached."""
 
@@ -278,6 +279,7 @@ def test_only_the_process_that_is_meant_is_spoken_to(tmp_path: Path) -> None:
             Qmp.connect(folder / "s", limit=0.05)
 
 
+@SETTINGS
 @given(st.binary(max_size=200), st.integers(0, 2))
 def test_no_bytes_lead_anywhere_but_to_an_error(data: bytes, when: int) -> None:
     scripts: list[Callable[[Peer], object]] = [
