@@ -47,11 +47,11 @@ class ProcessFacts:
 
 
 class Disposition(StrEnum):
-    """What an update does to a guest."""
+    """What an update could do to a guest."""
 
-    CARRIED = "carried"
-    LOST = "lost"
-    UNKNOWN = "unknown"
+    CARRIED = "can be carried"
+    LOST = "would be lost"
+    UNKNOWN = "not known"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Guest:
 
     @property
     def disposition(self) -> Disposition:
-        """What an update does to it: lost for a reason, or for what could not be found out."""
+        """What an update could do to it."""
         if any(not reason.unknown for reason in self.refusals):
             return Disposition.LOST
         return Disposition.UNKNOWN if self.refusals else Disposition.CARRIED
