@@ -126,6 +126,16 @@ def qmp_sockets(found: Sequence[Option]) -> tuple[str, ...]:
     return tuple(p for p in dict.fromkeys(paths) if p)
 
 
+def socket_paths(found: Sequence[Option]) -> tuple[str, ...]:
+    """Return the paths of all unix sockets and of the file with the process's number."""
+    paths = [o.keys["path"] for o in named(found, "chardev") if o.keys.get("path")]
+    paths += [o.text for o in named(found, "pidfile")]
+    for option in found:
+        if option.text.startswith("unix:"):
+            paths.append(option.text.removeprefix("unix:").partition(",")[0])
+    return tuple(dict.fromkeys(p for p in paths if p))
+
+
 def disk_files(found: Sequence[Option]) -> tuple[str, ...]:
     """Return the images that the arguments name: of disks, and of what lies below them."""
     nodes = [v for o in named(found, "blockdev") for k, v in o.keys.items() if _is_name(k)]

@@ -16,6 +16,7 @@ from luo_tui.guests.arguments import Option, named
 from luo_tui.guests.device_rules import device_reasons
 from luo_tui.guests.facts import Disposition, GuestFacts, MachineFacts
 from luo_tui.guests.reason import Reason
+from luo_tui.guests.record import NAME
 from luo_tui.sources.clean import clean
 
 CAPABILITY = "x-ignore-shared"
@@ -65,6 +66,9 @@ def judge(all_: Sequence[GuestFacts]) -> tuple[Guest, ...]:
         if names[name] > 1 and not _is_libvirts(arguments.options(facts.process.argv)):
             text = f"{names[name]} guests have the name {name}"
             reasons.append(Reason("same-name", text, "Give each a -name of its own."))
+        if not NAME.fullmatch(name):
+            text = f"no file can have its name, {name}"
+            reasons.append(Reason("name", text, "Give it one of letters, digits, dots and dashes."))
         found.append(Guest(facts, name, tuple(reasons), tuple(warnings(facts))))
     return tuple(sorted(found, key=lambda g: (not g.refusals, g.name, g.facts.process.pid)))
 

@@ -37,21 +37,28 @@ class Machine:
         self.socket = folder / "qmp.sock"
         self.disk = folder / "disk.img"
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._adopted = 0
 
     @property
     def pid(self) -> int:
-        return self._processes[-1].pid
+        return self._adopted or self._processes[-1].pid
+
+    def adopt(self, pid: int) -> None:
+        """Take the QEMU that another process has started for this one's."""
+        self._adopted = pid
 
     @property
     def log(self) -> str:
         return (self.folder / "qemu.log").read_text(errors="replace")
 
-    def boot(self, *more: str, memory: Sequence[str] = MEMORY, name: str = "web1") -> None:
+    def boot(self, *more: str, name: str = "web1", under: Sequence[str] = ()) -> None:
         """Start it with its counting program on a raw disk, and wait until QEMU listens."""
         # Of less than a megabyte the firmware makes no disk.
+        about = self.folder.stat()
         self.disk.write_bytes((_PROGRAM.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
+        os.chown(self.disk, about.st_uid, about.st_gid)
         disk = f"file={self.disk},format=raw,if=virtio,id=hd0"
-        self.start("-name", name, *BARE, *memory, "-drive", disk, *more)
+        self.start("-name", name, *BARE, *MEMORY, "-drive", disk, *more, under=under)
 
     def start(
         self,
@@ -76,7 +83,7 @@ class Machine:
             self.until(self.listens)
 
     def listens(self) -> bool:
-        assert self._processes[-1].poll() is None, self.log
+        assert self._adopted or self._processes[-1].poll() is None, self.log
         self.monitor().close()
         return True
 
@@ -113,7 +120,25 @@ class Machine:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
+    def wait(self) -> None:
+        """Wait until the QEMU that was killed has ended."""
+        if self._adopted:
+            self.until(lambda: not _runs(self._adopted))
+        else:
+            self._processes[-1].wait()
+
     def end(self) -> None:
+        if self._adopted:
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(signal.SIGKILL)
         for process in self._processes:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
