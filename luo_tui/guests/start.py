@@ -97,10 +97,11 @@ def _become(
 
 
 def _join(context: Context) -> None:
-    group = context.cgroup.strip("/")
-    if not group:
+    own = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
+    # Also out of the group of whoever starts it, which ends with that one's unit.
+    if not context.cgroup or f"0::{context.cgroup}" in own:
         return
-    folder = CGROUPS / group
+    folder = CGROUPS / context.cgroup.strip("/")
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     if fresh:

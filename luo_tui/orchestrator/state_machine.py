@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from luo_tui.model import State
 from luo_tui.orchestrator import Move
@@ -33,6 +34,8 @@ class StateMachine(ThisHost):
     ENOENT, the sources tell of state ``unavailable``, and they notice when the
     module comes.
     """
+
+    guests_proc = Path("/proc")
 
     @property
     def title(self) -> str:
