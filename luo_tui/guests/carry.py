@@ -19,6 +19,7 @@ from typing import Protocol
 
 from luo_tui.guests import arguments
 from luo_tui.guests.context import read_context
+from luo_tui.guests.facts import STATE_NAME
 from luo_tui.guests.machine import migration_status, status
 from luo_tui.guests.process import started
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
@@ -27,8 +28,6 @@ from luo_tui.guests.rules import CAPABILITY, Guest
 
 STATE_BYTES = 64 << 20
 """Room for the devices' state, of which some 0.5 MB are used; the file is sparse."""
-STATE_NAME = "luo-state"
-"""By which QEMU knows the descriptor of its state: it holds the file from arming on."""
 _TO_WRITE = "luo-state-now"
 """The one that a save writes to, and closes: an open file of its own, at the beginning."""
 SAVING = 20.0
@@ -93,6 +92,7 @@ def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
             inode = os.fstat(state).st_ino
             done.append(keeper.preserve(state))
             with _monitor(record) as qmp:
+                # It holds the file from now on, whoever of us ends.
                 qmp.command("getfd", {"fdname": STATE_NAME}, fds=(state,))
         finally:
             os.close(state)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+STATE_NAME = "luo-state"
+"""How the memfd for a guest's state is called, with the guest's name behind it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memfd:

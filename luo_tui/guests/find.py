@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from luo_tui.guests import arguments
-from luo_tui.guests.facts import GuestFacts, MachineFacts, ProcessFacts
+from luo_tui.guests.facts import STATE_NAME, GuestFacts, MachineFacts, ProcessFacts
 from luo_tui.guests.machine import read_machine
 from luo_tui.guests.process import IN_MEMORY, file_system, is_qemu, read_process
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpSilent
@@ -88,7 +88,9 @@ def _descriptors(proc: Path, process: ProcessFacts, machine: MachineFacts) -> Ma
     matched by nothing: the wrong memory would be another guest's doom.
     """
     found: dict[str, int] = {}
-    taken = set()
+    # What was made for its state is no memory, whatever its size is.
+    states = {fd for fd, link in process.links.items() if link.startswith(f"/memfd:{STATE_NAME}-")}
+    taken = {memfd.file for memfd in process.memfds if memfd.fd in states}
     for memory in machine.memories:
         prefix = next((p for p in _OWN if memory.path.startswith(p)), None)
         if prefix is not None and memory.path.removeprefix(prefix).isdecimal():

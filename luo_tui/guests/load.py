@@ -50,6 +50,8 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
         state = keeper.restore(record.state.token)
         fds.append(state)
         os.lseek(state, 0, os.SEEK_SET)
+        # QEMU closes the one that it reads; with another one it has restored it, until finish.
+        fds.append(os.dup(state))
         make_folders(record.context)
         argv = to_load(record.argv, record.machine, memory)
         pid = start(record.exe, argv, record.cwd, record.context, fds, log)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import resource
+import signal
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +73,9 @@ def _become(
     try:
         what = "its control group"
         _join(context)
+        # Python ignores this one, and what is ignored stays so.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         what = "its limits and priority"
         os.setsid()
         _limits(context)

@@ -69,6 +69,7 @@ def test_a_guest_goes_on_in_another_qemu_three_times(
         record = armed(machine, keeper, records)
         assert len(keeper.fds) == 2
         assert status(machine) == "running"
+        assert guest_of(machine).refusals == (), "it can be looked at while it is armed"
         saved = save(record, records, LONG)
         before = machine.number_at(COUNTER)
         assert status(machine) == "postmigrate"
@@ -86,6 +87,8 @@ def test_a_guest_goes_on_in_another_qemu_three_times(
         assert machine.counts() < before + 18 * LONG, "it went on, and did not begin anew"
         assert machine.is_whole()
         assert not ignores_shared(machine)
+        links = guest_of(machine).facts.process.links.values()
+        assert "/memfd:luo-state-web1 (deleted)" in links, "nobody restored it otherwise"
         loaded = records.find("web1")
         assert loaded is not None
         assert (loaded.phase, loaded.pid) == (Phase.LOADED, int(pid))
