@@ -49,6 +49,7 @@ class Op(StrEnum):
     LOCK = "take the lock for the act"
     FILE = "read or write the file"
     HOOK = "run the hook"
+    GUESTS = "save the guests"
 
 
 class Exit(IntEnum):

@@ -33,7 +33,7 @@ AT_ONCE = 3
 WARM, COLD = 30, 60
 """Minutes that ``test`` may take with the kernels in the cache, and without."""
 KERNELS = ("kernels", "prior", "debug")
-LONGEST_FIRST = ("fresh", "lab", "contract", "console", "abuse", "unit")
+LONGEST_FIRST = ("fresh", "lab", "contract", "console", "abuse", "guests", "unit")
 SINGLY = ("lab", "contract", "console")
 """Each file of these is a process of its own, so that all have work to the end."""
 ALONE = ("bench",)
@@ -51,7 +51,7 @@ class Run:
     limited: bool = False
 
 
-_LANDING = ("unit", "console", "contract", "lab", "abuse", "fresh")
+_LANDING = ("unit", "guests", "console", "contract", "lab", "abuse", "fresh")
 RUNS = {
     "check": Run(("unit", "console", "contract"), "not lab and not extra"),
     "test": Run(_LANDING, "not extra", (), limited=True),

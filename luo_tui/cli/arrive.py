@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
+from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator import Orchestrator
+from luo_tui.orchestrator import CarriesGuests, Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         COMMAND,
         help="write down what became of the jump, and give the verdict",
-        description="In the new kernel, as root: write down what became of the jump, once, and "
-        "print the verdict with its reasons. Asks nothing; the window stays open for its holder, "
-        "but where its plan says `finish = true` and the verdict is good: then the update is "
-        "finished.",
+        description="In the new kernel, as root: have the guests go on that were saved, write "
+        "down what became of the jump, once, and print the verdict with its reasons. Asks "
+        "nothing; the window stays open for its holder, but where its plan says `finish = true` "
+        "and the verdict is good: then the update is finished.",
         epilog=f"The exit code is {Exit.BAD_VERDICT:d} for a bad verdict, {Exit.DOUBTFUL:d} where "
         "something is not known, else 0: also for what is merely not yet restored, and where no "
         "jump was made.",
@@ -75,6 +76,8 @@ def _seconds(text: str) -> float:
 
 def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     """Write it down and judge. NotDone: not as this user; else what fails is told beside it."""
+    # First of all: they stand still until then.
+    not_on = _guests_go_on(orchestrator, args.folder)
     from luo_tui.cli.planned_finish import finish_by_plan, wait_for_restores
     from luo_tui.update.accounting import Accounting
     from luo_tui.update.before import condition_of
@@ -106,14 +109,42 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
         finished, told = finish_by_plan(orchestrator, args.folder, judged)
     if args.wall and judged is not None and not finished:
         told += _tell_all(judged)
-    said = (*_complaints(fault), *told)
+    said = (*not_on, *_complaints(fault), *told)
     if args.json:
         print(json.dumps(arrive_json(judged, said, written=written, finished=finished), indent=2))
     else:
         print("\n".join(arrive_text(judged, args.folder, written=written, finished=finished)))
     for line in said:
         print(f"luo-tui: {line}", file=sys.stderr)
-    return _code(judged, fault)
+    code = _code(judged, fault)
+    return Exit.FAILED if not_on and code is Exit.OK else code
+
+
+def _guests_go_on(orchestrator: Orchestrator, folder: Path) -> tuple[str, ...]:
+    """Load the guests that the kernel before has saved; return why each of the others is not."""
+    if not isinstance(orchestrator, CarriesGuests) or not orchestrator.may_act():
+        return ()
+    from luo_tui.guests.participants import Guests
+    from luo_tui.guests.record import FOLDER, Records, waiting
+
+    boot = orchestrator.host().boot_id
+    records = Records(folder / FOLDER)
+    try:
+        there = waiting(records.all(), boot)
+        if not there:
+            return ()
+        state = orchestrator.state()
+        if state is not State.UPDATED:
+            names = ", ".join(record.name for record in there)
+            return (
+                f"These guests were saved for another kernel, and the state is {state}: {names}. "
+                "Start them anew, and remove their records in " + f"{records.folder}.",
+            )
+        return Guests(orchestrator, records, boot, orchestrator.guests_proc).load()
+    except NotDone as refused:
+        return (refused.reason,)
+    except (OSError, ValueError) as error:
+        return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)
 
 
 def _make_ready(orchestrator: Orchestrator) -> None:

@@ -23,6 +23,7 @@ from luo_tui.cli import (
     arrive,
     check,
     complete,
+    guests,
     history,
     hold,
     metrics,
@@ -125,6 +126,8 @@ def _dispatch(args: argparse.Namespace) -> int:
         raise NotDone(f"{args.folder} is no folder.", Exit.USAGE)
     if args.command in history.COMMANDS:
         return history.run(args)
+    if args.command == guests.COMMAND:
+        return guests.run(args)
     orchestrator = served or open_orchestrator()
     match args.command:
         case "status":
@@ -369,6 +372,7 @@ into a new kernel while what is preserved, such as guests' memory, lives on.
 look, as any user:
   status       say how things stand, once; --json for programs
   check        say whether an update could be begun, each finding with its code
+  guests       say which guests of QEMU run, and whether each could be carried
   watch        a line for every change, until interrupted or --until a state
   demo         the console on a simulated host; touches nothing
   history      tell of past windows, the newest first
@@ -492,6 +496,7 @@ def command_line() -> argparse.ArgumentParser:
             "--log", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=_LOG
         )
     check.add_to(commands)
+    guests.add_to(commands)
     window.add_to(commands)
     plans.add_to(commands)
     hold.add_to(commands)

@@ -107,6 +107,16 @@ class Paced(Protocol):
         ...
 
 
+@runtime_checkable
+class CarriesGuests(Protocol):
+    """A host whose guests can be carried along, by their memory in memfds."""
+
+    @property
+    def guests_proc(self) -> Path:
+        """Where the processes are found that guests may be: ``/proc``."""
+        ...
+
+
 class Orchestrator(Protocol):
     """Commands to one kind of kernel. Blocking; every refusal is an OSError with its errno."""
 

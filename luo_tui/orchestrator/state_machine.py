@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from luo_tui.model import State
 from luo_tui.orchestrator import ALL_MOVES, Move
@@ -35,6 +36,7 @@ class StateMachine(ThisHost):
     """
 
     abilities = ALL_MOVES
+    guests_proc = Path("/proc")
 
     @property
     def title(self) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which processes have which files open: the one scanner of ``/proc/*/fd``.
+"""Which processes have which files open, or run which program: the one scanner of ``/proc``.
 
 It costs some 35 microseconds a process: whoever scans does so when something
 stirred, or once a sample. Only names are read, never what stands behind them:
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,12 +63,9 @@ def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
     A process that ends meanwhile is none. OSError where this process has no
     descriptor or memory left; whatever else is refused makes it incomplete.
     """
-    try:
-        numbers = sorted(int(p.name) for p in proc.iterdir() if p.name.isdecimal())
-    except OSError as error:
-        if error.errno in EXHAUSTED:
-            raise
-        return OpenFiles(missing=f"not known: {proc}: {error.strerror}")
+    numbers, missing = _numbers(proc)
+    if missing:
+        return OpenFiles(missing=missing)
     found: dict[str, list[Process]] = {}
     # The first process never ends: without it /proc hides those of others (hidepid).
     complete = 1 in numbers
@@ -85,6 +82,54 @@ def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
             complete = complete and error.errno in ABSENT
     missing = "" if complete else _UNSEEN[os.geteuid() == 0]
     return OpenFiles({name: tuple(those) for name, those in found.items()}, missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Which processes run one of some programs, at one moment."""
+
+    pids: tuple[int, ...] = ()
+    missing: str = ""
+    """Why not all are known, to follow on "who runs it is"; empty when they are."""
+
+
+def running(proc: Path, wanted: Callable[[str], bool]) -> Running:
+    """Look through all processes for those whose program has a name that is ``wanted``.
+
+    It is the name of its file, or else, where that may not be looked at, what the
+    process says itself (its first argument). A process that ends meanwhile is none.
+    OSError where this process has no descriptor or memory left.
+    """
+    numbers, missing = _numbers(proc)
+    if missing:
+        return Running(missing=missing)
+    found, complete = [], 1 in numbers
+    for pid in numbers:
+        folder = proc / str(pid)
+        try:
+            try:
+                name = (folder / "exe").readlink().name.removesuffix(_GONE)
+            except PermissionError:
+                complete = False
+                first = (folder / "cmdline").read_bytes().partition(b"\0")[0]
+                name = os.fsdecode(first).rpartition("/")[2]
+            if wanted(name):
+                found.append(pid)
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise
+            complete = complete and error.errno in ABSENT
+    return Running(tuple(found), "" if complete else _UNSEEN[os.geteuid() == 0])
+
+
+def _numbers(proc: Path) -> tuple[list[int], str]:
+    """Return the ids of all processes, and why they are not known."""
+    try:
+        return sorted(int(p.name) for p in proc.iterdir() if p.name.isdecimal()), ""
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
+        return [], f"not known: {proc}: {error.strerror}"
 
 
 def _names(folder: Path, under: str | tuple[str, ...]) -> set[str]:

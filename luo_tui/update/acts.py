@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,6 +81,9 @@ class Window(OpenWindow):
     def take_over(self, consent: Consent) -> None:
         """Take the window over from a holder who is gone, as he was shown."""
         with self._acting(consent, Act.TAKE_OVER):
+            if self.guests is not None:
+                # Whoever is gone may have saved them, and not jumped.
+                self.guests.resume()
             self.arrive()
 
     def load(self, consent: Consent, target: Target) -> None:
@@ -118,7 +122,8 @@ class Window(OpenWindow):
 
     def prepare(self, consent: Consent, target: Target) -> None:
         """Move normal -> prepared, with the target loaded by this window."""
-        with self._acting(consent, Act.PREPARE, target), self.planned.undoing():
+        acting = self._acting(consent, Act.PREPARE, target)
+        with acting, self.planned.undoing(), self._guests_armed():
             self._move(consent, target)
 
     def cancel(self, consent: Consent) -> tuple[str, ...]:
@@ -126,6 +131,7 @@ class Window(OpenWindow):
         with self._acting(consent, Act.CANCEL) as now:
             self._move(consent)
             left = self._unload_ours() if now.ours_is_loaded else ()
+            left += self._disarm()
             left += self.planned.after(HookPoint.ON_CANCEL)
             self.close("cancelled")
         return left
@@ -146,6 +152,9 @@ class Window(OpenWindow):
             told = {"promises": now.promises.record(), **self._accounting.judged(now)}
             self._move(consent, discarded=discarded, **told)
             left += self.planned.after(HookPoint.AFTER_FINISH)
+            if self.guests is not None:
+                with contextlib.suppress(OSError, NotDone):
+                    self.guests.forget_loaded()
             self.close("finished")
         return left
 
@@ -192,13 +201,15 @@ class Window(OpenWindow):
                 if self.planned.before(HookPoint.BEFORE_FREEZE):
                     check()
 
-            steps = Steps(check, record, lambda: self._load(target), hand_back, pause)
+            steps = Steps(check, record, lambda: self._load(target), hand_back, pause=pause)
+            if self.guests is not None:
+                steps = replace(steps, save=self.guests.save, resume=self.guests.resume)
             try:
                 jump(self.orchestrator, consent.state, steps)
             except Stayed as stayed:
                 raise self._stayed(stayed) from stayed.cause
             except NotDone as refused:
-                said = self.planned.undo()
+                said = (*self._paused(), *self.planned.undo())
                 self._returned(refused.reason)
                 raise NotDone(" ".join((refused.reason, *said)), refused.code) from refused
             except (Exception, KeyboardInterrupt, SystemExit):
@@ -244,7 +255,33 @@ class Window(OpenWindow):
                 )
         return ()
 
-    # -- hooks ----------------------------------------------------------------------------
+    # -- guests ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _guests_armed(self) -> Iterator[None]:
+        """Have guests armed for what is done within; given up again where that fails."""
+        if self.guests is None:
+            yield
+            return
+        self.guests.arm()
+        try:
+            yield
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            self.guests.undo()
+            for line in self.guests.left:
+                error.add_note(line)
+            raise
+
+    def _disarm(self) -> tuple[str, ...]:
+        """Give up what is preserved for guests; return what could not be, in sentences."""
+        if self.guests is None:
+            return ()
+        self.guests.undo()
+        return self.guests.left
+
+    def _paused(self) -> tuple[str, ...]:
+        """Say which guests do not go on after a jump that did not happen."""
+        return self.guests.left if self.guests is not None else ()
 
     # -- rule and consent -----------------------------------------------------------------
 
@@ -376,8 +413,10 @@ class Window(OpenWindow):
             undo = stayed.undo if isinstance(stayed.undo, OSError) else OSError(repr(stayed.undo))
             more.append(explain(Op.CANCEL, undo).lines()[0])
         more.extend(self._refusal(error))
+        more.extend(self._paused())
         at_rest = state is not None and state.at_rest
         if at_rest:
+            more.extend(self._disarm())
             more.extend(self._unload_ours())
         self.show_doing("")
         failure = ActFailed.of(stayed.op, error, state, *more)

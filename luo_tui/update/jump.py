@@ -2,15 +2,16 @@
 """The point of no return: from the last check to the jump, and back if it does not happen.
 
 No terminal is touched here and nothing is asked. In this order: the rules on
-facts read anew; the file systems synced; the last record; our image loaded
-again from its sealed copy; the terminal handed back; the plan's hook, which may
-pause guests, and the rules once more; HUP, INT, QUIT, TERM and
-TSTP held; the state asked once more; freeze and reboot, with nothing in
-between.
+facts read anew; the guests saved, and so paused; the file systems synced; the
+last record; our image loaded again from its sealed copy; the terminal handed
+back; the plan's hook, which may pause what it knows of, and the rules once more;
+HUP, INT, QUIT, TERM and TSTP held; the state asked once more; freeze and reboot,
+with nothing in between.
 
 What fails before the freeze leaves the host ``prepared``, as it was. From the
 call of FREEZE on, whatever happens, cancel comes first: frozen is never a
-resting place. The signals are held until that is over, and only then it is
+resting place. No guest is left paused either: whenever the jump does not happen,
+they go on next. The signals are held until that is over, and only then it is
 looked up who refused.
 """
 
@@ -38,6 +39,10 @@ class Steps:
     """Loads the image again."""
     hand_back: Callable[[], None]
     """Leaves the terminal clean."""
+    save: Callable[[], None] = lambda: None
+    """Pauses the guests and writes their states, before the sync; NotDone if that went wrong."""
+    resume: Callable[[], None] = lambda: None
+    """Lets the guests go on that were saved; harmless where none was. Never fails."""
     pause: Callable[[], None] = lambda: None
     """Runs what an operator has planned for the last moment; NotDone if that went wrong."""
 
@@ -61,7 +66,11 @@ def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
 
     Leaves by :class:`Stayed` if the machine stays, by NotDone if a rule refuses.
     """
-    _before(orchestrator, steps)
+    try:
+        _before(orchestrator, steps)
+    except (Exception, KeyboardInterrupt, SystemExit):
+        steps.resume()
+        raise
     with signals_held_back():
         op, touched = Op.STATE, False
         try:
@@ -80,11 +89,13 @@ def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
             orchestrator.kexec.reboot()
         except (Exception, KeyboardInterrupt, SystemExit) as cause:
             if not touched:
+                steps.resume()
                 if isinstance(cause, NotDone):
                     raise
                 raise Stayed(op, cause, touched=False) from cause
             # Before anything else that could fail, or take time.
             undo = _cancel(orchestrator)
+            steps.resume()
             raise Stayed(op, cause, touched=True, undo=undo) from cause
 
 
@@ -93,6 +104,8 @@ def _before(orchestrator: Orchestrator, steps: Steps) -> None:
     op = Op.STATE
     try:
         steps.check()
+        op = Op.GUESTS
+        steps.save()
         op = Op.SYNC
         orchestrator.kexec.sync()
         op = Op.JOURNAL

@@ -12,10 +12,11 @@ import errno
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op
 from luo_tui.model import KernelImage, Snapshot, State
-from luo_tui.orchestrator import Orchestrator
+from luo_tui.orchestrator import CarriesGuests, Orchestrator
 from luo_tui.update.facts import Facts, gone_holder
 from luo_tui.update.facts_reader import FactsReader
 from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
@@ -27,6 +28,10 @@ from luo_tui.update.retention import prune
 from luo_tui.update.target import Target
 from luo_tui.update.window_hooks import PlannedHooks
 from luo_tui.update.window_state import WindowState
+
+# Loaded where there can be any.
+if TYPE_CHECKING:
+    from luo_tui.guests.participants import Guests
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,17 @@ class Purpose:
         """Return what a record says of it: nothing where nothing was said."""
         said = {"change": self.change, "reason": self.reason}
         return {name: text for name, text in said.items() if text}
+
+
+def _guests(orchestrator: Orchestrator, folder: Path) -> Guests | None:
+    """Return the guests that go along with this host's updates; None where none can."""
+    if not isinstance(orchestrator, CarriesGuests):
+        return None
+    from luo_tui.guests.participants import Guests
+    from luo_tui.guests.record import FOLDER, Records
+
+    boot = orchestrator.host().boot_id
+    return Guests(orchestrator, Records(folder / FOLDER), boot, orchestrator.guests_proc)
 
 
 class OpenWindow:
@@ -69,6 +85,7 @@ class OpenWindow:
         self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
         self._reader = FactsReader(orchestrator, folder, self.me)
+        self.guests = _guests(orchestrator, folder)
         self.planned = PlannedHooks(folder, self.window_state, self.write)
 
     @property

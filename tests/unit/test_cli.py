@@ -143,7 +143,7 @@ def test_the_help_tells_every_command_and_every_exit_code() -> None:
     done = run("--help", COLUMNS="80")
     assert done.returncode == 0
     for command in (
-        "status", "check", "watch", "demo", "console", "hold", "restore", "unpreserve",
+        "status", "check", "guests", "watch", "demo", "console", "hold", "restore", "unpreserve",
         "load", "unload", "prepare", "kexec", "cancel", "finish", "take-over",
         "arrive", "history", "journal",
     ):  # fmt: skip

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: MIT
+"""Arms guests, saves them directly before the jump, and lets them go on if it does not happen.
+
+In this order: :func:`arm` in state normal, while the guest runs; prepare; :func:`save`,
+which pauses it; the kexec, or else :func:`resume`, at once and first of all, and
+:func:`disarm` when the state is normal again. A guest is never left paused: where it
+cannot be saved, it goes on before that is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from luo_tui.guests import arguments
+from luo_tui.guests.context import read_context
+from luo_tui.guests.facts import STATE_NAME
+from luo_tui.guests.machine import migration_status, status
+from luo_tui.guests.process import started
+from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
+from luo_tui.guests.record import Kept, Phase, Record, Records
+from luo_tui.guests.rules import CAPABILITY, Guest
+
+STATE_BYTES = 64 << 20
+"""Room for the devices' state, of which some 0.5 MB are used; the file is sparse."""
+_TO_WRITE = "luo-state-now"
+"""The one that a save writes to, and closes: an open file of its own, at the beginning."""
+SAVING = 20.0
+"""Seconds that a guest has to be saved; it takes 0.1 s."""
+_POLL = 0.005
+_FAST = 1 << 40
+"""Bytes a second: no limit on how fast the state is written."""
+
+
+class Keeper(Protocol):
+    """What keeps memfds through the kexec: an orchestrator's part. OSError with its errno."""
+
+    def preserve(self, fd: int) -> int:
+        """Keep the file behind ``fd``; return its token."""
+        ...
+
+    def unpreserve(self, token: int) -> None:
+        """Give it up."""
+        ...
+
+    def restore(self, token: int) -> int:
+        """Return a new descriptor for what came over."""
+        ...
+
+
+class GuestFailed(Exception):
+    """A guest could not be armed, saved, continued or loaded; whole sentences for people."""
+
+
+def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
+    """Have a guest's memory preserved, give QEMU a file for the state, and write all down.
+
+    It runs on. GuestFailed: nothing is preserved then, unless the words say so.
+    """
+    facts = guest.facts
+    if guest.refusals or facts.machine is None:
+        reasons = "; ".join(reason.text for reason in guest.refusals)
+        raise GuestFailed(f"{guest.name} cannot be carried: {reasons}.")
+    proc, process, machine = Path("/proc"), facts.process, facts.machine
+    sizes = {memory.id: memory.bytes for memory in machine.memories}
+    done: list[int] = []
+    try:
+        said = arguments.options(process.argv)
+        sockets = [os.path.join(process.cwd, p) for p in arguments.socket_paths(said)]  # noqa: PTH118
+        record = Record(
+            guest.name, Phase.ARMED, boot, process.pid, process.started, process.argv,
+            process.exe.removesuffix(" (deleted)"), process.cwd, facts.socket, machine.type,
+            read_context(proc, process.pid, sockets),
+        )  # fmt: skip
+        memory = {}
+        for id_, fd in facts.descriptors.items():
+            with _opened(proc / str(process.pid) / "fd" / str(fd)) as ours:
+                about = os.fstat(ours)
+                known = next(m for m in process.memfds if m.fd == fd)
+                if (about.st_dev, about.st_ino) != known.file or not _lives(record):
+                    raise GuestFailed(f"{guest.name} has changed meanwhile: look again.")
+                done.append(keeper.preserve(ours))
+            memory[id_] = Kept(done[-1], sizes[id_], about.st_ino)
+        state = os.memfd_create(f"{STATE_NAME}-{guest.name}", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(state, STATE_BYTES)
+            inode = os.fstat(state).st_ino
+            done.append(keeper.preserve(state))
+            with _monitor(record) as qmp:
+                # It holds the file from now on, whoever of us ends.
+                qmp.command("getfd", {"fdname": STATE_NAME}, fds=(state,))
+        finally:
+            os.close(state)
+        record = replace(record, memory=memory, state=Kept(done[-1], STATE_BYTES, inode))
+        records.write(record)
+    except BaseException as error:
+        left = _give_up(keeper, done)
+        if isinstance(error, GuestFailed):
+            raise GuestFailed(f"{error}{left}") from error
+        if isinstance(error, OSError | QmpError | ValueError | KeyError):
+            why = (error.strerror if isinstance(error, OSError) else "") or str(error)
+            raise GuestFailed(
+                f"{guest.name} could not be armed: {why}. It runs on.{left}"
+            ) from error
+        raise
+    return record
+
+
+def save(record: Record, records: Records, limit: float = SAVING) -> Record:
+    """Pause a guest and write its state. GuestFailed: it goes on again, unless the words say not.
+
+    ``limit`` is in seconds, for all of it.
+    """
+    if not _lives(record):
+        raise GuestFailed(f"{record.name} has ended since it was armed.")
+    ran = False
+    try:
+        with _monitor(record) as qmp:
+            ran = status(qmp) == "running"
+            # On the disk before it is paused: whoever comes after a crash lets it go on.
+            record = replace(record, phase=Phase.SAVING, goes_on=ran)
+            records.write(record)
+            with _opened(_state_file(record)) as state:
+                qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(state,))
+            qmp.command("stop")
+            with _set_up(qmp):
+                qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
+                _wait_saved(qmp, time.monotonic() + limit)
+        record = replace(record, phase=Phase.SAVED, disks=_disks(record))
+        records.write(record)
+    except BaseException as error:
+        after = _go_on(record, running=ran)
+        if isinstance(error, GuestFailed | QmpError | OSError):
+            raise GuestFailed(
+                f"{record.name} could not be saved: {_words(error)} {after}"
+            ) from error
+        raise
+    return record
+
+
+def resume(record: Record, records: Records) -> Record:
+    """Let a guest go on that was saved; it is armed as before, and can be saved again.
+
+    Harmless where it runs. GuestFailed: it does not. A guest that was paused before
+    it was saved stays so.
+    """
+    if record.phase is Phase.ARMED:
+        return record
+    _continue(record, running=record.goes_on)
+    record = replace(record, phase=Phase.ARMED, goes_on=True, disks={})
+    try:
+        records.write(record)
+    except OSError as error:
+        raise GuestFailed(
+            f"{record.name} goes on, but that could not be written down: {error.strerror or error}."
+        ) from error
+    return record
+
+
+def disarm(keeper: Keeper, record: Record, records: Records) -> None:
+    """Give up what was preserved for a guest, and its record. State normal or updated alone.
+
+    GuestFailed: a part is still preserved, and the record is kept.
+    """
+    with contextlib.suppress(QmpError):
+        if _lives(record):
+            with _monitor(record) as qmp:
+                qmp.command("closefd", {"fdname": STATE_NAME})
+    tokens = [kept.token for kept in (*record.memory.values(), record.state)]
+    if left := _give_up(keeper, tokens):
+        raise GuestFailed(f"{record.name} runs on.{left}")
+    records.forget(record.name)
+
+
+def set_capability(qmp: Qmp, *, on: bool) -> None:
+    """Have migrations leave shared memory where it is, or not. QmpError."""
+    one = {"capability": CAPABILITY, "state": on}
+    qmp.command("migrate-set-capabilities", {"capabilities": [one]})
+
+
+@contextlib.contextmanager
+def _set_up(qmp: Qmp) -> Iterator[None]:
+    """Set what this migration needs, and set it back: a later one is to take the memory along."""
+    before = qmp.command("query-migrate-parameters")
+    bandwidth = before.get("max-bandwidth") if isinstance(before, dict) else None
+    try:
+        set_capability(qmp, on=True)
+        qmp.command("migrate-set-parameters", {"max-bandwidth": _FAST})
+        yield
+    finally:
+        with contextlib.suppress(QmpError):
+            set_capability(qmp, on=False)
+            if isinstance(bandwidth, int):
+                qmp.command("migrate-set-parameters", {"max-bandwidth": bandwidth})
+
+
+def _wait_saved(qmp: Qmp, end: float) -> None:
+    while True:
+        now, why = migration_status(qmp)
+        if now == "completed":
+            return
+        if now in ("failed", "cancelled") or time.monotonic() > end:
+            raise GuestFailed(f"QEMU has not written its state ({why or now}).")
+        time.sleep(_POLL)
+
+
+def _continue(record: Record, *, running: bool) -> None:
+    if not _lives(record):
+        raise GuestFailed(f"{record.name} has ended.")
+    try:
+        with _monitor(record) as qmp:
+            end = time.monotonic() + SAVING
+            now, _ = migration_status(qmp)
+            while now in ("setup", "active", "device", "cancelling"):
+                if now != "cancelling":
+                    qmp.command("migrate_cancel")
+                if time.monotonic() > end:
+                    raise GuestFailed(
+                        f"{record.name} is still being saved: its monitor has to go on."
+                    )
+                time.sleep(_POLL)
+                now, _ = migration_status(qmp)
+            with contextlib.suppress(QmpRefused):
+                set_capability(qmp, on=False)
+            if running and status(qmp) != "running":
+                qmp.command("cont")
+                if (now := status(qmp)) != "running":
+                    raise GuestFailed(f"{record.name} does not go on: its state is {now}.")
+    except QmpError as error:
+        raise GuestFailed(
+            f"{record.name} may be paused: {error}. Have it go on by its monitor: cont."
+        ) from error
+
+
+def _go_on(record: Record, *, running: bool) -> str:
+    try:
+        _continue(record, running=running)
+    except GuestFailed as failed:
+        return str(failed)
+    return "It goes on."
+
+
+def _monitor(record: Record) -> Qmp:
+    return Qmp.connect(record.socket, pid=record.pid, limit=LIMIT)
+
+
+def _lives(record: Record) -> bool:
+    """Whether the process is the one that was written down."""
+    try:
+        return started(Path("/proc") / str(record.pid)) == record.started
+    except (OSError, ValueError):
+        return False
+
+
+def _state_file(record: Record) -> Path:
+    """Return where the file for the state can be opened: QEMU has it. GuestFailed: it has not."""
+    folder = Path("/proc") / str(record.pid) / "fd"
+    wanted = f"/memfd:{STATE_NAME}-{record.name} (deleted)"
+    for path in sorted(folder.iterdir()):
+        with contextlib.suppress(FileNotFoundError):
+            if str(path.readlink()) == wanted and path.stat().st_ino == record.state.inode:
+                return path
+    raise GuestFailed("QEMU has not the file any more that was to take its state.")
+
+
+def _disks(record: Record) -> Mapping[str, tuple[int, int]]:
+    found = {}
+    for file in map(arguments.image_path, arguments.disk_files(arguments.options(record.argv))):
+        path = Path(record.cwd, file)
+        if file and path.is_file():
+            about = path.stat()
+            found[str(path)] = about.st_size, about.st_mtime_ns
+    return found
+
+
+def _give_up(keeper: Keeper, tokens: list[int]) -> str:
+    """Unpreserve; return a sentence of what could not be."""
+    left = []
+    for token in tokens:
+        try:
+            keeper.unpreserve(token)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            left.append(f"{token} ({error.strerror or error})")
+    return f" Still preserved are the tokens {', '.join(left)}." if left else ""
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    # The memfd itself, with a position of its own: whoever has it open notices nothing.
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _words(error: BaseException) -> str:
+    text = str(error)
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""All guests of this host as participants of an update: armed, saved, and on again, together.
+
+Which there are is written in their records: the commands of one update may be
+different processes, and one of them may have died.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from luo_tui.errors import NotDone
+from luo_tui.guests.carry import GuestFailed, Keeper, arm, disarm, resume, save
+from luo_tui.guests.find import find_guests
+from luo_tui.guests.load import load
+from luo_tui.guests.record import Phase, Record, Records, waiting
+from luo_tui.guests.rules import judge
+
+_ASKING = 2.0
+"""Seconds that a guest has for each answer while it is looked at; who is silent is not carried."""
+_OURS = (Phase.ARMED, Phase.SAVING, Phase.SAVED)
+
+
+class Guests:
+    """The guests of one host and boot. Not thread-safe."""
+
+    def __init__(self, keeper: Keeper, records: Records, boot: str, proc: Path) -> None:
+        """``boot`` is this kernel's boot id, ``proc`` where its processes are found."""
+        self._keeper, self._records = keeper, records
+        self._boot, self._proc = boot, proc
+        self.left: tuple[str, ...] = ()
+        """What the last undoing could not do, as whole sentences."""
+
+    def arm(self) -> tuple[str, ...]:
+        """Arm every guest that can be carried; return their names. State normal alone.
+
+        What an earlier arming has left is given up first. NotDone: one could not be
+        armed; none is then.
+        """
+        self.undo()
+        if self.left:
+            raise NotDone(" ".join(self.left))
+        names = []
+        try:
+            for guest in judge(find_guests(self._proc, _ASKING).guests):
+                if not guest.refusals:
+                    arm(self._keeper, guest, self._boot, self._records)
+                    names.append(guest.name)
+        except GuestFailed as failed:
+            self.undo()
+            raise NotDone(" ".join((str(failed), "Nothing was done.", *self.left))) from failed
+        except BaseException:
+            self.undo()
+            raise
+        return tuple(names)
+
+    def save(self) -> None:
+        """Pause and save all that are armed, side by side.
+
+        NotDone: one could not be; all go on then, unless the words say otherwise.
+        """
+        try:
+            faults = _together(self._armed(), lambda one: _saved(one, self._records))
+        except BaseException:
+            self.resume()
+            raise
+        if faults:
+            self.resume()
+            raise NotDone(" ".join((*faults, *self.left)))
+
+    def resume(self) -> None:
+        """Let all that were saved go on, as they were before; what could not be is in ``left``."""
+        try:
+            self.left = _together(self._armed(), lambda one: _resumed(one, self._records))
+        except NotDone as failed:
+            self.left = (failed.reason,)
+
+    def undo(self) -> None:
+        """Let all go on, and give up what is preserved for them. State normal or updated alone.
+
+        What could not be done is in ``left``, and its record is kept.
+        """
+        self.resume()
+        left = list(self.left)
+        try:
+            for record in self._armed():
+                try:
+                    disarm(self._keeper, record, self._records)
+                except GuestFailed as failed:
+                    left.append(str(failed))
+        except (NotDone, OSError) as failed:
+            left.append(str(failed))
+        self.left = tuple(dict.fromkeys(left))
+
+    def load(self) -> tuple[str, ...]:
+        """Go on with all that an earlier kernel has saved; return why each of the others does not.
+
+        State updated alone. NotDone: the records cannot be read.
+        """
+        said = []
+        for record in waiting(self._all(), self._boot):
+            try:
+                load(self._keeper, record, self._records)
+            except GuestFailed as failed:
+                said.append(str(failed))
+        return tuple(said)
+
+    def forget_loaded(self) -> None:
+        """Remove the records of guests that have gone on; after finish. OSError, NotDone."""
+        for record in self._all():
+            if record.phase is Phase.LOADED:
+                self._records.forget(record.name)
+
+    def _armed(self) -> tuple[Record, ...]:
+        return tuple(r for r in self._all() if r.boot == self._boot and r.phase in _OURS)
+
+    def _all(self) -> tuple[Record, ...]:
+        try:
+            return self._records.all()
+        except (OSError, ValueError) as error:
+            why = (error.strerror if isinstance(error, OSError) else "") or str(error)
+            raise NotDone(
+                f"What was written down of guests cannot be read ({why}): look at each guest, and "
+                f"remove its record in {self._records.folder} when it runs."
+            ) from error
+
+
+def _saved(record: Record, records: Records) -> None:
+    save(record, records)
+
+
+def _resumed(record: Record, records: Records) -> None:
+    resume(record, records)
+
+
+def _together(records: Iterable[Record], do: Callable[[Record], None]) -> tuple[str, ...]:
+    """Do something with all guests at the same time; return what failed, in their order."""
+    faults: dict[str, str] = {}
+
+    def one(record: Record) -> None:
+        try:
+            do(record)
+        except Exception as error:
+            # It would end with the thread, unseen.
+            faults[record.name] = str(error)
+
+    wanted = list(records)
+    threads = [threading.Thread(target=one, args=(record,), daemon=True) for record in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return tuple(faults[r.name] for r in wanted if r.name in faults)
