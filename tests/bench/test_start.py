@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How long the command line takes: `status` to its exit, `watch` to its first line.
+"""How long the command line takes: `status` to its exit, `watch` to its first line; and how
+long the console takes to its first picture, beside a program of Textual that is empty.
 
 With byte code cached, as for anyone who runs it a second time; beside a Python
 that does nothing, since much of it is Python's own start.
@@ -16,7 +17,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.bench.test_console import figures
+from tests.bench.test_console import figures, until
+from tests.terminal import Terminal
 
 RUNS = 9
 MAIN = "import sys; from luo_tui.__main__ import main; sys.exit(main())"
@@ -83,3 +85,40 @@ def test_start(tmp_path: Path) -> None:
     figures("luo-tui status, processor", [used for _, used in status], "ms")
     ratio = statistics.median(s[1] / b[1] for s, b in zip(status, bare, strict=True))
     print(f"{'status beside bare python':34} ratio {ratio:.1f} of processor time")
+
+
+SHOWN = "Nothing is prepared."
+EMPTY = f"""
+from textual.app import App
+from textual.widgets import Static
+
+class Empty(App[None]):
+    def compose(self):
+        yield Static({SHOWN!r})
+
+Empty().run()
+"""
+CONSOLE = "import sys; sys.argv[1:] = ['demo', '--delay', '0', '--speed', '0']; " + MAIN
+
+
+def first_picture(code: str, environment: Mapping[str, str]) -> float:
+    """Milliseconds by the clock until the terminal shows what both programs show."""
+    told = {**environment, "TERM": "xterm-256color"}
+    with Terminal.run([sys.executable, "-c", code], rows=24, cols=80, env=told) as terminal:
+        return until(terminal, SHOWN)
+
+
+def test_first_picture(tmp_path: Path) -> None:
+    environment = cached(tmp_path)
+    for code in (EMPTY, CONSOLE):
+        first_picture(code, environment)
+    empty, console = [], []
+    for _ in range(RUNS):
+        empty.append(first_picture(EMPTY, environment))
+        console.append(first_picture(CONSOLE, environment))
+    print()
+    figures("empty Textual program, first paint", empty, "ms")
+    figures("the console's demo, first paint", console, "ms")
+    ratio = statistics.median(c / e for c, e in zip(console, empty, strict=True))
+    least = min(console) / min(empty)
+    print(f"{'console beside an empty program':34} ratio {ratio:.2f}, of the fastest {least:.2f}")
