@@ -150,7 +150,7 @@ def sessions(found: dict[str, Any]) -> dict[str, str]:
 def test_the_console_shows_them_and_what_this_kernel_has_not(mainline: Machine) -> None:
     pid = hold(mainline, "seen")
     with driver.over_ssh(mainline) as t:
-        screen = t.wait_for(f"seen: held by python3 [{pid}]")
+        screen = t.wait_for(f"seen: held by python3 [{pid}]", timeout=180)
         assert "[preserving]" in screen
         assert "Preserving (derived): 1 session held by processes here" in screen
         t.send("2")
