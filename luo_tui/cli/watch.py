@@ -24,6 +24,7 @@ from luo_tui.cli.status import status_json
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import Event, Snapshot, State
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.sizes import count_text
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.sources.files import FilesSource
 
@@ -160,7 +161,8 @@ class Watch:
             if event.number <= self._shown:
                 continue
             if (missed := event.number - self._shown - 1) > 0:
-                text = f"{missed:,} events were not shown"
+                were = "was" if missed == 1 else "were"
+                text = f"{count_text(missed, 'event')} {were} not shown"
                 self._show(Event(event.number - 1, event.at, "gap", text, grave=True))
             self._shown = event.number
             if event.kind == "state":

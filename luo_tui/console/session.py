@@ -33,6 +33,7 @@ from luo_tui.update.rules import refusal
 from luo_tui.update.target import Target, read_loaded, read_target
 from luo_tui.update.walk import Walk, walk
 from luo_tui.update.window_state import WindowState
+from luo_tui.update.wording import count_text
 
 LATEST = 8
 """Events that are shown outside the event log."""
@@ -196,7 +197,7 @@ class Session:
             self._told.update(_of(facts, o) for o in new)
             told = [EventDraft("promise", said(o), o.label, grave=True) for o in new[:_NAMED]]
             if more := len(new) - len(told):
-                text = f"{more:,} more promises are broken; the walk (key w) says which"
+                text = f"{count_text(more, 'promise')} more broken; the window (key 5) says which"
                 told.append(EventDraft("promise", text, grave=True))
             self._log.add(told)
 

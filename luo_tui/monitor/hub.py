@@ -32,6 +32,7 @@ from luo_tui.monitor.fold import fold
 from luo_tui.monitor.log import Log
 from luo_tui.monitor.poller import Poller, enumerated, failed
 from luo_tui.monitor.repeats import Repeats
+from luo_tui.monitor.sizes import count_text
 from luo_tui.sources import Source
 from luo_tui.sources.changes import (
     Change,
@@ -346,8 +347,10 @@ def _began(before: Snapshot, changes: Sequence[Change], snapshot: Snapshot) -> I
     """Yield one line for all that was there already, and one for each thing that is not known."""
     yield EventDraft(
         "state",
-        f"watching begins: state {snapshot.luo.state}, {len(snapshot.resources):,} resources, "
-        f"{len(snapshot.participants):,} participants, {len(snapshot.devices):,} devices",
+        f"watching begins: state {snapshot.luo.state}, "
+        f"{count_text(len(snapshot.resources), 'resource')}, "
+        f"{count_text(len(snapshot.participants), 'participant')}, "
+        f"{count_text(len(snapshot.devices), 'device')}",
         str(snapshot.luo.state),
     )
     yield from events_of(before, [c for c in changes if isinstance(c, SourceFailed | ReadingDone)])

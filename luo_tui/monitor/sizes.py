@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""How sizes are written. Pure."""
+"""How sizes and counts are written. Pure."""
 
 from __future__ import annotations
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def count_text(number: int, what: str) -> str:
+    """Write a number of things: ``1 device``, ``2 devices``."""
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def size_text(number: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from luo_tui.sources.clean import clean
 from luo_tui.update.history import PastWindow, RecordedBlackout, texts
 from luo_tui.update.prediction import beside
-from luo_tui.update.wording import local_time, timeline_line
+from luo_tui.update.wording import count_text, local_time, timeline_line
 
 SCHEMA = 1
 """Version of the report as an object; within one, fields are only added."""
@@ -171,7 +171,8 @@ def _window(window: PastWindow) -> Iterator[str]:
         if text:
             yield f"{what}: {text}"
     if window.unread:
-        yield f"{window.unread:,} lines of the journal cannot be read: this may not be all."
+        lines = count_text(window.unread, "line")
+        yield f"Of the journal {lines} cannot be read: this may not be all."
 
 
 def _verdict(window: PastWindow) -> Iterator[str]:
@@ -186,7 +187,8 @@ def _verdict(window: PastWindow) -> Iterator[str]:
 def _promises(window: PastWindow) -> Iterator[str]:
     state, became = window.state, window.outcomes
     if state.promised_count:
-        yield f"promised: {state.promised_count:,} resources, {state.promised_bytes:,} bytes"
+        number = count_text(state.promised_count, "resource")
+        yield f"promised: {number}, {state.promised_bytes:,} bytes"
     elif not state.jumped_from:
         yield "No jump was made: nothing was promised."
     counted = [(word, became.get(key)) for key, word in _OUTCOMES]
@@ -202,7 +204,7 @@ def _promises(window: PastWindow) -> Iterator[str]:
     ended = window.number_in("jump", "unpreserved_count")
     if ended:
         names = ", ".join(window.listed("jump", "unpreserved"))
-        yield f"ended by the jump: {ended:,} guests that were not preserved ({names})"
+        yield f"ended by the jump, not preserved: {count_text(ended, 'guest')} ({names})"
     if reset := window.listed("jump", "endangered"):
         yield f"in use and reset: {', '.join(reset)}"
 

@@ -224,10 +224,14 @@ def _promises(facts: Facts) -> Iterator[Reason]:
         if part.label not in broken:
             yield Reason(Grade.GOOD, "participant", f"kept: {part.label}")
     if found.recorded and not found.open:
-        yield Reason(Grade.GOOD, "promise", f"all {found.kept:,} promises are kept")
+        yield Reason(Grade.GOOD, "promise", _all_kept(found.kept))
     elif found.kept:
         kept = f"{count_text(found.kept, 'promise')} kept"
         yield Reason(Grade.GOOD, "promise", kept)
+
+
+def _all_kept(number: int) -> str:
+    return "the one promise is kept" if number == 1 else f"all {number:,} promises are kept"
 
 
 def _devices(facts: Facts, known: Before | None, condition: Condition) -> Iterator[Reason]:

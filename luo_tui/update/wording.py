@@ -11,13 +11,9 @@ from typing import overload
 
 from luo_tui.model import Resource
 from luo_tui.monitor.sizes import change_text as change_text
+from luo_tui.monitor.sizes import count_text as count_text
 from luo_tui.monitor.sizes import size_text as size_text
 from luo_tui.update.window_state import Done
-
-
-def count_text(number: int, what: str) -> str:
-    """Write a number of things: ``1 device``, ``2 devices``."""
-    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def local_time(at: str) -> str:

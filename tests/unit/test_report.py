@@ -105,7 +105,7 @@ def test_what_was_lost_is_told_by_name() -> None:
     text = "\n".join(report_text(said))
     assert "kept: 3; LOST: 1; not known: 2" in text
     assert "LOST: guest-web1: it did not arrive" in text
-    assert "ended by the jump: 5 guests that were not preserved (db [7])" in text
+    assert "ended by the jump, not preserved: 5 guests (db [7])" in text
     assert "in use and reset: eth0" in text
 
 

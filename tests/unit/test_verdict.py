@@ -34,7 +34,7 @@ from luo_tui.update.facts import Facts
 from luo_tui.update.history import read_history
 from luo_tui.update.journal import open_journal
 from luo_tui.update.resource_list import Listed, Promised, promised
-from luo_tui.update.verdict import SETTLED, Grade, Verdict, verdict
+from luo_tui.update.verdict import SETTLED, Grade, Verdict, _all_kept, verdict
 from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
 from tests.unit.test_acts import ANN, Console, host
 from tests.unit.test_history import jumped
@@ -391,3 +391,11 @@ def test_a_verdict_in_a_record_changes_nothing_of_the_window() -> None:
     with_it = replace(plain, data={**plain.data, "verdict": told})
     assert plain.format == FORMAT
     assert window_state_of("w", [jump, plain]) == window_state_of("w", [jump, with_it])
+
+
+def test_one_promise_is_not_counted_as_many() -> None:
+    assert [_all_kept(n) for n in (1, 2, 1000)] == [
+        "the one promise is kept",
+        "all 2 promises are kept",
+        "all 1,000 promises are kept",
+    ]
