@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What arrives is checked before it is used, tried outside a kernel with whatever bytes there are.
 
-``mutate.c`` says how. The same seed makes the same changes.
+``arrival/mutate.c`` says how. The same seed makes the same changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 @pytest.fixture(scope="module")
 def mutate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("mutate") / "mutate"
-    sources = (HERE / "mutate.c", cache.KERNEL / "luo_check.c")
+    sources = (HERE / "arrival" / "mutate.c", cache.KERNEL / "luo_check.c")
     flags = ("-std=gnu11", "-g", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{cache.KERNEL}")
     cache.run(["gcc", *flags, *SANITIZED, "-o", made, *sources], "building mutate")
     return made
