@@ -38,7 +38,7 @@ from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
-from luo_tui.orchestrator import Orchestrator
+from luo_tui.orchestrator import CarriesGuests, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def _dispatch(args: argparse.Namespace) -> int:
     if args.command == guests.COMMAND:
         return guests.run(args)
     orchestrator = served or open_orchestrator()
+    if isinstance(orchestrator, CarriesGuests):
+        orchestrator.guests_wanted = bool(settings["guests"])
     match args.command:
         case "status":
             return _status(orchestrator, args)

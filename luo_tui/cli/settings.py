@@ -114,6 +114,14 @@ SETTINGS: tuple[Setting, ...] = (
         of_the_host=True,
     ),
     Setting(
+        "guests",
+        "have guests of QEMU go along with an update by luo.ko, without promise as yet",
+        _yes_or_no,
+        False,
+        "false",
+        of_the_host=True,
+    ),
+    Setting(
         "folder",
         "where journal and records lie",
         _path,

@@ -26,8 +26,15 @@ _OURS = (Phase.ARMED, Phase.SAVING, Phase.SAVED)
 class Guests:
     """The guests of one host and boot. Not thread-safe."""
 
-    def __init__(self, keeper: Keeper, records: Records, boot: str, proc: Path) -> None:
-        """``boot`` is this kernel's boot id, ``proc`` where its processes are found."""
+    def __init__(
+        self, keeper: Keeper, records: Records, boot: str, proc: Path, *, wanted: bool = True
+    ) -> None:
+        """``boot`` is this kernel's boot id, ``proc`` where its processes are found.
+
+        Where they are not ``wanted`` none is armed; what was armed before is still
+        undone, or goes on.
+        """
+        self._wanted = wanted
         self._keeper, self._records = keeper, records
         self._boot, self._proc = boot, proc
         self.left: tuple[str, ...] = ()
@@ -42,6 +49,8 @@ class Guests:
         self.undo()
         if self.left:
             raise NotDone(" ".join(self.left))
+        if not self._wanted:
+            return ()
         names = []
         try:
             for guest in judge(find_guests(self._proc, _ASKING).guests):

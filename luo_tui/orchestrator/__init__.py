@@ -111,6 +111,9 @@ class Paced(Protocol):
 class CarriesGuests(Protocol):
     """A host whose guests can be carried along, by their memory in memfds."""
 
+    guests_wanted: bool
+    """Whether the operator wants them carried; false where he did not say so."""
+
     @property
     def guests_proc(self) -> Path:
         """Where the processes are found that guests may be: ``/proc``."""

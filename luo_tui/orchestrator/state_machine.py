@@ -37,6 +37,7 @@ class StateMachine(ThisHost):
 
     abilities = ALL_MOVES
     guests_proc = Path("/proc")
+    guests_wanted = False
 
     @property
     def title(self) -> str:

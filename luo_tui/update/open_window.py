@@ -56,7 +56,8 @@ def _guests(orchestrator: Orchestrator, folder: Path) -> Guests | None:
     from luo_tui.guests.record import FOLDER, Records
 
     boot = orchestrator.host().boot_id
-    return Guests(orchestrator, Records(folder / FOLDER), boot, orchestrator.guests_proc)
+    records, wanted = Records(folder / FOLDER), orchestrator.guests_wanted
+    return Guests(orchestrator, records, boot, orchestrator.guests_proc, wanted=wanted)
 
 
 class OpenWindow:

@@ -32,6 +32,8 @@ from tests.unit.test_acts import Console
 class WithGuests(SimulatedOrchestrator):
     """A simulated kernel under the real guests of one test."""
 
+    guests_wanted = True
+
     def __init__(self, host: SimulatedHost, guests_proc: Path) -> None:
         super().__init__(host)
         self.guests_proc = guests_proc
