@@ -208,6 +208,8 @@ async def test_after_the_jump_this_update_is_told_before_the_next(
     app = bench.console()
     async with app.run_test(size=SMALL) as pilot:
         await settle(pilot)
+        assert "devices this update: 1 LOST, " in flat(app)
+        assert ". The next one: guests LOSE " in flat(app)
         await press(pilot, "3")
         said = text(app)
         assert said.index("this update") < said.index("next update")

@@ -12,6 +12,7 @@ from luo_tui.console.widgets.memory_bar import legend, memory_bar
 from luo_tui.console.widgets.text import Charset, Row
 from luo_tui.model import ResourceState, Snapshot
 from luo_tui.update.blackout import blackout, guests_text
+from luo_tui.update.came_over import devices_after, devices_summary
 from luo_tui.update.device_outcome import alarms, device_outcomes
 from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
 from luo_tui.update.offers import Action
@@ -118,7 +119,10 @@ def machine(view: View) -> Iterator[Row]:
         told = "; ".join(alarms(device_outcomes(view.snapshot)))
         if not told and view.snapshot.doubts(_DEVICES):
             told = "none is known that is in use and is reset; not all is known"
-        yield Row(told or "none that is in use is reset", "devices")
+        told = told or "none that is in use is reset"
+        if came := ", ".join(devices_summary(devices_after(view.facts))):
+            told = f"this update: {came}. The next one: {told}"
+        yield Row(told, "devices")
         yield from _missing(view.snapshot, _DEVICES)
     dark = blackout(view.snapshot.stamps)
     if dark is not None:
