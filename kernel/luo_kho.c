@@ -386,6 +386,8 @@ bool luo_kho_take(void)
 		return false;
 
 	luo_in->consumed = 1;
+	/* They were of use in the old kernel only. */
+	luo_chain_release(luo_in->spare);
 	if (luo_in->mark != LUO_SER_MARK) {
 		luo_kho_each(luo_kho_discard_one);
 		pr_err("handover refused: it was never frozen; %lu of its %llu resources were whole and their memory is free again\n",
@@ -412,6 +414,5 @@ bool luo_kho_take(void)
 void luo_kho_finish(void)
 {
 	luo_chain_release(luo_in->files);
-	luo_chain_release(luo_in->spare);
 	luo_in = NULL;
 }
