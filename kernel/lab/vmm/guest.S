@@ -112,6 +112,7 @@ guest_code:
 	wrmsr
 	/* An interrupt comes no earlier than after hlt. */
 	sti
+.Lsleep:
 	hlt
 	cli
 	jmp	.Lburst
@@ -125,6 +126,15 @@ guest_timer:
 	xor	%edx, %edx
 	mov	$MSR_APIC_EOI, %ecx
 	wrmsr
+	/*
+	 * Nested in an emulator it does come before hlt now and then, which would
+	 * then wait for an interrupt that was here already.
+	 */
+	lea	.Lsleep(%rip), %rax
+	cmp	%rax, 24(%rsp)
+	jne	.Lawake
+	incq	24(%rsp)
+.Lawake:
 	pop	%rdx
 	pop	%rcx
 	pop	%rax
