@@ -16,8 +16,8 @@ _NOT_PERMITTED = 3
 """As luo-tui's own exit codes have it."""
 
 
-def main() -> int:
-    """Be the holder until SIGTERM; say why where that cannot be."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser, which the manual page is made of, too."""
     parser = argparse.ArgumentParser(
         prog=COMM,
         description="Own the sessions of luo-tui on a kernel that has sessions (Linux 6.19 and "
@@ -28,7 +28,12 @@ def main() -> int:
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help=f"where the names of sessions lie ({FOLDER})"
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Be the holder until SIGTERM; say why where that cannot be."""
+    args = command_line().parse_args()
     if os.geteuid():
         print(f"{COMM}: only root may hold sessions.", file=sys.stderr)
         return _NOT_PERMITTED

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from luo_tui import __version__
+from luo_tui.arrival import __main__ as arrival
+from luo_tui.arrival.names import FOLDER
+from luo_tui.arrival.protocol import SOCKET
 from luo_tui.cli.main import CODES, command_line
 from luo_tui.cli.settings import SETTINGS
 from luo_tui.packaging import roff
@@ -16,8 +19,9 @@ from luo_tui.packaging.runbook import runbook
 from luo_tui.update.journal import DEFAULT_FOLDER
 from luo_tui.update.plan import plan_text
 
-CONSOLE, SETTINGS_FILE, PLAN, RUNBOOK, DEVICE = (
+CONSOLE, HOLDER, SETTINGS_FILE, PLAN, RUNBOOK, DEVICE = (
     "luo-tui.8",
+    "luo-tui-holder.8",
     "luo-tui.toml.5",
     "luo-tui-plan.5",
     "luo-tui-runbook.7",
@@ -25,6 +29,7 @@ CONSOLE, SETTINGS_FILE, PLAN, RUNBOOK, DEVICE = (
 )
 ABOUT = {
     CONSOLE: "operator console for the Linux Live Update Orchestrator",
+    HOLDER: "holder of live-update sessions for luo-tui",
     SETTINGS_FILE: "settings of luo-tui",
     PLAN: "plan of a maintenance window for luo-tui",
     RUNBOOK: "the steps of a live update, what can go wrong, and the way back",
@@ -46,6 +51,7 @@ def pages(checkout: Path, date: str) -> Mapping[str, str]:
     kernel = (checkout / "kernel/README.md").read_text(encoding="utf-8")
     bodies: Mapping[str, Callable[[], Iterator[str]]] = {
         CONSOLE: _console,
+        HOLDER: _holder,
         SETTINGS_FILE: _settings,
         PLAN: lambda: _plan(readme),
         RUNBOOK: runbook,
@@ -92,6 +98,19 @@ def _console() -> Iterator[str]:
     examples, _, _ = (parser.epilog or "").partition("exit codes:")
     yield from roff.heading("examples")
     yield from roff.block(examples.partition("examples:\n")[2])
+
+
+def _holder() -> Iterator[str]:
+    parser = arrival.command_line()
+    yield from roff.heading("synopsis")
+    yield from _synopsis(parser)
+    yield from roff.heading("description")
+    yield from _prose(parser.description or "")
+    yield from roff.heading("options")
+    yield from _options(parser)
+    yield from roff.heading("files")
+    yield from roff.entry(f"`{SOCKET}`", "where root asks it; `luo-tui hold` and `restore` do")
+    yield from roff.entry(f"`{FOLDER}/`", "the names of its sessions, which no kernel lists")
 
 
 def commands(

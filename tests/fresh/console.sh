@@ -32,7 +32,7 @@ luo-tui history | cut -d '(' -f 1
     TERM=xterm timeout 60 script -qec 'stty rows 24 cols 80; luo-tui demo --speed 0' /tmp/screen \
         >/dev/null 2>&1 || echo "demo: $?"
 grep -aq NORMAL /tmp/screen && echo drawn
-for page in man8/luo-tui.8 man5/luo-tui.toml.5 man5/luo-tui-plan.5 man7/luo-tui-runbook.7; do
+for page in man8/luo-tui.8 man8/luo-tui-holder.8 man5/luo-tui.toml.5 man5/luo-tui-plan.5 man7/luo-tui-runbook.7; do
     zcat "/usr/share/man/$page.gz" | grep -A 1 '^.SH NAME' | tail -n 1
 done
 

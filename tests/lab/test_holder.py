@@ -136,6 +136,7 @@ def kexec(machine: Machine, target: str) -> None:
     assert must(machine, "uname -r").strip() == target
 
 
+@pytest.mark.extra
 def test_a_chain_of_updates_by_commands(host: Machine, built: lab.Built) -> None:
     must(host, "head -c 20000000 /dev/urandom >/var/lib/luo-tui/web")
     digest = must(host, "sha256sum </var/lib/luo-tui/web").split()[0]
@@ -174,6 +175,7 @@ def test_a_holder_that_was_killed_stops_the_kexec(host: Machine, built: lab.Buil
     assert any("web (token" in line for line in shown["survives"]), shown
 
 
+@pytest.mark.extra
 def test_too_little_room_for_a_retrieve_loses_nothing(host: Machine, built: lab.Built) -> None:
     must(host, "head -c 8000000 /dev/urandom >/tmp/web; luo-tui hold /tmp/web --name web")
     kexec(host, built.kernels["new"].release)
