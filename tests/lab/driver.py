@@ -36,7 +36,8 @@ def load(t: Terminal, target: str) -> None:
     t.send("t")
     t.wait_for(f"vmlinuz-{target}")
     t.send("enter")
-    t.wait_for(f"Load {target}")
+    # Three consoles that look inside a kernel take their time in one virtual machine.
+    t.wait_for(f"Load {target}", 180)
     t.wait_for("[x] check")
     t.wait_until_gone("Under way")
     t.send("l")
