@@ -60,7 +60,8 @@ class Demo:
     @classmethod
     def resume(cls, folder: Path) -> Self:
         """Go on after the jump."""
-        kind = (folder / _KIND_FILE).read_text()
+        kept = folder / _KIND_FILE
+        kind = kept.read_text() if kept.exists() else KINDS[0]
         return cls(SimulatedHost.resume(folder), kind)
 
     def serve(self) -> Served:

@@ -327,7 +327,7 @@ async def test_past_windows_have_a_place_with_their_reports(bench: Bench) -> Non
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)
         await press(pilot, "7")
-        assert "No window was ever opened on this host." in flat(app)
+        assert "No window was ever opened on this host" in flat(app)
         assert "next blackout not known" in flat(app)
         await press(pilot, "w", "t", "enter", "l", "7")
         assert "1 window" in flat(app)

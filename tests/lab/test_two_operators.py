@@ -45,7 +45,7 @@ def test_one_acts_the_others_watch_and_the_window_is_taken_over(
 
             # From here on the watchers press nothing.
             driver.load(owner, target)
-            screen = watcher.wait_for("kexec image loaded by the window of root on pts/")
+            screen = watcher.wait_for("kexec image loaded by the window of root on pts/", 180)
             assert "open in another console: root on pts/" in screen
             assert "You are watching." in screen
             assert f"target {target}" in screen
