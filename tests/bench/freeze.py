@@ -71,6 +71,7 @@ def jump(release: str) -> None:
     line = Path("/proc/cmdline").read_text().strip()
     files = [os.open(f"/boot/{n}-{release}", os.O_RDONLY) for n in ("vmlinuz", "initrd.img")]
     kexec.load(files[0], files[1], line)
+    os.sync()
     kexec.reboot()
 
 

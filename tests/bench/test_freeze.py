@@ -26,6 +26,7 @@ def test_freeze_with_new_pages(lab_machine: Any) -> None:
 
 def test_restores_side_by_side(lab_machine: Any) -> None:
     """Each guest is restored by its own process, and none waits for another."""
+    lab_machine.qemu = ("-smp", "2")
     lab_machine.boot()
     lab_machine.put(SCRIPT.read_bytes(), HERE)
     release = lab_machine.built.kernels["new"].release
