@@ -144,14 +144,6 @@ void luo_state_unlock_shared(void)
 }
 
 /**
- * luo_state_assert_locked - the caller says that it holds the state lock
- */
-void luo_state_assert_locked(void)
-{
-	lockdep_assert_held_write(&luo_lock);
-}
-
-/**
  * luo_state_lock_always - begin something that cannot be refused
  */
 void luo_state_lock_always(void)
@@ -195,7 +187,7 @@ static void luo_state_set(enum liveupdate_state state)
 {
 	enum liveupdate_state old = luo_state;
 
-	luo_state_assert_locked();
+	lockdep_assert_held_write(&luo_lock);
 
 	if (old == LIVEUPDATE_STATE_NORMAL && state != old)
 		__module_get(THIS_MODULE);

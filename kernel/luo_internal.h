@@ -127,7 +127,6 @@ void luo_state_lock_always(void);
 void luo_state_unlock(void);
 int luo_state_lock_shared(void);
 void luo_state_unlock_shared(void);
-void luo_state_assert_locked(void);
 bool luo_state_open(void);
 bool luo_state_leaving(void);
 int luo_prepare(void);

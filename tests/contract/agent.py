@@ -385,40 +385,13 @@ class Agent:
 
     def restore_in_group(self, token: int, limit: int) -> int:
         """Restore in a memory cgroup of ``limit`` bytes; return the errno, 0 for none."""
-        group = Path("/sys/fs/cgroup/small")
-        group.mkdir(exist_ok=True)
-        Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
-        (group / "memory.max").write_text(str(limit))
-        child = os.fork()
-        if child == 0:
-            code = 0
-            try:
-                (group / "cgroup.procs").write_text(str(os.getpid()))
-                self._orchestrator.restore(token)
-            except OSError as error:
-                code = error.errno or 255
-            finally:
-                os._exit(code)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        group.rmdir()
+        code = _in_group("small", limit, lambda: self._orchestrator.restore(token))
+        Path("/sys/fs/cgroup/small").rmdir()
         return code
 
     def fill_in_group(self, fd: int, size: int, limit: int) -> None:
         """Have another process write a file whose memory cgroup holds ``limit`` bytes."""
-        group = Path("/sys/fs/cgroup/owner")
-        group.mkdir(exist_ok=True)
-        Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
-        (group / "memory.max").write_text(str(limit))
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                (group / "cgroup.procs").write_text(str(os.getpid()))
-                self.fill(fd, 0, size, "owner")
-                code = 0
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert _in_group("owner", limit, lambda: self.fill(fd, 0, size, "owner")) == 0
 
     def write_on(self, fd: int, pause: float) -> None:
         """Have another process write page after page, each for the first time, until the end.
@@ -692,6 +665,29 @@ class _Lines:
         self._thread.join()
         os.close(self._reader)
         os.close(self._writer)
+
+
+def _in_group(name: str, limit: int, do: Callable[[], object]) -> int:
+    """Do it in a process whose memory cgroup holds ``limit`` bytes; return the errno, 0 for none.
+
+    Whatever else goes wrong is 255. The group stays.
+    """
+    group = Path("/sys/fs/cgroup") / name
+    group.mkdir(exist_ok=True)
+    Path("/sys/fs/cgroup/cgroup.subtree_control").write_text("+memory")
+    (group / "memory.max").write_text(str(limit))
+    child = os.fork()
+    if child == 0:
+        code = 255
+        try:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+            do()
+            code = 0
+        except OSError as error:
+            code = error.errno or 255
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _meminfo() -> dict[str, int]:

@@ -26,6 +26,15 @@ def finished(machine: Machine) -> None:
     assert machine.call("state") == "normal"
 
 
+def swap_on(machine: LabMachine) -> None:
+    """Give it a swap file, which needs blocks of its own on a disk: its second is an ext4."""
+    machine.shell(
+        "dd if=/dev/zero of=/var/lib/luo-tui/swap bs=1M count=40 2>/dev/null"
+        " && chmod 600 /var/lib/luo-tui/swap && mkswap /var/lib/luo-tui/swap >/dev/null"
+        " && swapon /var/lib/luo-tui/swap"
+    )
+
+
 def test_every_size_and_every_hole(machine: Machine) -> None:
     files: list[tuple[int, dict[str, Any], str, Any]] = []
     for size in (0, 1, PAGE - 1, PAGE, PAGE + 1, 2 << 20, (32 << 20) + 17):
@@ -169,12 +178,7 @@ def test_memory_that_was_never_written_is_zero(machine: Machine) -> None:
 
 def test_what_is_in_swap_comes_along(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
-    # A swap file needs blocks of its own on a disk; the machine's second is an ext4.
-    machine.shell(
-        "dd if=/dev/zero of=/var/lib/luo-tui/swap bs=1M count=40 2>/dev/null"
-        " && chmod 600 /var/lib/luo-tui/swap && mkswap /var/lib/luo-tui/swap >/dev/null"
-        " && swapon /var/lib/luo-tui/swap"
-    )
+    swap_on(machine)
     fd = machine.call("memfd", name="swapped", size=24 << 20)
     digest = machine.call("fill", fd=fd, at=0, size=24 << 20, seed="swap")
     assert machine.call("push_out", fd=fd) > 8 << 10
@@ -189,11 +193,7 @@ def test_what_is_in_swap_comes_along(machine: Machine) -> None:
 def test_what_its_owner_has_no_room_for_is_refused_and_nobody_is_killed(machine: Machine) -> None:
     """What is in swap comes back into its owner's memory cgroup, whose limit holds."""
     assert isinstance(machine, LabMachine)
-    machine.shell(
-        "dd if=/dev/zero of=/var/lib/luo-tui/swap bs=1M count=40 2>/dev/null"
-        " && chmod 600 /var/lib/luo-tui/swap && mkswap /var/lib/luo-tui/swap >/dev/null"
-        " && swapon /var/lib/luo-tui/swap"
-    )
+    swap_on(machine)
     fd = machine.call("memfd", name="owned", size=48 << 20)
     machine.call("fill_in_group", fd=fd, size=48 << 20, limit=24 << 20)
     token = machine.call("preserve", fd=fd)
