@@ -50,8 +50,7 @@ def test_a_restore_that_fails_is_told_until_it_is_made_good(built: Built, machin
         assert "All is restored" not in screen
         (failed,) = status(machine)["promises"]["open"]
         assert (failed["outcome"], "ENOMEM" in failed["reason"]) == ("failed", True)
-        t.send("f")
-        screen = t.wait_for("> [ Stay updated ]")
+        screen = t.press("f", "> [ Stay updated ]")
         assert screen.index("Lost cache (token") < screen.index("Survives")
         t.send("escape")
         t.wait_until_gone("> [ Stay updated ]")
