@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from machine import Built, Machine
 
 from tests.lab import driver
@@ -15,6 +16,7 @@ def events(machine: Machine) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.extra
 def test_one_acts_the_others_watch_and_the_window_is_taken_over(
     built: Built, machine: Machine
 ) -> None:

@@ -88,7 +88,8 @@ def see_it_listed(t: Terminal) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        ("ssh", "ttyS0"),
+        ("ssh",),
+        pytest.param(("ssh", "ttyS0"), marks=pytest.mark.extra),
         pytest.param(("ttyS1", "ssh", "ttyS1"), marks=pytest.mark.extra),
     ],
     ids=" ".join,
