@@ -7,7 +7,6 @@ user's file, then /etc's, then the default.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,12 @@ from typing import Any
 from luo_tui.update.journal import DEFAULT_FOLDER
 
 THEMES = ("dark", "light", "plain", "mono")
+THEME = "LUO_TUI_THEME"
+"""Variable that names a theme; it is there again after the demo's jump."""
+MOUSE = "LUO_TUI_MOUSE"
+"""Variable that is 1 to use the mouse, 0 not to; unset, it depends on the terminal."""
+SERVED = "LUO_TUI_DEMO"
+"""Variable that names the folder of a served simulated host."""
 PLACES = ("overview", "resources", "devices", "events", "window", "history")
 
 
@@ -86,9 +91,7 @@ def _path(value: Any) -> object:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "theme", "colours of the console", _one_of(*THEMES), "", "by the terminal", "LUO_TUI_THEME"
-    ),
+    Setting("theme", "colours of the console", _one_of(*THEMES), "", "by the terminal", THEME),
     Setting("place", "where the console opens", _one_of(*PLACES), "overview", "overview"),
     Setting(
         "mouse",
@@ -96,7 +99,7 @@ SETTINGS: tuple[Setting, ...] = (
         _yes_or_no,
         None,
         "not over ssh and not on a serial line",
-        "LUO_TUI_MOUSE",
+        MOUSE,
     ),
     Setting(
         "bell",
@@ -143,6 +146,10 @@ _BY_NAME = {s.name: s for s in SETTINGS}
 
 def parse(text: str, where: str) -> Source:
     """Read a file's text. Raises BadSettings with the file, and the key or the line."""
+    if not text:
+        return Source(where, {})
+    import tomllib  # Most hosts and users have no such file, and the command line is to start fast.
+
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

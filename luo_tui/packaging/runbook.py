@@ -15,7 +15,7 @@ from pathlib import Path
 
 from luo_tui.console.widgets.presenter import KEY
 from luo_tui.errors import CATALOGUE, Explanation, Op, explain
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedOrchestrator
 from luo_tui.packaging import roff
 from luo_tui.update.acts import Window
@@ -116,7 +116,7 @@ def offers_of_a_demo() -> Mapping[Act, Action]:
 
 def _offered(host: SimulatedHost) -> Iterator[tuple[Act, Action]]:
     orchestrator = SimulatedOrchestrator(host)
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, host.folder, look)
     kexec = orchestrator.kexec
     image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]

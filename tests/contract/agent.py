@@ -31,6 +31,7 @@ from luo_tui.cli.watch import Wanted, Watch
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import Snapshot, State
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.sources.changes import ResourcesRead
 from luo_tui.uapi import luo_v2
@@ -122,7 +123,7 @@ class Agent:
         if self._window is not None:
             self._window.release()
         orchestrator = self._orchestrator
-        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        look = reader(orchestrator, orchestrator.surroundings())
         me = Person(who, "pts/0", "", os.getpid())
         self._window = Window(orchestrator, Path(folder), look, me)
         self._target = None

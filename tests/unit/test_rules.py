@@ -18,6 +18,7 @@ import pytest
 from luo_tui.console.widgets.presenter import KEY
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import Device, SourceHealth, State
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
 from luo_tui.orchestrator.simulated.boot import image as image_bytes
@@ -305,13 +306,7 @@ def test_a_source_that_fails_in_the_act_stops_it(tmp_path: Path) -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     console.orchestrator.surroundings = lambda: (Dead(), *sources(console.orchestrator)[1:])  # type: ignore[method-assign]
-    console.window._look = (
-        Console(console.host)
-        .look.__self__.__class__(  # type: ignore[attr-defined]
-            console.orchestrator, lambda: None, console.orchestrator.surroundings()
-        )
-        .read_all
-    )
+    console.window._look = reader(console.orchestrator, console.orchestrator.surroundings())
     with pytest.raises(NotDone, match="devices: Too many open files"):
         jump(console, consent)
     assert console.host.state is State.PREPARED
