@@ -8,9 +8,8 @@ user's file, then /etc's, then the default.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.update.journal import DEFAULT_FOLDER
 
@@ -28,8 +27,7 @@ class BadSettings(Exception):
     """What is wrong with a setting, in one line that begins with where it stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting."""
 
     name: str
@@ -45,16 +43,14 @@ class Setting:
     """Whether it decides what root writes where: for root, only /etc says it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where settings are said, and which are."""
 
     where: str
     values: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """What counts for one setting, and where it is said."""
 
     value: object

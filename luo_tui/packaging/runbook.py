@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.console.widgets.presenter import KEY
@@ -109,7 +108,7 @@ def offers_of_a_demo() -> Mapping[Act, Action]:
             host.close()
     # Its /boot lies in a folder of the moment.
     return {
-        act: replace(action, does=tuple(line.replace(f"{name}/", "/") for line in action.does))
+        act: action._replace(does=tuple(line.replace(f"{name}/", "/") for line in action.does))
         for act, action in offered.items()
     }
 

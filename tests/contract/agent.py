@@ -713,7 +713,7 @@ def _plain(snapshot: Snapshot) -> dict[str, Any]:
         "state": str(snapshot.luo.state),
         "from_release": snapshot.from_release,
         "compatible": snapshot.compatible,
-        "stamps": asdict(snapshot.stamps),
+        "stamps": snapshot.stamps._asdict(),
         "resources": [asdict(r) for _, r in sorted(snapshot.resources.items())],
         "faults": [h.fault for h in snapshot.health.values() if h.fault],
     }

@@ -243,7 +243,7 @@ def test_every_act_is_refused_in_every_other_state(tmp_path: Path) -> None:
     shown = console.window.facts(console.target)
     for act, states in STATES.items():
         for state in State:
-            luo = replace(shown.snapshot.luo, state=state)
+            luo = shown.snapshot.luo._replace(state=state)
             now = replace(shown, snapshot=replace(shown.snapshot, luo=luo))
             found = refusal(act, now)
             if act is Act.TAKE_OVER:
@@ -285,7 +285,7 @@ def test_what_was_not_read_whole_carries_no_consent(
         for act in (Act.PREPARE, Act.KEXEC, Act.FINISH, Act.CANCEL):
             state = next(s for s in State if s in STATES[act])
             snapshot = replace(
-                shown.snapshot, luo=replace(shown.snapshot.luo, state=state), health={name: health}
+                shown.snapshot, luo=shown.snapshot.luo._replace(state=state), health={name: health}
             )
             found = refusal(act, replace(shown, snapshot=snapshot))
             assert (found is not None) == (act in acts), (act, found)

@@ -431,7 +431,7 @@ def test_a_lost_handover_is_accounted_for_before_the_next_load(shell: Shell) -> 
     host = shell.host
     shell.updated()
     host.state, host.from_release = State.NORMAL, ""
-    host.stamps = replace(host.stamps, arrived=0)
+    host.stamps = host.stamps._replace(arrived=0)
     shell.must("load", host.release)
     assert shell.events()[-6:] == ["opened", "lost", "closed", "opened", "begin", "done"]
     assert len(shell.windows()) == 2
