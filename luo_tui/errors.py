@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from luo_tui.model import State
 
@@ -78,8 +78,7 @@ class Exit(IntEnum):
     TERMINATED = 143
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """A failure, told to a person."""
 
     op: Op

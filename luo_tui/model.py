@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class State(StrEnum):
@@ -41,8 +41,7 @@ class State(StrEnum):
         return self not in (State.UNAVAILABLE, State.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
-class LuoState:
+class LuoState(NamedTuple):
     """A state with what has to be said about it."""
 
     state: State
@@ -255,8 +254,7 @@ class Participant:
         return bool(self.result) or self.state in ("refused", "lost")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
+class Stamps(NamedTuple):
     """The kernel's own times of the latest update, raw TSC values; 0 has not happened.
 
     Source: ``/sys/kernel/liveupdate/times``. The TSC runs on through the jump;
@@ -278,8 +276,7 @@ class Stamps:
         return (end - begin) / self.tsc_khz
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """The machine and the kernel that runs on it now."""
 
     name: str
@@ -308,8 +305,7 @@ class Device:
     iommu_group: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(NamedTuple):
     """How the machine is, coarse enough that an idle one stays the same."""
 
     memory_total: int = 0
@@ -329,8 +325,7 @@ class Vitals:
     """Armed watchdog timers, each with its timeout in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(NamedTuple):
     """A process with virtual CPUs, or with so much memory that it may be a guest's."""
 
     pid: int
@@ -349,8 +344,7 @@ class Guest:
         return f"{name} ({self.comm or '?'} [{self.pid}])" if name else f"{self.comm} [{self.pid}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What runs on this host and ends with its kernel, at one moment."""
 
     names: frozenset[str] | None = None
@@ -362,8 +356,7 @@ class Work:
     """Sentences on what could not be learned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """What of a host is to be after an update as it was before, at one moment."""
 
     links: Mapping[str, str] | None = None
@@ -383,8 +376,7 @@ class Condition:
     """Sentences on what could not be learned."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreFailure:
+class RestoreFailure(NamedTuple):
     """A restore that the kernel refused, as its own line told."""
 
     errno: int
@@ -392,8 +384,7 @@ class RestoreFailure:
     """CLOCK_REALTIME in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class KexecState:
+class KexecState(NamedTuple):
     """What the kernel holds ready for a kexec: ``/sys/kernel/kexec_loaded`` and its sister."""
 
     loaded: bool = False
@@ -402,8 +393,7 @@ class KexecState:
     """The sysctl ``kernel.kexec_load_disabled`` is set: no image can be loaded until a reboot."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningKernel:
+class RunningKernel(NamedTuple):
     """What the running kernel tells of itself that an update into another one rests on."""
 
     formats: tuple[str, ...] = ()
@@ -416,8 +406,7 @@ class RunningKernel:
     """CONFIG_KEXEC_SIG_FORCE: whether it loads signed images alone; None: not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLimit:
+class MemoryLimit(NamedTuple):
     """The memory limit of a process's cgroup."""
 
     pid: int
@@ -427,8 +416,7 @@ class MemoryLimit:
     """The smallest ``memory.max`` on the way up; None: there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLimits:
+class MemoryLimits(NamedTuple):
     """The limits of some processes, and what could not be learned of them."""
 
     limits: tuple[MemoryLimit, ...] = ()
@@ -506,8 +494,7 @@ class KernelImage:
     initrd_identity: FileIdentity | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHealth:
+class SourceHealth(NamedTuple):
     """Whether one source of the picture is alive, and how its latest reading ended."""
 
     name: str
@@ -552,11 +539,11 @@ class Snapshot:
     participants: Mapping[str, Participant] = field(default_factory=dict)
     devices: Mapping[str, Device] = field(default_factory=dict)
     """By id; empty also where nothing can be said about devices."""
-    vitals: Vitals = Vitals()
+    vitals: Vitals = field(default_factory=Vitals)
     images: tuple[str, ...] = ()
     """Kernel image files that lie in /boot, each with what tells it from an older one."""
-    kexec: KexecState = KexecState()
-    stamps: Stamps = Stamps()
+    kexec: KexecState = field(default_factory=KexecState)
+    stamps: Stamps = field(default_factory=Stamps)
     compatible: str = ""
     """What the running orchestrator writes and reads; the target must say the same."""
     abi: str = ""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of what --json prints; within one, fields are only added."""
-COMMAND = "arrive"
 WALL = "/usr/bin/wall"
 _PATIENCE = 5.0
 """Seconds that wall(1) has."""
@@ -38,7 +37,7 @@ _NONE = "No jump led into this boot: there is nothing to write down and nothing 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
-        COMMAND,
+        "arrive",
         help="write down what became of the jump, and give the verdict",
         description="In the new kernel, as root: have the guests go on that were saved, write "
         "down what became of the jump, once, and print the verdict with its reasons. Asks "
@@ -84,7 +83,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     from luo_tui.update.open_window import OpenWindow
     from luo_tui.update.verdict import verdict
 
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = OpenWindow(orchestrator, args.folder, look)
     fault: NotDone | ActFailed | None = None
     written = False

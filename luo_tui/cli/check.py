@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import KernelImage, Work
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 
 # Loaded when it runs, by it alone: `luo-tui status` is to be quick.
@@ -96,7 +96,7 @@ def _look(
     from luo_tui.update.checks.surroundings import surrounding_checks
     from luo_tui.update.own_checks import run_own_checks
 
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
     facts = window.facts()
     target, missing = _target(orchestrator, facts, args)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from luo_tui.guests.reason import Reason
     from luo_tui.guests.rules import Guest
 
-COMMAND = "guests"
 SCHEMA = 1
 """Version of what --json prints; within one, fields are only added."""
 _PATIENCE = 2.0
@@ -29,7 +28,7 @@ _PATIENCE = 2.0
 def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
-        COMMAND,
+        "guests",
         help="say which guests of QEMU run, and whether each could be carried",
         description="Look for running QEMU processes, and say of each its name, state, memory, and "
         "whether it could be carried through an update; if not, every reason with its remedy. "
@@ -39,7 +38,7 @@ def add_to(commands: Any) -> None:
         "known, or there may be more guests. Each reason has a code, which stays the same.",
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
-    below = command.add_subparsers(dest="below", metavar="COMMAND", prog=f"luo-tui {COMMAND}")
+    below = command.add_subparsers(dest="below", metavar="COMMAND", prog="luo-tui guests")
     check = below.add_parser("check", help="say the same, and tell it by the exit code")
     check.add_argument("name", nargs="?", default="", metavar="NAME", help="of this guest alone")
     check.add_argument(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of what `history --json` prints; within one, fields are only added."""
-COMMANDS = ("history", "journal")
 _ROW = "{:>4}  {:19}  {:28}  {:32}  {}"
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from luo_tui.update.held import Held
     from luo_tui.update.hold import Holds
 
-COMMANDS = ("hold", "restore", "unpreserve")
-
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser's."""

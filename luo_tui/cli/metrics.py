@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import ResourceState, Snapshot, State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
     from luo_tui.update.history import PastWindow
 
-COMMAND = "metrics"
 _STATES = (*(s for s in State if s.usable), State.UNAVAILABLE, State.UNKNOWN)
 _RESOURCES = "resources"
 """The source that tells of them."""
@@ -48,7 +47,7 @@ class Metric(NamedTuple):
 def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
-        COMMAND,
+        "metrics",
         help="print figures for node_exporter's textfile collector",
         description="Print state, preserved bytes, the open window's age, and the last update's "
         "blackout and verdict as metrics. What could not be read is left out and counted in "
@@ -64,7 +63,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     from luo_tui.update.durable import write_file
     from luo_tui.update.history import read_history
 
-    snapshot = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all()
+    snapshot = reader(orchestrator, orchestrator.surroundings())()
     try:
         windows: Sequence[PastWindow] | None = read_history(args.folder)
     except OSError:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.sources.clean import clean
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from luo_tui.update.plan import Plan
     from luo_tui.update.target import Target
 
-COMMANDS = ("plan", "run")
 SCHEMA = 1
 """Version of the object that ``plan check --json`` prints."""
 
@@ -74,7 +73,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     from luo_tui.update.plan import plan_lines
     from luo_tui.update.plan_files import read_plan
 
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
     if args.command == "plan" and args.what == "new":
         print(_new(orchestrator, window, args), end="")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.promises import Became
 from luo_tui.update.verdict import Grade, Verdict
@@ -62,7 +63,7 @@ def finish_by_plan(
     from luo_tui.update.agreement import Given
     from luo_tui.update.facts import Act
 
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, folder, look)
     facts = window.facts()
     plan = facts.plan

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import ResourceState, State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from luo_tui.update.acts import Window
     from luo_tui.update.facts import Act, Facts
 
-COMMAND = "rehearse"
 SCHEMA = 1
 """Version of the object that --json prints; within one, fields are only added."""
 
@@ -35,7 +34,7 @@ SCHEMA = 1
 def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
-        COMMAND,
+        "rehearse",
         help="load, prepare, look, and go back: all of an update that can be undone",
         description="Load a target kernel, prepare, read what each participant took and said, then "
         "cancel and unload. Guests run on. Meanwhile nothing can be preserved or given up, and an "
@@ -56,7 +55,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     """Rehearse. NotDone and ActFailed say why it was not done, or not to its end."""
     from luo_tui.update.acts import Window
 
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
     if not args.yes:
         raise NotDone(

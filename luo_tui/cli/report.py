@@ -17,21 +17,20 @@ from typing import TYPE_CHECKING, Any
 from luo_tui import __version__
 from luo_tui.cli.history import WINDOW, chosen
 from luo_tui.errors import Exit, NotDone, Op, explain
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
     from luo_tui.update.history import PastWindow
 
-COMMAND = "report"
 FORMATS = ("text", "md", "html", "json")
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
-        COMMAND,
+        "report",
         help="tell a past window in full: promises, blackout, verdict, timeline",
         description="Tell a window from its journal: who, when and why, what was promised and what "
         "became of it, the blackout, the verdict, the timeline.",
@@ -84,7 +83,7 @@ def _bundled(
         yield "journal.jsonl", journal.read_text(errors="replace")
     except OSError as error:
         yield "journal.unreadable", f"{journal}: {error.strerror or error}\n"
-    snapshot = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all()
+    snapshot = reader(orchestrator, orchestrator.surroundings())()
     yield "status.json", json.dumps(status_json(orchestrator, snapshot, folder), indent=2) + "\n"
     condition = orchestrator.condition()
     whole = "" if condition.log_is_whole else "# the beginning of the kernel's log is missing\n"

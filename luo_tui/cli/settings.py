@@ -7,15 +7,19 @@ user's file, then /etc's, then the default.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.update.journal import DEFAULT_FOLDER
 
 THEMES = ("dark", "light", "plain", "mono")
+THEME = "LUO_TUI_THEME"
+"""Variable that names a theme; it is there again after the demo's jump."""
+MOUSE = "LUO_TUI_MOUSE"
+"""Variable that is 1 to use the mouse, 0 not to; unset, it depends on the terminal."""
+SERVED = "LUO_TUI_DEMO"
+"""Variable that names the folder of a served simulated host."""
 PLACES = ("overview", "resources", "devices", "events", "window", "history")
 
 
@@ -23,8 +27,7 @@ class BadSettings(Exception):
     """What is wrong with a setting, in one line that begins with where it stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting."""
 
     name: str
@@ -40,16 +43,14 @@ class Setting:
     """Whether it decides what root writes where: for root, only /etc says it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where settings are said, and which are."""
 
     where: str
     values: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """What counts for one setting, and where it is said."""
 
     value: object
@@ -86,9 +87,7 @@ def _path(value: Any) -> object:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "theme", "colours of the console", _one_of(*THEMES), "", "by the terminal", "LUO_TUI_THEME"
-    ),
+    Setting("theme", "colours of the console", _one_of(*THEMES), "", "by the terminal", THEME),
     Setting("place", "where the console opens", _one_of(*PLACES), "overview", "overview"),
     Setting(
         "mouse",
@@ -96,7 +95,7 @@ SETTINGS: tuple[Setting, ...] = (
         _yes_or_no,
         None,
         "not over ssh and not on a serial line",
-        "LUO_TUI_MOUSE",
+        MOUSE,
     ),
     Setting(
         "bell",
@@ -143,6 +142,10 @@ _BY_NAME = {s.name: s for s in SETTINGS}
 
 def parse(text: str, where: str) -> Source:
     """Read a file's text. Raises BadSettings with the file, and the key or the line."""
+    if not text:
+        return Source(where, {})
+    import tomllib  # Most hosts and users have no such file, and the command line is to start fast.
+
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from luo_tui.cli import purpose
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import KernelImage, State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 
 # Loaded when one of them runs, by it alone: `luo-tui status` is to be quick.
@@ -138,7 +138,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     from luo_tui.update.agreement import Given
     from luo_tui.update.facts import Act
 
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
     window.purpose = purpose.purpose_of(args)
     command = Command(orchestrator, window, Act(args.command.replace("-", " ")), args)

@@ -22,7 +22,7 @@ from luo_tui.console.session import Session
 from luo_tui.console.shutdown import RESET, Shutdown
 from luo_tui.console.wishes import Wishes
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.open_window import Purpose
 from luo_tui.update.person import Person
@@ -52,7 +52,7 @@ def run_console(
             "`luo-tui status` does not.",
             Exit.NO_TERMINAL,
         )
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     try:
         session = Session(orchestrator, folder, look, plan=plan)
         session.window.purpose = purpose or Purpose()

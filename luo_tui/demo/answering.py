@@ -15,7 +15,7 @@ from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from typing import Any
 
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 
 
@@ -26,7 +26,7 @@ class Answering:
         """``more`` are answers besides those of the kernel, by name."""
         self._orchestrator = orchestrator
         self._answers: Mapping[str, Callable[..., object]] = {
-            "look": Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all,
+            "look": reader(orchestrator, orchestrator.surroundings()),
             "lock_folder": lambda: orchestrator.lock_folder,
             "checks_folder": lambda: orchestrator.checks_folder,
             "boot_folder": lambda: orchestrator.kexec.boot_folder,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from luo_tui.model import (
@@ -135,18 +135,18 @@ class _Running:
             case SourceFailed(_, fault, since):
                 if known.fault != fault:
                     yield EventDraft("source", f"{name} is not live: {fault}", name, grave=True)
-                new = replace(known, fault=fault, since=since)
+                new = known._replace(fault=fault, since=since)
             case SourceAlive():
                 if known.fault:
                     yield EventDraft("source", f"{name} is live again", name)
-                new = replace(known, fault="", since=0.0)
+                new = known._replace(fault="", since=0.0)
             case ReadingDone(_, missing):
                 for sentence in missing:
                     if sentence not in known.missing:
                         yield EventDraft("source", f"{name}: {sentence}", name)
                 if known.missing and not missing:
                     yield EventDraft("source", f"{name}: everything can be read again", name)
-                new = replace(known, missing=missing)
+                new = known._replace(missing=missing)
         self._health[name] = new
 
 

@@ -108,7 +108,7 @@ class _Picture:
                 self._health[name] = SourceHealth(name, missing=known.missing)
             case ReadingDone(name, missing):
                 known = self._health.get(name, SourceHealth(name))
-                self._health[name] = replace(known, missing=missing)
+                self._health[name] = known._replace(missing=missing)
 
     def snapshot(self) -> Snapshot:
         base = self._base

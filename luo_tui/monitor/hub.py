@@ -21,22 +21,21 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
-from luo_tui.model import Host, KexecState, LuoState, Snapshot, SourceHealth, State
+from luo_tui.model import Snapshot, SourceHealth
 from luo_tui.monitor.event_text import EventDraft, events_of, state_event
 from luo_tui.monitor.fold import fold
 from luo_tui.monitor.log import Log
-from luo_tui.monitor.poller import Poller, enumerated, failed
+from luo_tui.monitor.poller import Poller
+from luo_tui.monitor.reading import Watchable, blank, read, unannounced
 from luo_tui.monitor.repeats import Repeats
 from luo_tui.monitor.sizes import count_text
 from luo_tui.sources import Source
 from luo_tui.sources.changes import (
     Change,
-    KexecChanged,
     ReadingDone,
     SourceAlive,
     SourceFailed,
@@ -52,8 +51,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 30.0
 """Seconds until everything is read anew after an error of our own; twice as long each time."""
 _CALM = 60.0
 """Seconds without such an error after which the next one counts as the first."""
-_HOST = "host"
-"""Name under which a failure to read host or kexec is shown."""
 _LOG = "event log"
 """Name under which a log that is no longer written to disk is shown."""
 _MONITOR = "monitor"
@@ -65,31 +62,6 @@ _FOR_THE_MAIN_THREAD = (
     signal.SIGTERM,
     signal.SIGTSTP,
 )
-
-
-class Watchable(Protocol):
-    """What the hub asks of an orchestrator, which stands above this room."""
-
-    @property
-    def kexec(self) -> KexecWatchable:
-        """What is loaded for kexec."""
-        ...
-
-    def host(self) -> Host:
-        """Return the machine as it is now."""
-        ...
-
-    def sources(self) -> Sequence[Source]:
-        """Return fresh, unopened sources."""
-        ...
-
-
-class KexecWatchable(Protocol):
-    """The part of kexec that is shown."""
-
-    def state(self) -> KexecState:
-        """Return what is loaded now."""
-        ...
 
 
 class Hub:
@@ -112,7 +84,7 @@ class Hub:
         self._orchestrator = orchestrator
         self._wake = wake
         self._surroundings = surroundings
-        self._latest = Snapshot(orchestrator.host(), LuoState(State.UNAVAILABLE, "not read yet"))
+        self._latest = blank(orchestrator.host())
         self._told = False
         self._poller = Poller(-1, (), ())
         self._pause, self._recovered = _FIRST_PAUSE, -_CALM
@@ -152,7 +124,7 @@ class Hub:
             printed=latest.printed,
             events=latest.events,
         )
-        return self._read(base, self._orchestrator.sources())
+        return read(self._orchestrator, self._orchestrator.sources(), base)
 
     def read_all(self) -> Snapshot:
         """Read everything once in the caller's thread: the facts for an act, or for one look.
@@ -162,17 +134,11 @@ class Hub:
         """
         own = self._latest.health.get(_MONITOR)
         base = replace(self._blank(), health={_MONITOR: own} if own else {})
-        return self._read(base, [*self._orchestrator.sources(), *self._surroundings])
+        sources = [*self._orchestrator.sources(), *self._surroundings]
+        return read(self._orchestrator, sources, base)
 
     def _blank(self) -> Snapshot:
-        unread = LuoState(State.UNAVAILABLE, "not read yet")
-        return Snapshot(self._latest.host, unread, kexec=self._latest.kexec)
-
-    def _read(self, base: Snapshot, sources: Iterable[Source]) -> Snapshot:
-        host, changes = self._unannounced(base.health)
-        for source in sources:
-            changes.extend(enumerated(source))
-        return fold(replace(base, host=host), changes)
+        return replace(blank(self._latest.host), kexec=self._latest.kexec)
 
     def start(self) -> None:
         """Read everything once, then watch. The first picture is there on return."""
@@ -303,7 +269,7 @@ class Hub:
 
     def _publish(self, changes: Sequence[Change], *, first: bool = False) -> None:
         before = self._latest
-        host, asked = self._unannounced(before.health)
+        host, asked = unannounced(self._orchestrator, before)
         changes = [*changes, *asked]
         new = fold(before, changes)
         self._log(_began(before, changes, new) if first else _events(before, changes, new))
@@ -330,17 +296,6 @@ class Hub:
         except Exception:
             # Whoever wanted to be told is going; the next news try again.
             self._told = False
-
-    def _unannounced(self, health: Mapping[str, SourceHealth]) -> tuple[Host, list[Change]]:
-        """Read what nobody announces: host and kexec. A failure is the host's fault then."""
-        try:
-            host = self._orchestrator.host()
-            changes: list[Change] = [KexecChanged(self._orchestrator.kexec.state())]
-        except Exception as error:
-            return self._latest.host, [failed(_HOST, error)]
-        if _HOST in health:
-            changes.append(SourceAlive(_HOST))
-        return host, changes
 
 
 def _began(before: Snapshot, changes: Sequence[Change], snapshot: Snapshot) -> Iterable[EventDraft]:

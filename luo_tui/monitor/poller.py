@@ -7,9 +7,9 @@ import select
 import time
 from collections.abc import Iterable, Sequence
 
+from luo_tui.monitor.reading import enumerated, failed
 from luo_tui.sources import Sampled, Source
-from luo_tui.sources.changes import Change, ReadingDone, SourceAlive, SourceFailed
-from luo_tui.sources.clean import clean
+from luo_tui.sources.changes import Change, SourceAlive, SourceFailed
 
 _RETRY = 5.0
 """Seconds after which a dead source is opened again."""
@@ -134,25 +134,3 @@ class Poller:
                 changes.append(SourceAlive(source.name))
             changes.extend(read)
         return changes
-
-
-def enumerated(source: Source) -> Sequence[Change]:
-    """Read a source; how its reading ended is always among the changes."""
-    try:
-        read = source.enumerate()
-    except Exception as error:
-        return (failed(source.name, error),)
-    if any(isinstance(change, ReadingDone) for change in read):
-        return read
-    return (*read, ReadingDone(source.name))
-
-
-def failed(name: str, error: Exception) -> SourceFailed:
-    """Put into words why a source died, or could not be read."""
-    if isinstance(error, OSError):
-        fault = error.strerror or str(error)
-        if error.filename:
-            fault = f"{clean(str(error.filename))}: {fault}"
-    else:
-        fault = clean(f"an error of this program, not of the host: {type(error).__name__}: {error}")
-    return SourceFailed(name, fault, time.clock_gettime(time.CLOCK_BOOTTIME))

@@ -120,6 +120,31 @@ class CarriesGuests(Protocol):
         ...
 
 
+class Inhibitor(Protocol):
+    """Holds an ordinary shutdown of the host back, where it can."""
+
+    def available(self) -> str:
+        """Return why it could not; empty where it could. Takes nothing."""
+        ...
+
+    def take(self, why: str) -> str:
+        """Hold it back from now on; return why that is not so, empty where it is."""
+        ...
+
+    def release(self) -> None:
+        """Hold nothing back any more. Never fails."""
+        ...
+
+
+@runtime_checkable
+class HoldsShutdown(Protocol):
+    """A host whose ordinary shutdown somebody might order, and may be held back."""
+
+    def shutdown_inhibitor(self) -> Inhibitor:
+        """Return a new one, which holds nothing yet."""
+        ...
+
+
 class Orchestrator(Protocol):
     """Commands to one kind of kernel. Blocking; every refusal is an OSError with its errno."""
 

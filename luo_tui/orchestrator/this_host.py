@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.model import Condition, Host, KexecState, MemoryLimits, RunningKernel, Work
+from luo_tui.orchestrator import Inhibitor
 from luo_tui.sources import Source
 from luo_tui.sources.clean import clean
 from luo_tui.uapi import caps, kexec, kho
@@ -62,6 +63,12 @@ class ThisHost:
     def may_act(self) -> bool:
         """Whether this process has CAP_SYS_ADMIN and CAP_SYS_BOOT."""
         return caps.may_act()
+
+    def shutdown_inhibitor(self) -> Inhibitor:
+        """Return a lock of logind's, not yet taken."""
+        from luo_tui.orchestrator.shutdown_inhibitor import ShutdownInhibitor
+
+        return ShutdownInhibitor()
 
     def running_kernel(self) -> RunningKernel:
         """Ask KHO's debugfs, which only root reads, the lockdown and the config."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import shtab
 
 from luo_tui.cli.complete import COMMAND
-from luo_tui.cli.main import command_line
+from luo_tui.cli.parser import command_line
 from luo_tui.cli.watch import KINDS
 from luo_tui.orchestrator.simulated.scenarios import SCENARIOS
 

@@ -12,7 +12,7 @@ from luo_tui import __version__
 from luo_tui.arrival import __main__ as arrival
 from luo_tui.arrival.names import FOLDER
 from luo_tui.arrival.protocol import SOCKET
-from luo_tui.cli.main import CODES, command_line
+from luo_tui.cli.parser import CODES, command_line
 from luo_tui.cli.settings import SETTINGS
 from luo_tui.packaging import roff
 from luo_tui.packaging.runbook import runbook

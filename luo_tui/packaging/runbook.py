@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.console.widgets.presenter import KEY
 from luo_tui.errors import CATALOGUE, Explanation, Op, explain
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedOrchestrator
 from luo_tui.packaging import roff
 from luo_tui.update.acts import Window
@@ -109,14 +108,14 @@ def offers_of_a_demo() -> Mapping[Act, Action]:
             host.close()
     # Its /boot lies in a folder of the moment.
     return {
-        act: replace(action, does=tuple(line.replace(f"{name}/", "/") for line in action.does))
+        act: action._replace(does=tuple(line.replace(f"{name}/", "/") for line in action.does))
         for act, action in offered.items()
     }
 
 
 def _offered(host: SimulatedHost) -> Iterator[tuple[Act, Action]]:
     orchestrator = SimulatedOrchestrator(host)
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, host.folder, look)
     kexec = orchestrator.kexec
     image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]

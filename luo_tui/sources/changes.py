@@ -6,7 +6,8 @@ What comes of them is :func:`luo_tui.monitor.fold.fold`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from luo_tui.model import (
     Device,
@@ -20,69 +21,60 @@ from luo_tui.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LuoChanged:
+class LuoChanged(NamedTuple):
     """The orchestrator's state, with the stamps that belong to it."""
 
     luo: LuoState
-    stamps: Stamps = field(default_factory=Stamps)
+    stamps: Stamps = Stamps()
     compatible: str = ""
     from_release: str = ""
     veto: str = ""
     abi: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourcePut:
+class ResourcePut(NamedTuple):
     """A resource came, or is no longer what it was."""
 
     resource: Resource
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceGone:
+class ResourceGone(NamedTuple):
     """A resource went."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResourcesRead:
+class ResourcesRead(NamedTuple):
     """All resources, enumerated anew: replaces what was known."""
 
     resources: tuple[Resource, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantPut:
+class ParticipantPut(NamedTuple):
     """A participant came, or is no longer what it was."""
 
     participant: Participant
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantGone:
+class ParticipantGone(NamedTuple):
     """A participant went."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantsRead:
+class ParticipantsRead(NamedTuple):
     """All participants, enumerated anew: replaces what was known."""
 
     participants: tuple[Participant, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KexecChanged:
+class KexecChanged(NamedTuple):
     """An image was loaded for kexec, or unloaded."""
 
     kexec: KexecState
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFailed:
+class SourceFailed(NamedTuple):
     """A source died; its last data stay."""
 
     name: str
@@ -90,15 +82,13 @@ class SourceFailed:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
-class SourceAlive:
+class SourceAlive(NamedTuple):
     """A source lives (again)."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingDone:
+class ReadingDone(NamedTuple):
     """A source has been read to the end, completely or in part."""
 
     name: str
@@ -106,36 +96,31 @@ class ReadingDone:
     """Sentences on what could not be learned; empty: the reading is complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class DevicePut:
+class DevicePut(NamedTuple):
     """A device came, or is no longer what it was."""
 
     device: Device
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceGone:
+class DeviceGone(NamedTuple):
     """A device went."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class DevicesRead:
+class DevicesRead(NamedTuple):
     """All devices, enumerated anew: replaces what was known."""
 
     devices: tuple[Device, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class VitalsRead:
+class VitalsRead(NamedTuple):
     """How the machine is now."""
 
     vitals: Vitals
 
 
-@dataclass(frozen=True, slots=True)
-class ImagesRead:
+class ImagesRead(NamedTuple):
     """The kernel image files that lie in /boot now."""
 
     images: tuple[str, ...]
@@ -146,8 +131,7 @@ class WindowsWritten:
     """Journal or lock of the maintenance windows were written by somebody."""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelSaid:
+class KernelSaid(NamedTuple):
     """The kernel logged a line that has to do with updates; no part of the picture."""
 
     text: str
@@ -156,8 +140,7 @@ class KernelSaid:
     """CLOCK_REALTIME in seconds; 0: now."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreFailed:
+class RestoreFailed(NamedTuple):
     """The kernel could not restore a resource."""
 
     token: int

@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.sources.clean import clean
 from luo_tui.sources.processes import OpenFiles
@@ -37,8 +37,7 @@ _EXPORTS = (
 """Kernel threads that hand a disk to others: drivers/target, drivers/nvme/target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of proc_pid_mountinfo(5)."""
 
     number: str

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -76,6 +75,8 @@ class Watcher:
         if not wanted:
             return
         # Slow to import, and of no use to a command that only looks once.
+        import logging
+
         from watchdog import events
         from watchdog.observers.inotify import InotifyObserver
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.sources.clean import clean
 
@@ -21,8 +20,7 @@ _LIBRARY = "libsystemd.so.0"
 UNKNOWN = "who is logged in cannot be known here (no utmp, no logind)"
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """One person's session."""
 
     user: str

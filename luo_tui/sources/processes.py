@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from luo_tui.sources.clean import clean
 from luo_tui.sources.reading import ABSENT, EXHAUSTED
@@ -26,8 +27,7 @@ _UNSEEN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process, as far as it has to be named."""
 
     pid: int
@@ -38,11 +38,10 @@ class Process:
         return f"{self.comm or '?'} [{self.pid}]"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFiles:
+class OpenFiles(NamedTuple):
     """Who has what open, at one moment."""
 
-    by_path: Mapping[str, tuple[Process, ...]] = field(default_factory=dict)
+    by_path: Mapping[str, tuple[Process, ...]] = MappingProxyType({})
     """Processes by the name of the file, in the order of their ids."""
     missing: str = ""
     """Why not all are known, to follow on "who has it open is"; empty when they are."""
@@ -84,8 +83,7 @@ def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
     return OpenFiles({name: tuple(those) for name, those in found.items()}, missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """Which processes run one of some programs, at one moment."""
 
     pids: tuple[int, ...] = ()

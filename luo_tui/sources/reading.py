@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.sources.clean import clean
 
@@ -22,8 +22,7 @@ _NAMED = 3
 """Things with one and the same gap that are named; of the others the number is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """One thing that could not be learned."""
 
     what: str

@@ -14,7 +14,6 @@ import errno
 import os
 import select
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 from luo_tui.model import LuoState, Stamps, State
@@ -49,7 +48,7 @@ def read_luo(folder: Path = FOLDER, reading: Reading | None = None) -> LuoChange
     luo = read_state(folder)
     if not luo.state.usable:
         return LuoChanged(luo)
-    stamps = {f.name: _number(folder / "times" / f.name, reading) for f in fields(Stamps)}
+    stamps = {name: _number(folder / "times" / name, reading) for name in Stamps._fields}
     beside = ("compatible", "from_release", "veto", "abi")
     compatible, release, veto, abi = (clean(reading.text(folder / name)) for name in beside)
     return LuoChanged(luo, Stamps(**stamps), compatible, release, veto, abi)

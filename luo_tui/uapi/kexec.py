@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,8 +27,12 @@ _LOAD_DISABLED = Path("/proc/sys/kernel/kexec_load_disabled")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def _machine() -> str:
+    return os.uname().machine
+
+
 def _file_load(kernel: int, initrd: int, command_line: bytes, flags: int) -> None:
-    number = _SYS_KEXEC_FILE_LOAD.get(platform.machine())
+    number = _SYS_KEXEC_FILE_LOAD.get(_machine())
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     result = _libc.syscall(
@@ -71,7 +74,7 @@ def reboot() -> NoReturn:
     refused (kernel/reboot.c, kernel/kexec_core.c).
     """
     _libc.syscall(
-        ctypes.c_long(169 if platform.machine() == "x86_64" else 142),
+        ctypes.c_long(169 if _machine() == "x86_64" else 142),
         ctypes.c_ulong(_MAGIC1),
         ctypes.c_ulong(_MAGIC2),
         ctypes.c_ulong(_CMD_KEXEC),

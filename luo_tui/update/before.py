@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.model import Condition, Snapshot
 from luo_tui.orchestrator import Orchestrator
@@ -23,8 +22,7 @@ _ERRORS = 1000
 """Errors of the kernel that are written down: a host prints some ten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(NamedTuple):
     """A host before its jump; None stands for what could not be read."""
 
     devices: Mapping[str, str] | None = None

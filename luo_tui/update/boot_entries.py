@@ -9,8 +9,8 @@ no file system of its own they have the folder's name in front.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.sources.clean import clean
 from luo_tui.update.regular_file import open_regular, why_unreadable
@@ -20,8 +20,7 @@ _LARGEST = 65_536
 """Bytes of one entry: far more than a command line can have."""
 
 
-@dataclass(frozen=True, slots=True)
-class BootEntry:
+class BootEntry(NamedTuple):
     """One entry that starts a Linux kernel, its paths as they are written in it."""
 
     title: str
@@ -32,8 +31,7 @@ class BootEntry:
     """Its command line; variables of the boot loader stand in it as they are written."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundEntry:
+class FoundEntry(NamedTuple):
     """An entry of this host, with where its files are."""
 
     path: str

@@ -9,7 +9,7 @@ but there only at load time.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from luo_tui.uapi.command_line import longest
 
@@ -27,8 +27,7 @@ class NotLoadable(Exception):
     """The file is no kernel image that kexec_file_load takes; says why, to stand behind a path."""
 
 
-@dataclass(frozen=True, slots=True)
-class BootHeader:
+class BootHeader(NamedTuple):
     """What the header tells."""
 
     release: str

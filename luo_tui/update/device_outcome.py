@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from luo_tui.errors import Op, explain
 from luo_tui.model import Device, Participant, Resource, ResourceState, Snapshot, State
@@ -31,8 +31,7 @@ class Outcome(StrEnum):
     CARRIED = "takes part"
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceOutcome:
+class DeviceOutcome(NamedTuple):
     """A device and what becomes of it."""
 
     device: Device

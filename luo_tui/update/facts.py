@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from luo_tui.model import KernelImage, Resource, Snapshot, State, Work
 from luo_tui.orchestrator import ALL_MOVES, Abilities
@@ -55,8 +55,7 @@ class Step(StrEnum):
     FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The outcome of one check, with its remedy."""
 
     check: str

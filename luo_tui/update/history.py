@@ -71,6 +71,15 @@ class PastWindow:
         return next((t for t in self._texts("opened", "host") if t), "")
 
     @property
+    def shutdown(self) -> str:
+        """Whether an ordinary shutdown was held back meanwhile, as was last written; or empty."""
+        for record in reversed(self.records):
+            said = record.data.get("shutdown")
+            if record.event in ("opened", "taken") and isinstance(said, str):
+                return clean(said)
+        return ""
+
+    @property
     def ended_at(self) -> str:
         """When it was closed; empty while it is open."""
         return next((r.at for r in reversed(self.records) if r.event == "closed"), "")

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 SECONDS = 60
 """How long a hook may take where its plan does not say."""
@@ -24,8 +24,7 @@ class HookPoint(StrEnum):
     """After a hook before it has run, and the act that it belongs to was not done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """A program that runs at one point of the window."""
 
     point: HookPoint

@@ -26,10 +26,9 @@ import stat
 import time
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.errors import NotDone
 from luo_tui.model import Participant, Resource
@@ -54,8 +53,7 @@ _SUM = re.compile(rb',"crc":"([0-9a-f]{8})"\}$')
 _LONGEST = 200
 
 
-@dataclass(frozen=True, slots=True)
-class JournalReading:
+class JournalReading(NamedTuple):
     """The newest window, as far as the journal could be read."""
 
     window_state: WindowState | None = None

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.update.boot_header import SIZE, BootHeader, NotLoadable, parse
 from luo_tui.update.regular_file import open_regular, why_unreadable
@@ -30,8 +30,7 @@ _OVERLAP = _LONGEST - 1
 """Bytes that are kept of the piece before: a string may lie across two."""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelAbi:
+class KernelAbi(NamedTuple):
     """What was found in a kernel, or why nothing is known."""
 
     versions: tuple[str, ...] = ()

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.update.boot_header import BootHeader
 from luo_tui.update.regular_file import open_regular, why_unreadable
@@ -28,8 +28,7 @@ _BEGIN, _END = b"IKCFG_ST\x1f\x8b\x08", b"IKCFG_ED"
 _MARK = len(b"IKCFG_ST")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelConfig:
+class KernelConfig(NamedTuple):
     """A config, or why there is none."""
 
     text: str | None = None

@@ -29,9 +29,10 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.errors import Exit, NotDone
 from luo_tui.update.lock_folder import UnsafeLock, check_file, open_file, open_folder
@@ -52,8 +53,7 @@ _FLOCK = "hhqqi4x"
 """struct flock with 64-bit offsets: type, whence, start, length, pid (0 for these locks)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockReading:
+class LockReading(NamedTuple):
     """Who holds a lock elsewhere, as far as that could be known."""
 
     person: Person | None = None

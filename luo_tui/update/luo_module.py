@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.update.regular_file import NotRegular, open_regular, why_unreadable
 from luo_tui.update.unpack import CannotUnpack, Part, Torn, unpacked
@@ -27,8 +27,7 @@ _LARGEST = 64 << 20
 _LARGEST_INDEX = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class LuoModule:
+class LuoModule(NamedTuple):
     """What was found; nothing at all: there is none."""
 
     compatible: str = ""

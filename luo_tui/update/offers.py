@@ -8,8 +8,8 @@ now, and why not, is said by :func:`luo_tui.update.rules.refusal` alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from luo_tui.model import Resource, ResourceState
 from luo_tui.sources.clean import clean
@@ -37,8 +37,7 @@ class Ask(StrEnum):
     """Something is lost by it: :attr:`Action.typed` has to be typed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One act as it is offered to the operator."""
 
     act: Act
@@ -96,7 +95,7 @@ def _offer(act: Act, facts: Facts) -> Action:
     action = _BUILD[act](facts)
     if not action.lost or action.ask is Ask.TYPE:
         return action
-    return replace(action, ask=Ask.TYPE, typed=DISCARD)
+    return action._replace(ask=Ask.TYPE, typed=DISCARD)
 
 
 def _sensible(facts: Facts) -> Iterator[Act]:
@@ -117,7 +116,7 @@ def _sensible(facts: Facts) -> Iterator[Act]:
 
 def _checked(action: Action, facts: Facts) -> Action:
     found = refusal(action.act, facts)
-    return replace(action, blocked=found.reason) if found is not None else action
+    return action._replace(blocked=found.reason) if found is not None else action
 
 
 def _take_over(facts: Facts) -> Action:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op
 from luo_tui.model import KernelImage, Snapshot, State
-from luo_tui.orchestrator import CarriesGuests, Orchestrator
+from luo_tui.orchestrator import CarriesGuests, HoldsShutdown, Orchestrator
 from luo_tui.update.facts import Facts, gone_holder
 from luo_tui.update.facts_reader import FactsReader
 from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
@@ -60,6 +60,10 @@ def _guests(orchestrator: Orchestrator, folder: Path) -> Guests | None:
     return Guests(orchestrator, records, boot, orchestrator.guests_proc, wanted=wanted)
 
 
+_WHY = "a live update of this host is under way"
+"""What whoever orders a shutdown meanwhile is told."""
+
+
 class OpenWindow:
     """The window of one update of one host, as this process has it or not.
 
@@ -85,6 +89,9 @@ class OpenWindow:
         self._look = look
         self._lock = Lock(orchestrator.lock_folder)
         self._journal: Journal | None = None
+        self._shutdown = (
+            orchestrator.shutdown_inhibitor() if isinstance(orchestrator, HoldsShutdown) else None
+        )
         self._reader = FactsReader(orchestrator, folder, self.me)
         self.guests = _guests(orchestrator, folder)
         self.planned = PlannedHooks(folder, self.window_state, self.write)
@@ -175,8 +182,9 @@ class OpenWindow:
         gone = gone_holder(now.window_state, snapshot.host.boot_id, self.me)
         try:
             self._journal, _ = open_journal(self._folder, snapshot.host.boot_id)
+            held = self._hold_shutdown()
             if gone:
-                self.write("taken", **{"from": asdict(gone), "by": asdict(self.me)})
+                self.write("taken", **{"from": asdict(gone), "by": asdict(self.me)}, **held)
             else:
                 self.write(
                     "opened",
@@ -185,6 +193,7 @@ class OpenWindow:
                     host=snapshot.host.name,
                     release=snapshot.host.release,
                     **self.purpose.record(),
+                    **held,
                 )
             self.planned.note()
         except OSError as error:
@@ -195,6 +204,13 @@ class OpenWindow:
         except (ActFailed, NotDone):
             self.release()
             raise
+
+    def _hold_shutdown(self) -> dict[str, str]:
+        """Hold an ordinary shutdown back while the window is open here; return what to record."""
+        if self._shutdown is None:
+            return {}
+        fault = self._shutdown.take(_WHY)
+        return {"shutdown": f"NOT held back: {fault}" if fault else "held back by logind"}
 
     def reopen(self, boot_id: str) -> None:
         """Open the journal of the window as it stands, without taking it from its holder.
@@ -250,4 +266,6 @@ class OpenWindow:
         if self._journal is not None:
             self._journal.close(trim=False)
             self._journal = None
+        if self._shutdown is not None:
+            self._shutdown.release()
         self._lock.release()

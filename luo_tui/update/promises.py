@@ -10,7 +10,6 @@ known, and never kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from typing import Any, NamedTuple
@@ -64,8 +63,7 @@ class PromiseOutcome(NamedTuple):
         return f"{self.label}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Promises:
+class Promises(NamedTuple):
     """All promises of one jump: how many are kept, and each that is not."""
 
     recorded: bool = False

@@ -123,6 +123,7 @@ def report_json(window: PastWindow) -> dict[str, Any]:
         ),
         "ended_guests": list(window.listed("jump", "unpreserved")),
         "reset_devices": list(window.listed("jump", "endangered")),
+        "shutdown": window.shutdown,
         "timeline": [timeline_line(done) for done in state.acts],
         "unread_lines": window.unread,
         "fault": window.fault,
@@ -170,6 +171,8 @@ def _window(window: PastWindow) -> Iterator[str]:
     ):
         if text:
             yield f"{what}: {text}"
+    if window.shutdown:
+        yield f"ordinary shutdown: {window.shutdown}"
     if window.unread:
         lines = count_text(window.unread, "line")
         yield f"Of the journal {lines} cannot be read: this may not be all."

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +28,7 @@ _NAMED, _LONGEST, _ROOM = 20, 160, 4096
 """Names in a record, characters of one, and bytes of all together: a record is short."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One resource as it was when the list was written. Source: the picture that was agreed to."""
 
     token: int
@@ -102,7 +100,7 @@ def write_list(
         "tokens_sha256": token_digest(r.token for r in listed),
         "participants_count": len(parts),
     }
-    rows = {"resources": [astuple(r) for r in listed], "participants": parts}
+    rows = {"resources": listed, "participants": parts}
     picture = {"before": before.plain()} if before is not None else {}
     whole = {"v": FORMAT, **about, **rows, **picture}
     data = json.dumps(whole, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"

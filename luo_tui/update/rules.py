@@ -9,7 +9,7 @@ agreed to is held against the facts in :mod:`luo_tui.update.consent`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from luo_tui.errors import Exit
 from luo_tui.model import LuoState, State
@@ -47,8 +47,7 @@ RESTS_ON: Mapping[Act, tuple[str, ...]] = {
 """Sources without whose whole reading an act is not done. Cancel rests on the kernel alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why an act may not be done."""
 
     reason: str

@@ -11,7 +11,7 @@ state outranks the journal: the journal only adds who, when and why.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from luo_tui.model import State
 from luo_tui.update.facts import (
@@ -28,8 +28,7 @@ from luo_tui.update.promises import Became
 from luo_tui.update.wording import count_text, few, local_time
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(NamedTuple):
     """Where the update stands, and what can be done."""
 
     step: Step | None

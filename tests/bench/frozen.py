@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.errors import ActFailed
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.state_machine import StateMachine
 from luo_tui.uapi import kexec
@@ -55,7 +55,7 @@ def main() -> None:
         os.write(fd, b"x")
         orchestrator.preserve(fd)
         os.close(fd)
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, Path("/var/lib/luo-tui/bench"), look)
     line = orchestrator.kexec.command_line()
     target = read_target(Path(f"/boot/vmlinuz-{release}"), Path("/lib/modules"), line)

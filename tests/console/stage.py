@@ -13,7 +13,7 @@ from luo_tui.console.console import Console
 from luo_tui.console.session import Session
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import Resource, ResourceState, Snapshot
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator.simulated import (
     TARGET,
     SimulatedHost,
@@ -36,7 +36,7 @@ class Bench:
 
     def session(self, *, may_act: bool = True, me: Person | None = None) -> Session:
         orchestrator = SimulatedOrchestrator(self.host, may_act=may_act)
-        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        look = reader(orchestrator, orchestrator.surroundings())
         return Session(orchestrator, self.folder, look, me)
 
     def console(self, *, may_act: bool = True, me: Person | None = None, **more: Any) -> Console:

@@ -21,6 +21,7 @@ from luo_tui.demo.run import Demo, listing
 from luo_tui.errors import NotDone
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     NOT_IMITATED,
@@ -256,7 +257,7 @@ def watched(folder: Path) -> Iterator[tuple[SimulatedHost, Life, Window]]:
     life.start()
     orchestrator = SimulatedOrchestrator(host)
     try:
-        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        look = reader(orchestrator, orchestrator.surroundings())
         yield host, life, Window(orchestrator, folder, look)
     finally:
         life.stop()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from textual.color import Color
 
-from luo_tui.cli.main import THEMES
+from luo_tui.cli.settings import THEMES
 from luo_tui.console.screens.asking import Asking
 from luo_tui.console.screens.base import Place
 from luo_tui.console.screens.help import Help

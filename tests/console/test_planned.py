@@ -9,7 +9,7 @@ from luo_tui.console.console import Console
 from luo_tui.console.screens.asking import AskAct
 from luo_tui.console.session import Session
 from luo_tui.model import State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.update.plan_files import read_plan
 from tests.console.stage import Bench, flat, press, settle
@@ -27,7 +27,7 @@ async def test_a_console_goes_by_its_plan(bench: Bench, tmp_path: Path) -> None:
     )
     path.chmod(0o600)
     orchestrator = SimulatedOrchestrator(bench.host)
-    look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+    look = reader(orchestrator, orchestrator.surroundings())
     app = Console(Session(orchestrator, bench.folder, look, plan=read_plan(path)))
     async with app.run_test(size=(120, 36)) as pilot:
         await settle(pilot)

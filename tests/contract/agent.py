@@ -31,6 +31,7 @@ from luo_tui.cli.watch import Wanted, Watch
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import Snapshot, State
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.sources.changes import ResourcesRead
 from luo_tui.uapi import luo_v2
@@ -122,7 +123,7 @@ class Agent:
         if self._window is not None:
             self._window.release()
         orchestrator = self._orchestrator
-        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        look = reader(orchestrator, orchestrator.surroundings())
         me = Person(who, "pts/0", "", os.getpid())
         self._window = Window(orchestrator, Path(folder), look, me)
         self._target = None
@@ -712,7 +713,7 @@ def _plain(snapshot: Snapshot) -> dict[str, Any]:
         "state": str(snapshot.luo.state),
         "from_release": snapshot.from_release,
         "compatible": snapshot.compatible,
-        "stamps": asdict(snapshot.stamps),
+        "stamps": snapshot.stamps._asdict(),
         "resources": [asdict(r) for _, r in sorted(snapshot.resources.items())],
         "faults": [h.fault for h in snapshot.health.values() if h.fault],
     }

@@ -13,7 +13,7 @@ import pytest
 
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import Stamps, State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     HOST_NAME,
@@ -40,7 +40,7 @@ class Console:
     def __init__(self, host: SimulatedHost, me: Person | None = None) -> None:
         self.host = host
         self.orchestrator = SimulatedOrchestrator(host)
-        self.look = Hub(self.orchestrator, lambda: None, self.orchestrator.surroundings()).read_all
+        self.look = reader(self.orchestrator, self.orchestrator.surroundings())
         self.window = Window(self.orchestrator, host.folder, self.look, me)
         kexec = self.orchestrator.kexec
         image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]

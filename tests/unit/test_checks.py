@@ -229,7 +229,7 @@ def test_formats_that_could_not_be_read_are_not_known() -> None:
 
 
 def asked(check: str, image: KernelImage, line: str = LINE, **kernel: object) -> tuple[Level, str]:
-    present = replace(RUNNING, running=replace(KERNEL, **kernel))  # type: ignore[arg-type]
+    present = replace(RUNNING, running=KERNEL._replace(**kernel))  # type: ignore[arg-type]
     (found,) = (f for f in run_checks(GOOD, image, line, present) if f.check == check)
     return found.level, found.text
 

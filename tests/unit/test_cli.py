@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from luo_tui.cli import main as cli
+from luo_tui.cli.parser import CODES, FAMILIES, command_line
 from luo_tui.cli.status import schema_text
 from luo_tui.errors import Exit
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedOrchestrator
@@ -149,14 +152,33 @@ def test_the_help_tells_every_command_and_every_exit_code() -> None:
     ):  # fmt: skip
         assert f"\n  {command} " in done.stdout
         assert run(command, "--help").returncode == 0
-    assert set(cli.CODES) == set(Exit)
+    assert set(CODES) == set(Exit)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        assert 128 + number in cli.CODES, "as the console ends by it"
+        assert 128 + number in CODES, "as the console ends by it"
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    for code, text in cli.CODES.items():
+    for code, text in CODES.items():
         assert f" {code:d}  {text}\n" in done.stdout
         assert f"\n| {code:d} | {text} |\n" in readme
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_alone_is_told_as_among_all(family: str) -> None:
+    everything, alone = (dict(_commands(command_line(only))) for only in ("", family))
+    assert tuple(alone) == FAMILIES[family]
+    for name, parser in alone.items():
+        assert parser.format_help() == everything[name].format_help()
+
+
+def test_no_command_is_in_two_families_and_none_is_left_out() -> None:
+    assert [n for names in FAMILIES.values() for n in names] == [
+        name for name, _ in _commands(command_line())
+    ]
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    (action,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    yield from action.choices.items()
 
 
 def test_the_schema_is_printed() -> None:

@@ -17,7 +17,7 @@ import pytest
 from luo_tui.demo.served import VARIABLE, Served, ServedOrchestrator, open_served
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import State
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedHost
 
@@ -145,7 +145,7 @@ def test_news_reach_a_watcher_and_a_dead_server_is_said(tmp_path: Path) -> None:
     orchestrator = ServedOrchestrator(tmp_path)
     state, *_ = sources = (*orchestrator.sources(), *orchestrator.surroundings())
     try:
-        assert Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all().resources
+        assert reader(orchestrator, orchestrator.surroundings())().resources
         for source in sources:
             source.reopen()
             assert source.enumerate()

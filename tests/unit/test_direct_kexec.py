@@ -36,11 +36,11 @@ class Direct(Console):
 
     def __init__(self, machine: SimulatedHost) -> None:
         super().__init__(machine)
-        from luo_tui.monitor.hub import Hub
+        from luo_tui.monitor.reading import reader
 
         self.orchestrator = SimulatedSessions(machine)
         around = self.orchestrator.surroundings()
-        self.look = Hub(self.orchestrator, lambda: None, around).read_all
+        self.look = reader(self.orchestrator, around)
         self.window.orchestrator = self.orchestrator
         self.window._look = self.look
         self.window._reader._orchestrator = self.orchestrator

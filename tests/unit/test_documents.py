@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.cli.main import CODES, command_line
+from luo_tui.cli.parser import CODES, command_line
 from luo_tui.model import Stamps
 from luo_tui.update.blackout import blackout
 from luo_tui.update.prediction import MOST

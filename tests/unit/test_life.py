@@ -17,6 +17,7 @@ import pytest
 
 from luo_tui.model import ResourceState, Snapshot, State
 from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move, Paced
 from luo_tui.orchestrator.simulated import (
     RUNNING,
@@ -52,7 +53,7 @@ def live(life: Life, seconds: float) -> None:
 
 def see(made: SimulatedHost) -> Snapshot:
     orchestrator = SimulatedOrchestrator(made)
-    return Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all()
+    return reader(orchestrator, orchestrator.surroundings())()
 
 
 def jump(made: SimulatedHost) -> None:

@@ -18,6 +18,7 @@ import pytest
 from luo_tui.console.widgets.presenter import KEY
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import Device, SourceHealth, State
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
 from luo_tui.orchestrator.simulated.boot import image as image_bytes
@@ -242,7 +243,7 @@ def test_every_act_is_refused_in_every_other_state(tmp_path: Path) -> None:
     shown = console.window.facts(console.target)
     for act, states in STATES.items():
         for state in State:
-            luo = replace(shown.snapshot.luo, state=state)
+            luo = shown.snapshot.luo._replace(state=state)
             now = replace(shown, snapshot=replace(shown.snapshot, luo=luo))
             found = refusal(act, now)
             if act is Act.TAKE_OVER:
@@ -284,7 +285,7 @@ def test_what_was_not_read_whole_carries_no_consent(
         for act in (Act.PREPARE, Act.KEXEC, Act.FINISH, Act.CANCEL):
             state = next(s for s in State if s in STATES[act])
             snapshot = replace(
-                shown.snapshot, luo=replace(shown.snapshot.luo, state=state), health={name: health}
+                shown.snapshot, luo=shown.snapshot.luo._replace(state=state), health={name: health}
             )
             found = refusal(act, replace(shown, snapshot=snapshot))
             assert (found is not None) == (act in acts), (act, found)
@@ -305,13 +306,7 @@ def test_a_source_that_fails_in_the_act_stops_it(tmp_path: Path) -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     console.orchestrator.surroundings = lambda: (Dead(), *sources(console.orchestrator)[1:])  # type: ignore[method-assign]
-    console.window._look = (
-        Console(console.host)
-        .look.__self__.__class__(  # type: ignore[attr-defined]
-            console.orchestrator, lambda: None, console.orchestrator.surroundings()
-        )
-        .read_all
-    )
+    console.window._look = reader(console.orchestrator, console.orchestrator.surroundings())
     with pytest.raises(NotDone, match="devices: Too many open files"):
         jump(console, consent)
     assert console.host.state is State.PREPARED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.cli.main import command_line
+from luo_tui.cli.parser import command_line
 from luo_tui.console.widgets.presenter import KEY
 from luo_tui.errors import CATALOGUE, Op, explain
 from luo_tui.packaging.manual import RUNBOOK, pages

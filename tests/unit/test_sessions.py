@@ -59,7 +59,7 @@ def holders(*names: str) -> OpenFiles:
         # Who may not look sees none, and that is not none.
         (HIDDEN, COLD, State.UNKNOWN),
         (HIDDEN, CAME, State.UPDATED),
-        (replace(holders("a"), missing="known to root alone"), COLD, State.PRESERVING),
+        (holders("a")._replace(missing="known to root alone"), COLD, State.PRESERVING),
     ],
 )
 def test_the_state_is_derived_and_says_from_what(

@@ -359,6 +359,8 @@ def test_events_of_participants_become_changes(tmp_path: Path) -> None:
     ).drain()
     one = Participant("subsystem-a", "subsystem", "a", "registered")
     assert changes == [ParticipantPut(one), ParticipantGone("subsystem-gone")]
+    # Named tuples of two kinds are equal where their values are.
+    assert [type(change) for change in changes] == [ParticipantPut, ParticipantGone]
     picture = fold(BLANK, changes)
     assert picture.participants == {"subsystem-a": one}
     assert fold(picture, [ParticipantGone("subsystem-a")]).participants == {}
@@ -409,6 +411,7 @@ def test_events_become_changes(tmp_path: Path) -> None:
     two = Resource(2, "memfd", ResourceState.RESTORED, "guest", 4096, 71, "qemu", 1)
     # Of two events about one device the last counts.
     assert list(changes) == [ResourcePut(two), ResourceGone(3), ResourcePut(one)]
+    assert [type(change) for change in changes] == [ResourcePut, ResourceGone, ResourcePut]
 
 
 def test_a_burst_is_told_in_parts_and_each_device_is_read_once(tmp_path: Path) -> None:

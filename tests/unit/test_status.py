@@ -14,7 +14,7 @@ import pytest
 
 from luo_tui.cli.status import MOST, schema_text, status_json, status_text
 from luo_tui.model import Resource, Resources, ResourceState, Snapshot, SourceHealth, Stamps
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
@@ -32,7 +32,7 @@ def host(tmp_path: Path) -> SimulatedHost:
 
 
 def look(orchestrator: Orchestrator) -> Snapshot:
-    return Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all()
+    return reader(orchestrator, orchestrator.surroundings())()
 
 
 def plain(orchestrator: Orchestrator, folder: Path) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class Libc:
 def libc(monkeypatch: pytest.MonkeyPatch) -> Libc:
     fake = Libc()
     monkeypatch.setattr(kexec, "_libc", fake)
-    monkeypatch.setattr(kexec.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(kexec, "_machine", lambda: "x86_64")
     return fake
 
 
@@ -224,7 +224,7 @@ def test_a_reboot_that_returns_is_an_error_even_without_one(libc: Libc) -> None:
 
 
 def test_a_strange_machine_cannot_load(libc: Libc, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kexec.platform, "machine", lambda: "s390x")
+    monkeypatch.setattr(kexec, "_machine", lambda: "s390x")
     with pytest.raises(OSError) as refused:
         kexec.unload()
     assert refused.value.errno == errno.ENOSYS

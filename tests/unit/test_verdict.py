@@ -93,11 +93,11 @@ def doubt(name: str) -> Facts:
 
 
 def known(**changed: Any) -> Facts:
-    return replace(FACTS, promised=PROMISED._replace(before=replace(BEFORE, **changed)))
+    return replace(FACTS, promised=PROMISED._replace(before=BEFORE._replace(**changed)))
 
 
 def now(**changed: Any) -> Condition:
-    return replace(CONDITION, **changed)
+    return CONDITION._replace(**changed)
 
 
 def test_an_update_that_went_well_is_good_and_says_from_what() -> None:
@@ -242,7 +242,7 @@ def test_a_picture_of_any_shape_is_read(raw: object) -> None:
 def test_the_picture_is_of_what_could_be_read() -> None:
     assert before(doubt("devices").snapshot, CONDITION).devices is None
     found = before(SNAPSHOT, CONDITION)
-    assert found == replace(BEFORE, kexecs=5)
+    assert found == BEFORE._replace(kexecs=5)
     assert before(SNAPSHOT, now(lines=())).kexecs == 0
     assert before(SNAPSHOT, now(lines=(), log_is_whole=False)).kexecs is None
     assert handover(now(lines=("KHO: exec from: 7.3.0-x (count 12)",))) == ("7.3.0-x", 12)

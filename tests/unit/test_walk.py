@@ -139,7 +139,7 @@ def test_kexec_opens_with_the_loss_and_wants_the_name_typed() -> None:
 
 
 def test_a_host_without_a_name_wants_the_target_typed() -> None:
-    nameless = replace(picture(State.PREPARED), host=replace(HOST, has_real_name=False))
+    nameless = replace(picture(State.PREPARED), host=HOST._replace(has_real_name=False))
     assert typed_word(nameless, "7.3.4-new") == "7.3.4-new"
     assert typed_word(picture(State.PREPARED), "7.3.4-new") == "hv-07"
 

@@ -20,7 +20,7 @@ from luo_tui.cli import main as cli
 from luo_tui.cli.window import COMMANDS
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import FileIdentity, Guest, Resource, ResourceState, State, Work
-from luo_tui.monitor.hub import Hub
+from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import (
     HOST_NAME,
@@ -136,7 +136,7 @@ class Console:
 
     def __init__(self, host: SimulatedHost, me: Person | None = None) -> None:
         orchestrator = SimulatedOrchestrator(host)
-        look = Hub(orchestrator, lambda: None, orchestrator.surroundings()).read_all
+        look = reader(orchestrator, orchestrator.surroundings())
         self.window = Window(orchestrator, host.folder, look, me)
         kexec = orchestrator.kexec
         image = scan(kexec.boot_folder, kexec.modules_folder, host.release)[0]
@@ -431,7 +431,7 @@ def test_a_lost_handover_is_accounted_for_before_the_next_load(shell: Shell) -> 
     host = shell.host
     shell.updated()
     host.state, host.from_release = State.NORMAL, ""
-    host.stamps = replace(host.stamps, arrived=0)
+    host.stamps = host.stamps._replace(arrived=0)
     shell.must("load", host.release)
     assert shell.events()[-6:] == ["opened", "lost", "closed", "opened", "begin", "done"]
     assert len(shell.windows()) == 2

@@ -343,15 +343,15 @@ class SimulatedHost(SimulatedKernel):
             "from_release": self.from_release,
             "next_token": self.next_token,
             "short_of_memory": self.short_of_memory,
-            "stamps": asdict(self.stamps),
+            "stamps": self.stamps._asdict(),
             "kept": [
                 (k.token, k.fd, k.name, k.pid, k.comm, k.state, k.by_agent)
                 for k in self._kept.values()
             ],
             "participants": [asdict(p) for p in self.participants.values()],
             "devices": [asdict(d) for d in self.devices.values()],
-            "vitals": asdict(self.vitals),
-            "lines": [asdict(said) for said in self.lines],
+            "vitals": self.vitals._asdict(),
+            "lines": [said._asdict() for said in self.lines],
         }
         for fd in (*self.carried, *(k.fd for k in self._kept.values())):
             os.set_inheritable(fd, True)

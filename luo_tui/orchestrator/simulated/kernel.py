@@ -131,16 +131,16 @@ class SimulatedKernel:
         self._tell()
         self._take(1 / 2)
         self._call("prepared", self.scenario == "prepare-refused", 1 / 2)
-        self.stamps = replace(self.stamps, prepare_end=tsc())
+        self.stamps = self.stamps._replace(prepare_end=tsc())
 
     def _freeze(self) -> None:
-        self.stamps = replace(self.stamps, freeze_begin=tsc())
+        self.stamps = self.stamps._replace(freeze_begin=tsc())
         try:
             self._call("frozen", self.scenario == "freeze-refused", 1 / 4)
         except OSError:
             self._enter(State.NORMAL)
             raise
-        self.stamps = replace(self.stamps, freeze_end=tsc())
+        self.stamps = self.stamps._replace(freeze_end=tsc())
 
     def _cancel(self) -> None:
         """Tokens and resources stay."""
@@ -284,7 +284,7 @@ class SimulatedKernel:
                     "luo: kexec in state updated: nothing is handed over, what came with the "
                     f"last update is lost ({unrestored} not restored)"
                 )
-        self.stamps = replace(self.stamps, jump=tsc())
+        self.stamps = self.stamps._replace(jump=tsc())
         self.say("kexec_core: Starting new kernel")
 
     def arrive(self, release: str, compatible: str) -> None:
@@ -309,7 +309,7 @@ class SimulatedKernel:
         self.from_release = self.release if came else ""
         self.release = release
         self.next_token = max(self._kept, default=-1) + 1
-        self.stamps = replace(self.stamps, arrived=tsc()) if came else Stamps()
+        self.stamps = self.stamps._replace(arrived=tsc()) if came else Stamps()
         if came:
             self._take_over()
             self.short_of_memory = self.scenario == "memory-short"

@@ -206,7 +206,7 @@ class Life:
         users = self._host.vitals.users
         who = self._random.choice(_VISITORS)
         users = tuple(u for u in users if u != who) if who in users else (*users, who)
-        self._host.live_with(replace(self._host.vitals, users=users))
+        self._host.live_with(self._host.vitals._replace(users=users))
 
     def _plug(self) -> None:
         card, part = machinery.PLUGGED, None
@@ -221,7 +221,7 @@ class Life:
         used = _HOST_USES + self._in_use() + self._random.randrange(6) * _GIB
         load = round(2 * (0.9 * min(len(self._guests), _MOST) + self._random.uniform(1, 4))) / 2
         free = machinery.hundredth(max(machinery.MEMORY - used, _GIB))
-        self._host.live_with(replace(self._host.vitals, memory_available=free, load=load))
+        self._host.live_with(self._host.vitals._replace(memory_available=free, load=load))
 
     def _in_use(self) -> int:
         return sum(r.bytes for r in self._host.resources())

@@ -9,7 +9,6 @@ consequence is another one brings its own.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 from luo_tui.model import KernelImage, Snapshot
@@ -40,4 +39,4 @@ def complete(check: Check, found: Finding) -> Finding:
     """Add to a finding what is the same for all that its check can find."""
     why = "" if found.level is Level.OK else found.why or check.why
     evidence = found.evidence or check.evidence
-    return replace(found, code=check.code, why=why, evidence=evidence)
+    return found._replace(code=check.code, why=why, evidence=evidence)
