@@ -163,8 +163,7 @@ def disarm(keeper: Keeper, record: Record, records: Records) -> None:
         if _lives(record):
             with _monitor(record) as qmp:
                 qmp.command("closefd", {"fdname": STATE_NAME})
-    tokens = [kept.token for kept in (*record.memory.values(), record.state)]
-    if left := _give_up(keeper, tokens):
+    if left := _give_up(keeper, list(record.tokens)):
         raise GuestFailed(f"{record.name} runs on.{left}")
     records.forget(record.name)
 

@@ -14,14 +14,13 @@ from luo_tui.errors import NotDone
 from luo_tui.guests.carry import Keeper, arm, disarm, resume, save
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.find import find_guests
-from luo_tui.guests.record import FOLDER, Phase, Record, Records
+from luo_tui.guests.record import FOLDER, Phase, Record, Records, armed_in
 from luo_tui.guests.rules import judge
 from luo_tui.guests.together import together
 from luo_tui.orchestrator import CarriesGuests
 
 _ASKING = 2.0
 """Seconds that a guest has for each answer while it is looked at; who is silent is not carried."""
-_OURS = (Phase.ARMED, Phase.SAVING, Phase.SAVED)
 
 
 class Guests:
@@ -118,7 +117,7 @@ class Guests:
                 self._records.forget(record.name)
 
     def _armed(self) -> tuple[Record, ...]:
-        return tuple(r for r in self._all() if r.boot == self._boot and r.phase in _OURS)
+        return armed_in(self._all(), self._boot)
 
     def _all(self) -> tuple[Record, ...]:
         try:

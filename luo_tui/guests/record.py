@@ -71,10 +71,20 @@ class Record(NamedTuple):
     disks: Mapping[str, tuple[int, int]] = MappingProxyType({})
     """Size and mtime (ns) of each image that is a regular file, after it was saved."""
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Under which its memory and its state are preserved."""
+        return (*(kept.token for kept in self.memory.values()), self.state.token)
+
 
 def waiting(records: Iterable[Record], boot: str) -> tuple[Record, ...]:
     """Return those that were saved by an earlier kernel and are still to be loaded by this one."""
     return tuple(r for r in records if r.phase is Phase.SAVED and r.boot != boot)
+
+
+def armed_in(records: Iterable[Record], boot: str) -> tuple[Record, ...]:
+    """Return those that were armed in this boot, and neither loaded nor given up."""
+    return tuple(r for r in records if r.boot == boot and r.phase is not Phase.LOADED)
 
 
 class Records:
