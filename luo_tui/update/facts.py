@@ -81,6 +81,21 @@ class GoesAlong(NamedTuple):
     """Under which its memory and its state are preserved."""
 
 
+class Stands(StrEnum):
+    """What has become of a guest of QEMU that was saved for the jump into this kernel."""
+
+    GOES_ON = "goes on"
+    WAITS = "stands still: it is saved, and was not loaded"
+    ENDED = "was loaded, and has ended since"
+
+
+class CameOver(NamedTuple):
+    """A guest of QEMU that was saved for the jump into this kernel."""
+
+    name: str
+    stands: Stands
+
+
 ONLY_LOOKS = "This console only looks: it was opened with --read-only."
 """Why it refuses whatever is asked of it."""
 
@@ -132,6 +147,8 @@ class Facts:
     """Whether prepare arms the guests of QEMU that can be carried."""
     armed: tuple[GoesAlong, ...] = ()
     """The guests that are armed in this boot; empty as well where only root may know."""
+    came_over: tuple[CameOver, ...] = ()
+    """The guests that were saved for the jump into this kernel."""
     delivered: frozenset[int] = frozenset()
     """Tokens of held files that were given back as files in this boot."""
 

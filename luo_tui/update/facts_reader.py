@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
-from typing import TypedDict
 
 from luo_tui.model import KernelImage, Snapshot, Work
-from luo_tui.orchestrator import CarriesGuests, Orchestrator
+from luo_tui.orchestrator import Orchestrator
 from luo_tui.update import work
 from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
-from luo_tui.update.facts import Facts, Finding, GoesAlong
+from luo_tui.update.facts import Facts, Finding
+from luo_tui.update.guest_facts import armed, arms_guests, came_over, recorded
 from luo_tui.update.held import HOLDS, HeldRecords, resource_of
 from luo_tui.update.history import HistoryReader
 from luo_tui.update.journal import read_latest
@@ -27,17 +26,8 @@ from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
 
-GUESTS = "guests"
-"""Where the records of guests lie, in the journal's folder."""
 _FRESH = 2.0
 """Seconds for which what runs need not be looked for again in order to be shown."""
-
-
-class GuestsFacts(TypedDict):
-    """What facts say of guests of QEMU."""
-
-    arms_guests: bool
-    armed: tuple[GoesAlong, ...]
 
 
 class FactsReader:
@@ -82,6 +72,7 @@ class FactsReader:
         except OSError as error:
             lock_fault = lock_fault or error.strerror or str(error)
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
+        guests, boot_id = recorded(self._orchestrator, self._folder), snapshot.host.boot_id
         return Facts(
             snapshot=snapshot,
             may_act=not self.only_looks and self._orchestrator.may_act(),
@@ -105,7 +96,9 @@ class FactsReader:
             work=self._work(snapshot),
             predicted=predict(self._history.read()),
             delivered=delivered_here(self._folder, snapshot),
-            **self._guests(snapshot.host.boot_id),
+            arms_guests=arms_guests(self._orchestrator),
+            armed=armed(guests, boot_id),
+            came_over=came_over(guests, journal.window_state, boot_id),
         )
 
     def _findings(
@@ -149,24 +142,6 @@ class FactsReader:
             found = work.look(self._orchestrator, snapshot)
             self._worked = (time.monotonic(), snapshot.host.boot_id, found)
         return found
-
-    def _guests(self, boot_id: str) -> GuestsFacts:
-        """Read which guests are armed. Records that cannot be read stop the jump by themselves."""
-        host, folder = self._orchestrator, self._folder / GUESTS
-        if not isinstance(host, CarriesGuests):
-            return {"arms_guests": False, "armed": ()}
-        armed: tuple[GoesAlong, ...] = ()
-        if folder.is_dir():
-            from luo_tui.guests.record import Records, armed_in
-
-            with contextlib.suppress(OSError, ValueError):
-                armed = tuple(
-                    GoesAlong(
-                        r.name, r.pid, sum(kept.bytes for kept in r.memory.values()), r.tokens
-                    )
-                    for r in armed_in(Records(folder).all(), boot_id)
-                )
-        return {"arms_guests": host.guests_wanted, "armed": armed}
 
     def _promised_here(
         self, window_state: WindowState | None, snapshot: Snapshot

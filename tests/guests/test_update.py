@@ -129,7 +129,10 @@ def test_two_guests_go_through_a_whole_update(
         monkeypatch.setattr(WithGuests, "may_act", lambda self: True)
         cli.run(["--folder", str(site.host.folder), "arrive", "--json"])
         told = capsys.readouterr()
-        assert json.loads(told.out)["faults"] == [], told.err
+        said = json.loads(told.out)
+        assert said["faults"] == [], told.err
+        kept = [r["text"] for r in said["reasons"] if r["about"] == "guests"]
+        assert kept == ["kept: db1 goes on", "kept: web1 goes on"]
         for record in site.records.all():
             assert record.phase is Phase.LOADED
             guest = machine if record.name == "web1" else other
