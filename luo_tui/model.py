@@ -393,6 +393,38 @@ class KexecState(NamedTuple):
     """The sysctl ``kernel.kexec_load_disabled`` is set: no image can be loaded until a reboot."""
 
 
+class BoundDriver(NamedTuple):
+    """A device's driver, and what its module goes by."""
+
+    device: str
+    driver: str
+    module: str
+    """The module's name; empty for a driver that is built in and has none."""
+    alias: str
+    """What a kernel finds a driver for the device by; empty: not told."""
+    in_use: bool = False
+
+
+class BoundDrivers(NamedTuple):
+    """The drivers of devices, and what could not be learned of them."""
+
+    drivers: tuple[BoundDriver, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class FirmwareBoot(NamedTuple):
+    """What firmware starts after a reset, by its own variables."""
+
+    efi: bool
+    """Whether it is EFI; else it starts what lies on its first disk, and says nothing of it."""
+    first: str = ""
+    """The entry that it starts, with its number."""
+    once: str = ""
+    """The entry that it starts the next time alone; empty: the same."""
+    fault: str = ""
+    """Why it could not be read; empty when it could."""
+
+
 class RunningKernel(NamedTuple):
     """What the running kernel tells of itself that an update into another one rests on."""
 

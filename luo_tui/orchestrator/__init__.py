@@ -14,7 +14,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Condition, Host, KexecState, MemoryLimits, RunningKernel, State, Work
+from luo_tui.model import (
+    BoundDrivers,
+    Condition,
+    Device,
+    FirmwareBoot,
+    Host,
+    KexecState,
+    MemoryLimits,
+    RunningKernel,
+    State,
+    Work,
+)
 from luo_tui.sources import Source
 
 
@@ -196,6 +207,14 @@ class Orchestrator(Protocol):
 
     def consoles(self) -> tuple[str, ...]:
         """Return the terminals that the kernel itself writes to, as ``ttyS0``; none: not known."""
+        ...
+
+    def firmware(self) -> FirmwareBoot:
+        """Return what firmware starts after a reset; never fails."""
+        ...
+
+    def drivers(self, devices: Iterable[Device]) -> BoundDrivers:
+        """Look up the drivers of devices; never fails."""
         ...
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:

@@ -174,6 +174,7 @@ class SimulatedHost(SimulatedKernel):
         target = boot.OTHER if self.scenario == "target-incompatible" else boot.COMPATIBLE
         boot.install(self.boot_folder, self.modules_folder, boot.RUNNING)
         boot.install(self.boot_folder, self.modules_folder, boot.TARGET, target)
+        boot.lay_menu(self.boot_folder, boot.RUNNING, boot.TARGET)
         (self.boot_folder / "vmlinuz-7.4.0-rc1").write_bytes(boot.image("7.4.0-rc1")[:-1])
 
     def start_process(self, name: str, size: int, pid: int, comm: str) -> int:
