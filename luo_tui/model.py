@@ -372,6 +372,10 @@ class Condition(NamedTuple):
     """Whether the kernel's log could be read from its first line on."""
     up: float = 0.0
     """Seconds since this kernel's start."""
+    init_up: float | None = None
+    """When the first program was started, by the kernel's own clock in seconds; None: not told."""
+    arrived_up: float | None = None
+    """When a live update had arrived, by the same clock."""
     missing: tuple[str, ...] = ()
     """Sentences on what could not be learned."""
 

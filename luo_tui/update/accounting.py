@@ -101,8 +101,8 @@ class Accounting:
 
     def judged(self, now: Facts) -> dict[str, Any]:
         """Return what a record says of the update: the verdict on it, and its blackout."""
-        judged = verdict(now, condition_of(self._window.orchestrator))
-        dark = blackout(now.snapshot.stamps)
+        condition = condition_of(self._window.orchestrator)
+        judged, dark = verdict(now, condition), blackout(now.snapshot.stamps, condition)
         return {
             **({"verdict": judged.record()} if judged else {}),
             **({"blackout": dark.record()} if dark else {}),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,7 @@ def test_two_guests_go_through_a_whole_update(
         # In the simulation it is the same process, and has another boot.
         host = SimulatedOrchestrator.host
         monkeypatch.setattr(
-            WithGuests, "host", lambda self: replace(host(self), boot_id="the next one")
+            WithGuests, "host", lambda self: host(self)._replace(boot_id="the next one")
         )
         monkeypatch.setattr(cli, "open_orchestrator", site.orchestrator)
         monkeypatch.setattr(WithGuests, "may_act", lambda self: True)

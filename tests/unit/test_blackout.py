@@ -4,7 +4,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from luo_tui.model import (
+    Condition,
     Host,
     LuoState,
     Resource,
@@ -29,6 +32,27 @@ def test_phases_add_up_to_the_whole() -> None:
     assert dark.total == 1499.0
     assert [p.milliseconds for p in dark.phases] == [2.0, 7.0, 1490.0]
     assert sum(p.milliseconds for p in dark.phases) == dark.total
+
+
+@pytest.mark.parametrize(
+    ("init", "arrived", "after"),
+    [
+        (0.2, 1.0, [490.0, 200.0, 800.0]),
+        (0.0, 1.49, [0.0, 0.0, 1490.0]),
+        # Not told; built in; longer than there was time for, such as another boot's.
+        (None, 1.0, [1490.0]),
+        (0.2, None, [1490.0]),
+        (1.0, 0.2, [1490.0]),
+        (0.2, 1.5, [1490.0]),
+    ],
+)
+def test_the_new_kernels_log_tells_its_boot_apart(
+    init: float | None, arrived: float | None, after: list[float]
+) -> None:
+    dark = blackout(WHOLE, Condition(init_up=init, arrived_up=arrived))
+    assert dark is not None
+    assert [round(p.milliseconds, 6) for p in dark.phases] == [2.0, 7.0, *after]
+    assert dark.total == 1499.0
 
 
 def test_what_did_not_cross_has_no_blackout() -> None:

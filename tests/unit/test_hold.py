@@ -546,7 +546,7 @@ def test_a_file_that_was_given_back_is_not_discarded(
     assert facts.discarded == ()
     assert replace(facts, delivered=frozenset()).discarded == (gone,)
     # Of another boot: tokens restart with each.
-    later = replace(snapshot, host=replace(snapshot.host, boot_id="another"))
+    later = replace(snapshot, host=snapshot.host._replace(boot_id="another"))
     assert delivered_here(host.folder, later) == frozenset()
     # What some process has is not looked up.
     kept = replace(snapshot, resources=Resources((replace(gone, abandoned=False),)))

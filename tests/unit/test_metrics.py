@@ -110,12 +110,12 @@ def test_what_cannot_be_read_has_no_value_and_is_counted(tmp_path: Path) -> None
     assert "luo_window_open" not in found
 
     health = dict(snapshot.health)
-    health["resources"] = replace(health["resources"], fault="too many open files")
+    health["resources"] = health["resources"]._replace(fault="too many open files")
     found = parsed(metrics_text(replace(snapshot, health=health), (), 0.0))
     assert found["luo_faults"] == 1
     assert not any(name.startswith("luo_resource") for name in found)
 
-    luo = replace(snapshot.luo, state=State.UNAVAILABLE)
+    luo = snapshot.luo._replace(state=State.UNAVAILABLE)
     found = parsed(metrics_text(replace(snapshot, luo=luo), (), 0.0))
     assert found['luo_state{state="unavailable"}'] == 1
     assert not any(name.startswith("luo_resource") for name in found)

@@ -24,6 +24,7 @@ from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.orchestrator.state_machine import StateMachine
 from luo_tui.sources import sessions as source
 from luo_tui.sources.changes import LuoChanged, ParticipantsRead, ReadingDone
+from luo_tui.sources.condition import LogRecord
 from luo_tui.sources.processes import OpenFiles, Process
 from luo_tui.sources.sessions import Arrival, SessionSource, derived, read_arrival
 from luo_tui.uapi import kho, luo_sessions
@@ -82,7 +83,7 @@ def no_debugfs(monkeypatch: pytest.MonkeyPatch) -> None:
 def log(
     monkeypatch: pytest.MonkeyPatch, *lines: str, whole: bool = True, kernel: bool = True
 ) -> None:
-    records = tuple((6, kernel, line) for line in lines)
+    records = tuple(LogRecord(6, kernel, line) for line in lines)
     monkeypatch.setattr(source, "read_records", lambda *_: (records, whole, True))
 
 

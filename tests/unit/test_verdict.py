@@ -399,3 +399,22 @@ def test_one_promise_is_not_counted_as_many() -> None:
         "all 2 promises are kept",
         "all 1,000 promises are kept",
     ]
+
+
+def test_the_log_tells_when_the_first_program_ran_and_the_update_had_arrived(
+    tmp_path: Path, records: Callable[..., None]
+) -> None:
+    path = kmsg(tmp_path / "kmsg")
+    records(
+        b"6,0,0,-;Linux version\n",
+        # Anybody who may write to the log could say so.
+        b"14,1,100,-;Run /init as init process\n",
+        b"6,2,312500,-;Run /init as init process\n",
+        b"6,3,900000,-;Run /sbin/init as init process\n",
+        b"6,4,1250000,-,caller=T1;luo: took over 3 files and 1 subsystems from 7.3.3\n",
+    )
+    found = reading(tmp_path, kmsg=path)
+    assert (found.init_up, found.arrived_up) == (0.3125, 1.25)
+    records(b"6,0,0,-;Linux version\n")
+    found = reading(tmp_path, kmsg=path)
+    assert (found.init_up, found.arrived_up) == (None, None)
