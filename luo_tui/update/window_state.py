@@ -341,6 +341,10 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
         case "done" | "failed" | "returned":
             what = "kexec" if r.event == "returned" else _text(r, "act")
             acts = _with_end(acts, what, r)
+        case "restored":
+            count, last = _number(r.data.get("count")), _number(r.data.get("last_ms"))
+            text = f"{count:,}, the last {last:,} ms after the arrival"
+            acts += (Done("restored", r.at, _text(r, "by"), ended=r.at, result=text),)
         case "opened" | "taken" | "left" | "arrived" | "lost" | "closed":
             if r.event in ("opened", "taken"):
                 acts = _given_up(acts)
