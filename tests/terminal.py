@@ -26,6 +26,8 @@ from typing import TypeVar
 import pyte
 
 _T = TypeVar("_T")
+Found = Callable[[str], bool]
+"""Whether the screen's words are what is waited for."""
 
 KEYS = {
     "enter": "\r",
@@ -55,6 +57,9 @@ _UNCLEAN = {
     2004: "bracketed paste",
     2048: "resize reports",
 }
+IGNORED = "was ignored: it came within a burst of other input."
+PATIENCE = 120
+"""Seconds in which what is waited for has to come, on a slow and busy machine as well."""
 _QUIET = 0.25
 _PAUSE = 0.12
 """Seconds between two keys: what acts counts only alone, and no slower hand is imitated."""
@@ -134,6 +139,33 @@ class Terminal:
             os.write(self._fd, KEYS.get(key, key).encode())
             self.pump(_PAUSE)
 
+    def press(self, key: str, wanted: str, timeout: float = PATIENCE) -> str:
+        """Press a key that acts, until the screen has ``wanted``; return the screen.
+
+        What a busy machine takes in one go is a burst to the console, which says that
+        the key was ignored: then it is pressed again, as a person would.
+        """
+        return self._press(key, lambda flat: wanted in flat, repr(wanted), timeout)
+
+    def press_away(self, key: str, unwanted: str, timeout: float = PATIENCE) -> str:
+        """Press a key that acts, until ``unwanted`` is no longer on the screen; return that."""
+        return self._press(key, lambda flat: unwanted not in flat, f"no {unwanted!r}", timeout)
+
+    def _press(self, key: str, done: Found, what: str, timeout: float) -> str:
+        end = time.monotonic() + timeout
+        self.send(key)
+        while True:
+            screen = self._wait(
+                lambda flat: done(flat) or IGNORED in flat, what, end - time.monotonic()
+            )
+            if done(screen):
+                return screen
+            self.pump_all(1)
+            self.send(key)
+            # Until the screen has caught up, it says what became of the key before.
+            with contextlib.suppress(AssertionError):
+                self._wait(lambda flat: done(flat) or IGNORED not in flat, "", 10)
+
     def send_now(self, text: str) -> None:
         """Press keys and do not wait for anything: for measuring."""
         os.write(self._fd, text.encode())
@@ -191,15 +223,15 @@ class Terminal:
         """Return the screen's words alone: no borders, and one blank between words."""
         return " ".join(re.sub(r"[\u2500-\u259f|]", " ", self.text()).split())
 
-    def wait_for(self, wanted: str, timeout: float = 60) -> str:
+    def wait_for(self, wanted: str, timeout: float = PATIENCE) -> str:
         """Wait until ``wanted`` is among the screen's words, and the screen is quiet; return it."""
         return self._wait(lambda flat: wanted in flat, repr(wanted), timeout)
 
-    def wait_until_gone(self, unwanted: str, timeout: float = 60) -> str:
+    def wait_until_gone(self, unwanted: str, timeout: float = PATIENCE) -> str:
         """Wait until ``unwanted`` is no longer on the screen."""
         return self._wait(lambda flat: unwanted not in flat, f"no {unwanted!r}", timeout)
 
-    def _wait(self, found, what: str, timeout: float) -> str:  # type: ignore[no-untyped-def]
+    def _wait(self, found: Found, what: str, timeout: float) -> str:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             self.pump(0.05)
@@ -228,7 +260,7 @@ class Terminal:
         on = [name for mode, name in _UNCLEAN.items() if mode in self._modes]
         return [*on, "hidden cursor"] if self._hidden else on
 
-    def wait_ended(self, timeout: float = 60) -> int:
+    def wait_ended(self, timeout: float = PATIENCE) -> int:
         """Wait for the command's end; return its exit code, negative for a signal."""
         end = time.monotonic() + timeout
         while self.process.poll() is None and time.monotonic() < end:
@@ -237,7 +269,7 @@ class Terminal:
         self.pump(0.2)
         return self.process.returncode
 
-    def wait_for_left(self, timeout: float = 60) -> None:
+    def wait_for_left(self, timeout: float = PATIENCE) -> None:
         """Wait until the program has given the terminal back."""
         end = time.monotonic() + timeout
         while self.left_on() and time.monotonic() < end:

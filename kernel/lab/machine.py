@@ -22,7 +22,7 @@ from pathlib import Path
 import cache
 import images as guest
 import kernels
-from qemu import PORT, Qemu
+from qemu import CPU, PORT, Qemu
 
 COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
 HOST_NAME = "lab-hv"
@@ -125,6 +125,7 @@ class Machine(Qemu):
             *(str(path) for path in (images.base, images.top, built.kernels["old"].image)),
             cache.recipe(Machine._arguments, Machine._take, Qemu._start),
             COMMAND_LINE,
+            CPU,
             here,
         )
         return cache.make("booted", name, lambda work: Machine(f"booted-{name}", built)._take(work))

@@ -12,9 +12,7 @@ import contextlib
 import io
 import os
 import signal
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,21 +20,12 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from rich.console import Console as Report
-from textual.actions import ActionParseResult
 from textual.binding import Binding, BindingType
-from textual.dom import DOMNode
-from textual.events import Event
-from textual.events import Key as KeyEvent
 from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.screen import Screen
-from textual.worker import Worker, WorkerState
 
-from luo_tui.console.alone import ignored, wants_quiet, works_unseen
-from luo_tui.console.crash_report import keep_report
-from luo_tui.console.key_queue import KeyQueue
-from luo_tui.console.keyboard import Key
-from luo_tui.console.messages import KeyHandled, ShutDown, Wake
+from luo_tui.console.act_app import ActApp, Done
+from luo_tui.console.messages import ShutDown, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
 from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
@@ -54,13 +43,11 @@ from luo_tui.console.session import Question, Session, View
 from luo_tui.console.shutdown import Shutdown, terminal_is_gone
 from luo_tui.console.themes import theme_for, themes_beside
 from luo_tui.console.viewer import Viewer
-from luo_tui.console.widgets.line import OnLine
 from luo_tui.console.widgets.overprint import Overprint
 from luo_tui.console.widgets.presenter import WORD
 from luo_tui.console.widgets.scrollbar import use_plain_bars
 from luo_tui.console.widgets.text import Charset, Row, has_only_ascii
 from luo_tui.console.wishes import Wishes
-from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import KernelImage, State
 from luo_tui.orchestrator import Paced
 from luo_tui.update.consent import Consent
@@ -86,20 +73,13 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """How an act ended well: what to say. The machine has been read back for the viewer."""
-
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ImagesRead:
     """The kernel images are read: they can be offered."""
 
     images: Sequence[KernelImage]
 
 
-class Console(OnLine[KexecRequest | Left]):
+class Console(ActApp[KexecRequest | Left]):
     """The operator's console."""
 
     TITLE = "luo-tui"
@@ -146,7 +126,7 @@ class Console(OnLine[KexecRequest | Left]):
         use_plain_bars()
         theme = theme_for(os.environ, self._wishes.theme)
         # Said here, since Textual decides now how it leaves colours out.
-        super().__init__(ansi_color=theme.ansi or None)
+        super().__init__(shutdown, bell=self._wishes.bell, ansi_color=theme.ansi or None)
         self.animation_level = "none"
         for other in themes_beside(theme):
             self.register_theme(other)
@@ -155,23 +135,13 @@ class Console(OnLine[KexecRequest | Left]):
         self.hub = session.hub(lambda: self.viewer.ask())
         self.viewer = Viewer(lambda: session.view(self.hub.snapshot), lambda: self._tell(Wake()))
         self.view = session.view(self.hub.snapshot)
-        self.under_way = ""
-        self._began = 0.0
-        """When it was begun, by CLOCK_MONOTONIC."""
-        """The act that runs in the worker; empty while none does."""
-        self._refused = False
-        """Whether something else was asked for meanwhile."""
         self.fault: BaseException | None = None
         """What ended the console, if something did that should not have."""
         # Textual's own report has the values of local variables: nobody gets to see it.
         self.error_console = Report(file=io.StringIO(), width=120)
         self._unaccounted: Exception | None = None
         """Why the jump that led here could not be accounted for."""
-        self._keys = KeyQueue(self._on_event, self._has_keys, self._is_ready, self.set_timer)
-        self._key: Key | None = None
-        """The key that is handled at this moment."""
         self._notice = tuple(notice)
-        self._leaving = shutdown
         self._overprint = Overprint(self, self.action_repaint)
 
     def get_default_screen(self) -> Overview:
@@ -202,7 +172,6 @@ class Console(OnLine[KexecRequest | Left]):
     def on_mount(self) -> None:
         """Go where the operator wants to be, and say what happened before."""
         self.action_place(self._wishes.place)
-        self._elapsed = self.set_interval(1.0, self._tell_elapsed, pause=True)
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
             self.push(Notice("The update did not go on.", self._notice))
@@ -226,9 +195,10 @@ class Console(OnLine[KexecRequest | Left]):
         """Draw the newest picture."""
         if self.viewer.fault is not None:
             self._say(f"This is an older picture: {self.viewer.fault}")
-        self._look_again()
+        self.look_again()
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
+        """Draw the newest picture."""
         view = self.viewer.latest
         if view is not None:
             self._overprint.printed(view.snapshot.printed)
@@ -239,68 +209,10 @@ class Console(OnLine[KexecRequest | Left]):
         self._say("")
         self.viewer.ask()
 
-    async def on_event(self, event: Event) -> None:
-        """Take keys one by one."""
-        if isinstance(event, KeyEvent) and not event.is_forwarded:
-            await self._keys.put(event)
-        else:
-            await self._on_event(event)
-
-    async def _on_event(self, event: Event) -> None:
-        """Know which key it is that an action is run for."""
-        self._key = event if isinstance(event, Key) else None
-        try:
-            await super().on_event(event)
-        finally:
-            self._key = None
-
-    async def on_key_handled(self, message: KeyHandled) -> None:
-        """Take the next key, once this one's action has done what it does a little later."""
-        if message.rounds:
-            self.post_message(KeyHandled(message.number, message.rounds - 1))
-        else:
-            await self._keys.handled(message.number)
-
-    def _has_keys(self) -> MessagePump:
-        """Return where Textual sends a key now."""
-        return (self.focused or self.screen) if self.screen_stack else self
-
-    def _is_ready(self) -> bool:
-        screen = self.screen_stack[-1] if self.screen_stack else None
-        return not isinstance(screen, Drawn) or screen.is_ready
-
-    @property
-    def _is_covered(self) -> bool:
-        """Whether the terminal is too small for anything but to say so."""
-        return isinstance(self.screen, Drawn) and self.screen.is_covered
-
-    async def run_action(
-        self,
-        action: str | ActionParseResult,
-        default_namespace: DOMNode | None = None,
-        namespaces: Mapping[str, DOMNode] | None = None,
-    ) -> bool:
-        """Run an action; one that a key may not do by accident waits until that came alone."""
-        key = self._key
-        if key is not None and self._is_covered and not works_unseen(action):
-            return True
-        if key is None or not wants_quiet(action, default_namespace, self.screen):
-            return await super().run_action(action, default_namespace, namespaces)
-        screen = self.screen
-
-        async def settled(alone: bool) -> None:
-            if alone and self.screen is screen:
-                await self.run_action(action, default_namespace, namespaces)
-            else:
-                self._say(ignored(key.key, alone=alone))
-
-        def tell(result: Future[bool]) -> None:
-            # In the thread that reads; the console's loop may have ended since.
-            with contextlib.suppress(RuntimeError):
-                self.call_later(settled, result.result())
-
-        key.alone.add_done_callback(tell)
-        return True
+    def on_result(self, result: object) -> None:
+        """Offer the images that were read."""
+        if isinstance(result, ImagesRead):
+            self._offer_images(result.images)
 
     def _offer_images(self, images: Sequence[KernelImage]) -> None:
         snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
@@ -317,43 +229,6 @@ class Console(OnLine[KexecRequest | Left]):
         """End, after everything was done that had to be."""
         self.exit(Left(tuple(message.lines)))
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Show how an act ended, whatever way it did."""
-        if event.state not in (WorkerState.SUCCESS, WorkerState.ERROR):
-            return
-        name, self.under_way = self.under_way, ""
-        self._elapsed.pause()
-        refused, self._refused = self._refused, False
-        self._look_again()
-        if event.state is WorkerState.ERROR:
-            self._ring()
-            self._failed(name, event.worker.error)
-            return
-        result = event.worker.result
-        lines = list(result.lines) if isinstance(result, Done) else []
-        if lines:
-            self._ring()
-        if refused:
-            lines = lines or [f"Done: {name}."]
-            lines.append("What was pressed meanwhile did nothing.")
-        self._say(" ".join(lines))
-        if isinstance(result, ImagesRead):
-            self._offer_images(result.images)
-
-    def _failed(self, name: str, error: BaseException | None) -> None:
-        match error:
-            case ActFailed():
-                lines = error.lines()
-            case NotDone():
-                lines = (error.reason,)
-            case _:
-                path = keep_report(error or name)
-                lines = (
-                    f"luo-tui made an error of its own in {name!r}: {error!r}.",
-                    f"Report: {path}" if path else "No report could be written.",
-                )
-        self.push(Notice(f"Not done: {name}", lines))
-
     # -- what is drawn ----------------------------------------------------------------
 
     def push(self, screen: Drawn[Any], callback: Callable[[Any], None] | None = None) -> None:
@@ -369,11 +244,6 @@ class Console(OnLine[KexecRequest | Left]):
                 self._ring()
             self._draw()
 
-    def _ring(self) -> None:
-        """Call an operator who looks elsewhere."""
-        if self._wishes.bell:
-            self.bell()
-
     def _draw(self) -> None:
         seen = True
         for screen in reversed(self.screen_stack):
@@ -381,11 +251,6 @@ class Console(OnLine[KexecRequest | Left]):
                 screen.show(self.view, seen=seen)
             # A place covers what is under it; what a dialog covers may still be seen.
             seen = seen and not isinstance(screen, Place)
-
-    def _say(self, text: str) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, Drawn):
-                screen.say(text if screen is self.screen else "")
 
     # -- what the keys do -------------------------------------------------------------
 
@@ -502,12 +367,6 @@ class Console(OnLine[KexecRequest | Left]):
 
     # -- what is done, in the worker --------------------------------------------------
 
-    def _may_begin(self) -> bool:
-        if self.under_way:
-            self._say(f"Under way: {self.under_way}. One thing at a time.")
-            self._refused = True
-        return not self.under_way
-
     def _chosen(self, image: object) -> None:
         self.session.show_doing("")
         if isinstance(image, KernelImage):
@@ -536,50 +395,10 @@ class Console(OnLine[KexecRequest | Left]):
 
         self._work(WORD[question.action.act], work)
 
-    def _work_if(self, yes: object, name: str, work: Callable[[], object]) -> None:
-        if yes is True:
-            self._work(name, work)
-
-    def _work(self, name: str, work: Callable[[], object]) -> None:
-        """Run ``work`` in the one worker for acts. Its errors come back as a message."""
-        if not self._may_begin():
-            return
-        self.under_way = name
-        self._began = time.monotonic()
-        self._elapsed.resume()
-        self._say(f"Under way: {name} ...")
-
-        def alone() -> object:
-            with self.session.busy:
-                if self._leaving is not None and self._leaving.asked:
-                    raise NotDone("The console is leaving: nothing was begun.")
-                try:
-                    return work()
-                except Exception:
-                    self._read_back()
-                    raise
-
-        self.run_worker(alone, name=name, group="act", exit_on_error=False, thread=True)
-
-    def _tell_elapsed(self) -> None:
-        """Say how long it has been under way; a second is nothing to speak of."""
-        if self.under_way and (seconds := int(time.monotonic() - self._began)) > 1:
-            self._say(f"Under way: {self.under_way} ... {seconds:,} s")
-
     def _choose(self, image: KernelImage) -> Done:
         initrd = Path(image.initrd) if image.initrd else None
         self.session.choose(Path(image.path), initrd)
         return self._done()
-
-    def _done(self, *lines: str) -> Done:
-        """In the worker: say how an act ended, once the machine has been read back."""
-        self._read_back()
-        return Done(lines)
-
-    def _read_back(self) -> None:
-        """In the worker: all that is drawn comes from one picture, which only goes forward."""
-        self.hub.wait_refreshed()
-        self.viewer.wait_built()
 
     def _read_targets(self) -> ImagesRead:
         return ImagesRead(self.session.targets(self.view.snapshot.host.release))

@@ -255,7 +255,7 @@ class ServedOrchestrator(RemoteOrchestrator):
         return link
 
 
-_SURROUNDINGS = ("devices", "vitals", "kernel lines")
+_SURROUNDINGS = ("devices", "host activity", "kernel lines")
 _ACTS = frozenset({"move", "load", "unload", "preserve", "unpreserve", "restore"})
 
 

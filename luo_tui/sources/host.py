@@ -33,7 +33,7 @@ _LOAD_STEP = 0.5
 class HostSource:
     """Sampled; its descriptor rings when somebody opens or closes the orchestrator's device."""
 
-    name = "vitals"
+    name = "host activity"
     events = select.POLLIN
     every = 2.0
 

@@ -413,7 +413,7 @@ def picture(*health: SourceHealth) -> Snapshot:
 
 def test_what_is_not_known_is_shown_where_it_is_missed() -> None:
     missing = SourceHealth("devices", missing=("sda1 may be in use by ZFS",))
-    logins = SourceHealth("vitals", missing=("who is logged in cannot be known here",))
+    logins = SourceHealth("host activity", missing=("who is logged in cannot be known here",))
     lines = SourceHealth("kernel lines", missing=("they are not shown here",))
     dead = SourceHealth("resources", "Too many open files", 1.0)
     snapshot = picture(missing, logins, lines, dead)

@@ -54,17 +54,13 @@ def assert_clean(t: Terminal) -> None:
 
 def to_prepared(t: Terminal, *, wait: bool = True) -> None:
     t.wait_for("Nothing is prepared")
-    t.send("w", "t")
-    t.wait_for("runs now")
-    t.send("enter")
-    t.wait_for("[>] load next")
-    t.send("l")
-    t.wait_for("[>] prepare next")
-    t.send("p")
-    t.wait_for("> [ Stay normal ]")
-    t.send("tab", "enter")
-    if wait:
-        t.wait_for("[x] prepare done")
+    t.send("w")
+    t.press("t", "runs now")
+    t.press("enter", "[>] load next")
+    t.press("l", "[>] prepare next")
+    t.press("p", "> [ Stay normal ]")
+    t.send("tab")
+    t.press("enter", "[x] prepare done" if wait else "Under way: prepare")
 
 
 def test_quiet_when_idle_and_clean_after_quitting() -> None:
@@ -85,18 +81,15 @@ def test_quiet_when_idle_and_clean_after_quitting() -> None:
 def test_the_whole_walk_with_the_jump_and_the_new_console() -> None:
     with console() as t:
         to_prepared(t)
-        t.send("k")
-        t.wait_for("> [ Stay prepared ]")
+        t.press("k", "> [ Stay prepared ]")
         t.send("tab", *"demo-hv", "tab")
         t.wait_for("> [ End this kernel: kexec into 7.3.4-hv ]")
-        t.send("enter")
-        screen = t.wait_for("This kernel took over from 7.3.3-hv. All is restored.")
+        screen = t.press("enter", "This kernel took over from 7.3.3-hv. All is restored.")
         assert "[updated]" in screen
         assert "blackout" in screen
-        t.send("f")
-        t.wait_for("> [ Stay updated ]")
-        t.send("tab", "enter")
-        t.wait_for("[normal]")
+        t.press("f", "> [ Stay updated ]")
+        t.send("tab")
+        t.press("enter", "[normal]")
         # The jump inherited no blocked signal.
         os.kill(t.process.pid, signal.SIGTERM)
         assert t.wait_ended() == 128 + signal.SIGTERM
@@ -106,27 +99,23 @@ def test_the_whole_walk_with_the_jump_and_the_new_console() -> None:
 def test_the_whole_walk_on_a_kernel_without_moves() -> None:
     with console("--kind", "sessions") as t:
         t.wait_for("Preserving (derived)")
-        t.send("w", "t")
-        t.wait_for("runs now")
-        t.send("enter")
-        t.wait_for("[>] load next")
-        t.send("l")
-        screen = t.wait_for("[>] kexec next")
+        t.send("w")
+        t.press("t", "runs now")
+        t.press("enter", "[>] load next")
+        screen = t.press("l", "[>] kexec next")
         assert "prepare done" not in screen
         t.send("p")
         t.wait_for("no prepare")
-        t.send("k")
-        t.wait_for("> [ Stay preserving ]")
+        t.press("k", "> [ Stay preserving ]")
         t.send("tab", *"demo-hv", "tab")
         t.wait_for("> [ End this kernel: kexec into 7.3.4-hv ]")
         t.send("enter")
         # The next boot has a kernel of the same kind.
         t.wait_for("This kernel took over from 7.3.3-hv.")
         t.wait_for("[updated]")
-        t.send("f")
-        t.wait_for("> [ Stay updated ]")
-        t.send("tab", "enter")
-        t.wait_for("(derived)")
+        t.press("f", "> [ Stay updated ]")
+        t.send("tab")
+        t.press("enter", "(derived)")
         t.wait_until_gone("[updated]")
         t.send("q")
         assert t.wait_ended() == 0
@@ -136,9 +125,8 @@ def test_the_whole_walk_on_a_kernel_without_moves() -> None:
 def test_a_refused_freeze_brings_the_console_back_with_the_reason() -> None:
     with console("--scenario", "freeze-refused") as t:
         to_prepared(t)
-        t.send("k")
-        t.wait_for("> [ Stay prepared ]")
-        t.send("tab", *"demo-hv", "tab", "enter")
+        t.press("k", "> [ Stay prepared ]")
+        consent(t)
         screen = t.wait_for("Could not freeze")
         assert "> [ I have read this ]" in screen
         assert "NORMAL" in screen
@@ -176,8 +164,8 @@ def test_a_lost_terminal_ends_it_without_spinning(at: str) -> None:
     with console() as t:
         t.wait_for("Nothing is prepared")
         if at == "question":
-            t.send("w", "t")
-            t.wait_for("runs now")
+            t.send("w")
+            t.press("t", "runs now")
         began = time.monotonic()
         t.hang_up()
         assert t.process.wait(10) == 128 + signal.SIGHUP
@@ -187,7 +175,6 @@ def test_a_lost_terminal_ends_it_without_spinning(at: str) -> None:
 def test_a_signal_during_an_act_waits_for_its_end() -> None:
     with console("--delay", "1.5") as t:
         to_prepared(t, wait=False)
-        t.wait_for("Under way: prepare", 3)
         os.kill(t.process.pid, signal.SIGTERM)
         assert t.wait_ended() == 128 + signal.SIGTERM
         assert_clean(t)
@@ -238,11 +225,17 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+def consent(t: Terminal) -> None:
+    """Type the host's name where the kexec is asked about, and give consent."""
+    t.send("tab", *"demo-hv", "tab")
+    t.wait_for("> [ End this kernel")
+    t.press_away("enter", "> [ End this kernel")
+
+
 def to_jump(t: Terminal) -> None:
     to_prepared(t)
-    t.send("k")
-    t.wait_for("> [ Stay prepared ]")
-    t.send("tab", *"demo-hv", "tab", "enter")
+    t.press("k", "> [ Stay prepared ]")
+    consent(t)
 
 
 def test_ctrl_c_before_the_point_of_no_return_calls_the_jump_off() -> None:

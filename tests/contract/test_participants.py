@@ -170,7 +170,8 @@ def test_times_are_told(host: LabMachine) -> None:
     assert [line.split()[0] for line in shown.splitlines() if line.startswith("test")] == ALL
     stamps = host.call("picture")["stamps"]
     took = (stamps["freeze_end"] - stamps["freeze_begin"]) / stamps["tsc_khz"]
-    assert took >= 40
+    # In milliseconds by the TSC, whose rate a busy emulator lets the kernel measure roughly.
+    assert took >= 30
 
 
 def test_numbers_and_files_of_other_modules_cross(host: LabMachine) -> None:

@@ -33,34 +33,28 @@ def load(t: Terminal, target: str) -> None:
     t.wait_for("Nothing is prepared.")
     t.send("w")
     t.wait_for("Choose a target kernel first.")
-    t.send("t")
-    t.wait_for(f"vmlinuz-{target}")
-    t.send("enter")
+    t.press("t", f"vmlinuz-{target}")
     # Three consoles that look inside a kernel take their time in one virtual machine.
-    t.wait_for(f"Load {target}", 180)
+    t.press("enter", f"Load {target}", 180)
     t.wait_for("[x] check")
     t.wait_until_gone("Under way")
-    t.send("l")
-    t.wait_for(f"Done: Load {target}.")
+    t.press("l", f"Done: Load {target}.")
     t.wait_for("kexec image loaded by this window")
 
 
 def prepare(t: Terminal) -> None:
     """On the walk, with our image loaded: prepare, on consent."""
-    t.send("p")
-    screen = t.wait_for("> [ Stay normal ]")
+    screen = t.press("p", "> [ Stay normal ]")
     assert "Way back Cancel the update: prepared -> normal." in screen
     t.send("tab")
     t.wait_for("> [ Prepare: normal -> prepared ]")
-    t.send("enter")
-    t.wait_for("Done: Prepare: normal -> prepared.")
+    t.press("enter", "Done: Prepare: normal -> prepared.")
     t.wait_for("[x] prepare")
 
 
 def ask_kexec(t: Terminal, target: str, typed: str = HOST_NAME) -> None:
     """On the walk, prepared: go up to the last key before the jump."""
-    t.send("k")
-    screen = t.wait_for("> [ Stay prepared ]")
+    screen = t.press("k", "> [ Stay prepared ]")
     assert screen.index(f"Every process on {HOST_NAME} ends") < screen.index("Survives")
     assert "Services are not stopped first" in screen
     assert f"End this kernel: kexec into {target}" in screen
@@ -76,7 +70,7 @@ def jump(t: Terminal, target: str) -> None:
     """Give consent to the jump."""
     ask_kexec(t, target)
     t.wait_for(f"> [ End this kernel: kexec into {target} ]")
-    t.send("enter")
+    t.press("enter", f"into {target} ...")
 
 
 def into(machine: Machine, target: str) -> None:
@@ -86,30 +80,25 @@ def into(machine: Machine, target: str) -> None:
         load(t, target)
         prepare(t)
         jump(t, target)
-        t.wait_for(f"into {target} ...")
         t.meanwhile(lambda: machine.wait_ready(before, 90))
     assert machine.must("uname -r").strip() == target
 
 
 def cancel(t: Terminal, state: str = "prepared") -> None:
     """On the walk: cancel the update."""
-    t.send("c")
-    t.wait_for(f"> [ Stay {state} ]")
+    t.press("c", f"> [ Stay {state} ]")
     t.send("tab")
     t.wait_for(f"> [ Cancel the update: {state} -> normal ]")
-    t.send("enter")
-    t.wait_for(f"Done: Cancel the update: {state} -> normal.")
+    t.press("enter", f"Done: Cancel the update: {state} -> normal.")
     t.wait_for("Nothing is prepared.")
 
 
 def take_over(t: Terminal) -> None:
     """Where the window's owner is gone: become its owner, on consent."""
-    t.send("o")
-    t.wait_for("> [ Take nothing over ]")
+    t.press("o", "> [ Take nothing over ]")
     t.send("tab")
     t.wait_for("> [ Take over the window of ")
-    t.send("enter")
-    t.wait_for("Done: Take over the window of ")
+    t.press("enter", "Done: Take over the window of ")
     t.wait_until_gone("key o")
 
 
@@ -125,8 +114,7 @@ def finish(t: Terminal, *, lost: str = "") -> None:
     ``lost`` is part of what is named as lost; then the word is typed.
     """
     t.wait_for("This kernel took over from")
-    t.send("f")
-    screen = t.wait_for("> [ Stay updated ]")
+    screen = t.press("f", "> [ Stay updated ]")
     assert (lost in screen) if lost else ("Lost Nothing." in screen)
     t.send("tab")
     t.wait_until_gone("> [ Stay updated ]")
@@ -135,8 +123,7 @@ def finish(t: Terminal, *, lost: str = "") -> None:
         t.wait_for("[discard ")
         t.send("tab")
         t.wait_for("> [ Finish")
-    t.send("enter")
-    t.wait_for("Done: Finish")
+    t.press("enter", "Done: Finish")
     t.wait_for("Nothing is prepared.")
 
 

@@ -11,7 +11,7 @@ import pytest
 from machine import Built, Machine
 
 from tests.lab import driver
-from tests.lab.test_devices import EDU, SLOT, Edu
+from tests.lab.test_devices import EDU, LUO, SLOT, Edu
 
 LOW = 48 << 20
 """Bytes that a cgroup may have: enough for a program, too little for what it restores."""
@@ -50,8 +50,7 @@ def test_a_restore_that_fails_is_told_until_it_is_made_good(built: Built, machin
         assert "All is restored" not in screen
         (failed,) = status(machine)["promises"]["open"]
         assert (failed["outcome"], "ENOMEM" in failed["reason"]) == ("failed", True)
-        t.send("f")
-        screen = t.wait_for("> [ Stay updated ]")
+        screen = t.press("f", "> [ Stay updated ]")
         assert screen.index("Lost cache (token") < screen.index("Survives")
         t.send("escape")
         t.wait_until_gone("> [ Stay updated ]")
@@ -68,12 +67,12 @@ def test_a_device_that_is_lost_is_the_headline(built: Built, cold: Machine) -> N
     machine = cold
     machine.qemu = EDU
     machine.boot(extra="luo.noload")
-    machine.must("insmod /lib/modules/$(uname -r)/extra/luo.ko")
+    machine.must(LUO)
     edu = Edu(machine)
     edu.load()
     assert edu.listed() == "registered"
     driver.into(machine, built.kernels["new"].release)
-    machine.must(f"echo 1 >{edu.device}/remove; insmod /lib/modules/$(uname -r)/extra/luo.ko")
+    machine.must(f"echo 1 >{edu.device}/remove; {LUO}")
     assert edu.listed() == "lost"
     name = f"pci {SLOT}"
     with driver.over_ssh(machine) as t:

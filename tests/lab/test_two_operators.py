@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from machine import Built, Machine
 
 from tests.lab import driver
@@ -15,6 +16,7 @@ def events(machine: Machine) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.extra
 def test_one_acts_the_others_watch_and_the_window_is_taken_over(
     built: Built, machine: Machine
 ) -> None:
@@ -51,8 +53,7 @@ def test_one_acts_the_others_watch_and_the_window_is_taken_over(
             assert f"target {target}" in screen
             watcher.wait_for("load; done")
 
-            owner.send("p")
-            owner.wait_for("> [ Stay normal ]")
+            owner.press("p", "> [ Stay normal ]")
             watcher.wait_for("asked to confirm: prepare")
             next_.wait_for("asked to confirm: prepare")
             owner.send("escape")
@@ -72,8 +73,9 @@ def test_one_acts_the_others_watch_and_the_window_is_taken_over(
             screen = next_.wait_for("whose console is gone. To act, take it over: key o.")
             assert "root on pts/" in screen
             assert events(machine) == before, "watching writes nothing"
-            next_.send("w", "c")
-            assert "[ Stay prepared ]" not in next_.wait_for("take it over first.")
+            next_.send("w")
+            next_.wait_for("[>] freeze and kexec")
+            assert "[ Stay prepared ]" not in next_.press("c", "take it over first.")
             watcher.wait_until_gone("open in another console")
 
             driver.take_over(next_)

@@ -115,8 +115,7 @@ def test_a_wrong_host_name_does_nothing(built: Built, host: Machine) -> None:
             # The dangerous button is not armed, so the focus is on the harmless one again.
             screen = t.wait_for("> [ Stay prepared ]")
             assert f"( End this kernel: kexec into {target} )" in screen
-            t.send("enter")
-            t.wait_for("[>] freeze and kexec")
+            t.press("enter", "[>] freeze and kexec")
         assert state(host) == "prepared"
         driver.cancel(t)
     assert state(host) == "normal"
@@ -225,8 +224,7 @@ def test_signals_at_each_moment(built: Built, host: Machine, moment: str, end: s
         if moment != "overview":
             driver.load(t, target)
         if moment == "asked to prepare":
-            t.send("p")
-            t.wait_for("> [ Stay normal ]")
+            t.press("p", "> [ Stay normal ]")
         if moment == "asked to kexec":
             driver.prepare(t)
             driver.ask_kexec(t, target)
@@ -288,8 +286,7 @@ def test_an_image_that_is_no_kernel(host: Machine) -> None:
     try:
         with driver.over_ssh(host) as t:
             t.wait_for("Nothing is prepared.")
-            t.send("t")
-            screen = t.wait_for("vmlinuz-9.9.9-short")
+            screen = t.press("t", "vmlinuz-9.9.9-short")
             assert "is not a kernel image" in screen
             assert "is cut short" in screen
             assert not loaded(host)
@@ -308,13 +305,12 @@ def test_a_full_disk_stops_before_anything_is_changed(built: Built, host: Machin
         assert host.ssh("luo-tui hold /etc/passwd --name other").returncode == 10
         with driver.over_ssh(host) as t:
             t.wait_for("Nothing is prepared.")
-            t.send("w", "t")
-            t.wait_for("vmlinuz-")
-            t.send("enter")
-            t.wait_for(f"Load {built.kernels['new'].release}")
+            t.send("w")
+            t.wait_for("[>] check")
+            t.press("t", "vmlinuz-")
+            t.press("enter", f"Load {built.kernels['new'].release}")
             t.wait_until_gone("Under way")
-            t.send("l")
-            screen = t.wait_for("the disk is full")
+            screen = t.press("l", "the disk is full")
             assert "ENOSPC" in screen
             assert "normal" in screen
             assert not loaded(host)

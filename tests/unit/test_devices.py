@@ -241,7 +241,7 @@ def test_vitals_of_this_machine(tmp_path: Path) -> None:
         source.reopen()
         read, done = source.enumerate()
         assert isinstance(read, VitalsRead)
-        assert done == ReadingDone("vitals", (UNKNOWN,))
+        assert done == ReadingDone("host activity", (UNKNOWN,))
         assert 0 < read.vitals.memory_available <= read.vitals.memory_total
         assert read.vitals.watchdogs == ("iTCO, 30 s",)
         assert read.vitals.booted_at > 0

@@ -64,7 +64,11 @@ def test_a_good_host_passes_everything() -> None:
 
 
 UNREAD = {"devices": SourceHealth("devices", missing=("a disk could not be looked at",))}
-NO_LOGINS = {"vitals": SourceHealth("vitals", missing=("who is logged in cannot be known here",))}
+NO_LOGINS = {
+    "host activity": SourceHealth(
+        "host activity", missing=("who is logged in cannot be known here",)
+    )
+}
 CARD = Device("0000:3b:00.0", "pci", driver="mlx5_core", users=("eth0",))
 
 
@@ -105,10 +109,16 @@ ARMED = "whether watchdog0 is armed is not told by this kernel"
                 "logins": "unknown",
                 "watchdogs": "unknown",
             },
-            pictured(health=read("vitals", fault="it died")),
+            pictured(health=read("host activity", fault="it died")),
         ),
-        ({"picture": "unknown", "device node": "unknown"}, pictured(health=read("vitals", OPEN))),
-        ({"picture": "unknown", "watchdogs": "unknown"}, pictured(health=read("vitals", ARMED))),
+        (
+            {"picture": "unknown", "device node": "unknown"},
+            pictured(health=read("host activity", OPEN)),
+        ),
+        (
+            {"picture": "unknown", "watchdogs": "unknown"},
+            pictured(health=read("host activity", ARMED)),
+        ),
         (
             {"picture": "unknown", "participants": "unknown"},
             pictured(health=read("resources", fault="udev is gone")),

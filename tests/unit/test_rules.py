@@ -270,7 +270,7 @@ def test_every_act_is_refused_in_every_other_state(tmp_path: Path) -> None:
         ("resources", {Act.PREPARE, Act.KEXEC, Act.FINISH}),
         ("monitor", {Act.PREPARE, Act.KEXEC, Act.FINISH}),
         ("devices", {Act.KEXEC}),
-        ("vitals", set()),
+        ("host activity", set()),
     ],
 )
 def test_what_was_not_read_whole_carries_no_consent(

@@ -127,7 +127,7 @@ def test_what_is_not_known_is_told_and_is_no_fault(host: SimulatedHost, tmp_path
     health = {
         "devices": SourceHealth("devices", missing=("sda1 may be in use by ZFS",)),
         "resources": SourceHealth("resources", "Too many open files", 1.0),
-        "vitals": SourceHealth("vitals"),
+        "host activity": SourceHealth("host activity"),
     }
     snapshot = replace(look(SimulatedOrchestrator(host)), health=health)
     lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path))

@@ -50,7 +50,7 @@ _OF_STEP = {
     Step.FINISH: Act.FINISH,
 }
 
-_DEVICES, _VITALS = "devices", "vitals"
+_DEVICES, _ACTIVITY = "devices", "host activity"
 """Names of the sources whose gaps stand beside what they tell."""
 _FEW_SESSIONS = 4
 """Sessions that are named where other things are shown, too."""
@@ -94,7 +94,7 @@ def faults(snapshot: Snapshot) -> Iterator[Row]:
             at = time.strftime("%H:%M:%S", time.localtime(time.time() - ago))
             yield Row(f"{health.name}: not live since {at}: {health.fault}", style="$text-error")
     for health in snapshot.health.values():
-        if health.name not in (_DEVICES, _VITALS):
+        if health.name not in (_DEVICES, _ACTIVITY):
             yield from _missing(snapshot, health.name, f"{health.name}: ")
 
 
@@ -148,7 +148,7 @@ def vitals(snapshot: Snapshot) -> Iterator[Row]:
         yield Row("; ".join(now.users), "logged in")
     if now.holders:
         yield Row("; ".join(now.holders), "LUO open in")
-    yield from _missing(snapshot, _VITALS, label="unknown")
+    yield from _missing(snapshot, _ACTIVITY, label="unknown")
 
 
 def _memory(snapshot: Snapshot) -> Iterator[Row]:

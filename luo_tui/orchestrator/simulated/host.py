@@ -47,7 +47,7 @@ from luo_tui.sources.changes import (
 from luo_tui.sources.clean import clean
 
 HOST_NAME = "demo-hv"
-DEVICES, VITALS = "devices", "vitals"
+DEVICES, VITALS = "devices", "host activity"
 """What else there is news of."""
 _STATE_FILE = "host.json"
 _GIB = 1 << 30

@@ -132,7 +132,7 @@ class NodeIsFree:
         if not facts.snapshot.luo.state.usable:
             text = "There is no LUO whose device could be open."
             return Finding(self.name, Level.UNKNOWN, text, "See LUO-C-001.")
-        if why := _unread(facts, "vitals", "/dev/liveupdate"):
+        if why := _unread(facts, "host activity", "/dev/liveupdate"):
             return Finding(self.name, Level.UNKNOWN, f"Not known: {why}.", _AGAIN)
         if not facts.may_act:
             text = "Only root sees who has /dev/liveupdate open."
@@ -220,7 +220,7 @@ class NobodyElseIsLoggedIn:
 
     def run(self, facts: Facts) -> Finding:
         """Name who is logged in."""
-        if why := _unread(facts, "vitals", "logged in"):
+        if why := _unread(facts, "host activity", "logged in"):
             text = f"Not known: {why}."
             return Finding(self.name, Level.UNKNOWN, text, "Ask who is on this host.")
         users = facts.snapshot.vitals.users
@@ -249,7 +249,7 @@ class NoWatchdogIsArmed:
                 f"Armed: {few(armed)}.{told}",
                 "Its timeout has to be longer than the blackout, or disarm it.",
             )
-        if why := _unread(facts, "vitals", "watchdog"):
+        if why := _unread(facts, "host activity", "watchdog"):
             text = f"Not known: {why}."
             return Finding(self.name, Level.UNKNOWN, text, "Look in /sys/class/watchdog.")
         return Finding(self.name, Level.OK, "None is armed.")
