@@ -119,11 +119,12 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
             records.write(record)
             with _opened(_state_file(record)) as state:
                 qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(state,))
+            paused = time.time()
             qmp.command("stop")
             with _set_up(qmp):
                 qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
                 _wait_saved(qmp, time.monotonic() + limit)
-        record = record._replace(phase=Phase.SAVED, disks=_disks(record))
+        record = record._replace(phase=Phase.SAVED, disks=_disks(record), paused=paused)
         records.write(record)
     except BaseException as error:
         after = _go_on(record, running=ran)
@@ -144,7 +145,7 @@ def resume(record: Record, records: Records) -> Record:
     if record.phase is Phase.ARMED:
         return record
     _continue(record, running=record.goes_on)
-    record = record._replace(phase=Phase.ARMED, goes_on=True, disks={})
+    record = record._replace(phase=Phase.ARMED, goes_on=True, disks={}, paused=0.0)
     try:
         records.write(record)
     except OSError as error:

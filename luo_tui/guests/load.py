@@ -78,6 +78,9 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
                 qmp.command("cont")
                 if (now := status(qmp)) != "running":
                     raise GuestFailed(f"its state is {now}")
+                loaded = loaded._replace(went_on=time.time())
+                with contextlib.suppress(OSError):
+                    records.write(loaded)
     except (OSError, QmpError, GuestFailed, ValueError, KeyError) as error:
         why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         if may_run:

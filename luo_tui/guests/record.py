@@ -70,6 +70,10 @@ class Record(NamedTuple):
     """Whether it ran when it was saved; a paused guest comes back paused."""
     disks: Mapping[str, tuple[int, int]] = MappingProxyType({})
     """Size and mtime (ns) of each image that is a regular file, after it was saved."""
+    paused: float = 0.0
+    """CLOCK_REALTIME in seconds when it was paused to be saved; 0: it was not."""
+    went_on: float = 0.0
+    """CLOCK_REALTIME in seconds when it went on in the new kernel; 0: it did not yet."""
 
     @property
     def tokens(self) -> tuple[int, ...]:

@@ -94,6 +94,9 @@ class CameOver(NamedTuple):
 
     name: str
     stands: Stands
+    seconds: float = 0.0
+    """How long it was paused, by the host's clock, which a kexec may put wrong by a second; 0: not
+    known."""
 
 
 ONLY_LOOKS = "This console only looks: it was opened with --read-only."

@@ -59,7 +59,11 @@ def came_over(
     """Return the guests that were saved for the jump into this boot."""
     if window is None or window.jumped_from in ("", boot_id):
         return ()
-    return tuple(CameOver(r.name, _stands(r)) for r in records if r.boot == window.jumped_from)
+    return tuple(
+        CameOver(r.name, _stands(r), max(0.0, r.went_on - r.paused) if r.went_on else 0.0)
+        for r in records
+        if r.boot == window.jumped_from
+    )
 
 
 def _stands(record: Record) -> Stands:

@@ -245,7 +245,8 @@ _OF_GUEST = {
 def _guests(facts: Facts) -> Iterator[Reason]:
     for one in facts.came_over:
         kept = "kept: " if one.stands is Stands.GOES_ON else ""
-        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}")
+        paused = f", after about {one.seconds:,.0f} s" if one.seconds else ""
+        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{paused}")
 
 
 def _devices(facts: Facts, known: Before | None, condition: Condition) -> Iterator[Reason]:

@@ -178,10 +178,10 @@ COLD: dict[str, Any] = {"luo": LuoState(State.NORMAL), "from_release": "", "stam
     ],
 )
 def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> None:
-    other = CameOver("db1", Stands.GOES_ON)
+    other = CameOver("db1", Stands.GOES_ON, 12.3)
     found = judge(replace(FACTS, came_over=(other, CameOver("web1", stands))))
     assert (grade, "guests", text) in found.reasons
-    assert (Grade.GOOD, "guests", "kept: db1 goes on") in found.reasons
+    assert (Grade.GOOD, "guests", "kept: db1 goes on, after about 12 s") in found.reasons
     assert found.grade is grade
 
 
