@@ -19,7 +19,7 @@ PACKAGE = ROOT / "luo_tui"
 # and from its own. A name is a module or a whole folder of luo_tui.
 FLOORS = (
     ("luo_tui",),
-    ("model", "errors"),
+    ("model", "errors", "operations", "error_table"),
     ("uapi",),
     ("arrival",),
     ("sources",),
@@ -37,6 +37,8 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 CORE = (
     "model",
     "errors",
+    "operations",
+    "error_table",
     "uapi",
     "arrival",
     "sources",
@@ -138,6 +140,9 @@ NOT_FOR_A_LOOK = (
     "traceback",
     "hashlib",
     "subprocess",
+    "dataclasses",
+    "inspect",
+    "luo_tui.error_table",
     "luo_tui.cli.check",
     "luo_tui.cli.window",
     "luo_tui.cli.plan",
