@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +102,7 @@ def _look(
     target, missing = _target(orchestrator, facts, args)
     if target is not None:
         facts = window.facts_of(facts.snapshot, target)
-    facts = replace(facts, work=_work(orchestrator))
+    facts = facts._replace(work=_work(orchestrator))
     around = surrounding_checks(_surroundings(orchestrator, facts, way_in))
     found = [
         *(facts.findings or missing),

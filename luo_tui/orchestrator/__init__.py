@@ -9,10 +9,9 @@ alone; which kernel interface stands behind it is decided once, in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from luo_tui.model import (
     BoundDrivers,
@@ -38,8 +37,7 @@ class Move(StrEnum):
     FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(NamedTuple):
     """What a kind of kernel can, as far as an act depends on it."""
 
     moves: bool = True

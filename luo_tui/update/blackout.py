@@ -13,25 +13,22 @@ have moved by up to 0.8 s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.model import Condition, Snapshot, Stamps
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import clock_text
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """One stretch of an update."""
 
     name: str
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Blackout:
+class Blackout(NamedTuple):
     """The blackout and its phases, in their order."""
 
     total: float

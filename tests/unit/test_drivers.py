@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from luo_tui.update.kernel_modules import DriverChange, TargetDrivers, find_driv
 from tests.unit.test_host_checks import GOOD
 
 NIC = "pci:v00008086d00001592sv00008086sd00000002bc02sc00i00"
-FACTS = replace(GOOD, image=KernelImage("/boot/vmlinuz-new", "new"))
+FACTS = GOOD._replace(image=KernelImage("/boot/vmlinuz-new", "new"))
 
 
 def lists(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,7 +178,7 @@ def test_firmware_that_tells_nothing_is_not_known(tmp_path: Path) -> None:
 
 
 WELL = Fallback(EFI, RUNNING, f"/boot/vmlinuz-{RUNNING}", True, read="/boot/grub/grub.cfg")
-TARGET = replace(GOOD, image=KernelImage("/boot/vmlinuz-new", "new"))
+TARGET = GOOD._replace(image=KernelImage("/boot/vmlinuz-new", "new"))
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,8 @@ KEPT = tuple(
     Resource(n, "memfd", ResourceState.PRESERVED, f"g{n}", 2 * GIB, 40 + n // 2, "vmm")
     for n in range(3)
 )
-FACTS: Facts = replace(
-    GOOD,
-    snapshot=replace(GOOD.snapshot, resources=Resources(KEPT)),
+FACTS: Facts = GOOD._replace(
+    snapshot=GOOD.snapshot._replace(resources=Resources(KEPT)),
     image=KernelImage("/boot/vmlinuz-new", "new"),
 )
 ENOUGH = MemoryLimits((MemoryLimit(40, "/a", 4 * GIB), MemoryLimit(41, "/b", None)))
