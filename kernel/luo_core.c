@@ -454,6 +454,7 @@ static int __init luo_init(void)
 		pr_err("no PCI device can take part (%d)\n", err);
 	up_write(&luo_lock);
 
+	luo_image_init();
 	luo_memfd_init();
 	luo_debugfs_init();
 	luo_reboot_init();
@@ -477,6 +478,7 @@ static void __exit luo_exit(void)
 	luo_reboot_exit();
 	luo_debugfs_exit();
 	luo_memfd_exit();
+	luo_image_exit();
 	/*
 	 * The device goes last of the two: whoever hears of its going may look
 	 * at the folder and must not find it. Nobody opens it any more.

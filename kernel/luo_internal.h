@@ -139,6 +139,13 @@ int luo_leave(void);
 void luo_reboot_init(void);
 void luo_reboot_exit(void);
 const char *luo_reboot_veto_name(void);
+bool luo_reboot_is_kexec(void);
+
+/* luo_image.c */
+void luo_image_init(void);
+void luo_image_exit(void);
+bool luo_image_known(void);
+bool luo_image_carries(void);
 
 /* luo_ioctl.c */
 int luo_ioctl_init(void);

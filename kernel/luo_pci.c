@@ -26,6 +26,11 @@
  * interrupts as ever and looks at its device of its own accord.
  *
  * A device that does not take part is shut down and set up anew as ever.
+ *
+ * Left running for a kernel that knows nothing of the handover, a device would
+ * write into that kernel's memory. So taking part is experimental and asked for
+ * when this module is loaded, and a device is left running only on the way into
+ * an image that is known to carry the handover.
  */
 #define pr_fmt(fmt) "luo: " fmt
 #define dev_fmt(fmt) "luo: " fmt
@@ -44,6 +49,10 @@ LIST_HEAD(luo_pci_devices);
 
 static_assert(sizeof(struct luo_ser_pci) >= LUO_PCI_LEAST);
 static_assert(LUO_PCI_BARS == PCI_STD_NUM_BARS);
+
+static bool luo_pci_wanted;
+module_param_named(experimental_pci, luo_pci_wanted, bool, 0444);
+MODULE_PARM_DESC(experimental_pci, "Let PCI devices go on running through a kexec (experimental; default: N)");
 
 /* The records, from prepare to cancel or jump. */
 static struct luo_ser_pci *luo_pci_out;
@@ -74,6 +83,16 @@ const char *luo_pci_unfit(struct pci_dev *pdev)
 		return "it is a virtual function";
 	if (!pci_is_root_bus(pdev->bus))
 		return "it is behind a bridge";
+	return NULL;
+}
+
+/* Why no device at all may take part. */
+static const char *luo_pci_why_none(void)
+{
+	if (!luo_pci_wanted)
+		return "experimental, and luo.ko was loaded without experimental_pci=1";
+	if (!luo_image_known() || !strcmp(luo_reboot_veto_name(), "none"))
+		return "no kprobe tells whether a kexec hands over";
 	return NULL;
 }
 
@@ -159,7 +178,7 @@ void luo_pci_step_done(struct luo_pci_device *dev, enum luo_pci_step step,
  */
 int luo_pci_register(struct pci_dev *pdev, const struct luo_pci_ops *ops)
 {
-	const char *reason = luo_pci_unfit(pdev);
+	const char *reason = luo_pci_why_none() ?: luo_pci_unfit(pdev);
 	struct luo_pci_device *dev;
 	int err = 0;
 
@@ -269,8 +288,9 @@ static void luo_pci_silence(struct pci_dev *pdev)
  * interrupts are off already.
  *
  * Context: the driver's shutdown, may sleep.
- * Return: true if a frozen update is leaving this kernel and takes the device
- * along; false if it is to be shut down as ever.
+ * Return: true if a frozen update is leaving this kernel, in an image that is
+ * known to carry the handover, and takes the device along; false if it is to be
+ * shut down as ever.
  */
 bool luo_pci_keeps_running(struct pci_dev *pdev)
 {
@@ -283,7 +303,11 @@ bool luo_pci_keeps_running(struct pci_dev *pdev)
 
 	luo_state_lock_always();
 	dev = luo_pci_find(pdev);
-	if (dev && dev->ser && dev->frozen) {
+	if (!dev || !dev->ser || !dev->frozen)
+		goto out;
+	if (!luo_reboot_is_kexec() || !luo_image_carries()) {
+		pci_warn(pdev, "shut down: what follows is not known to take the handover\n");
+	} else {
 		luo_pci_silence(pdev);
 		/* The bus would switch off bus mastering in a known state. */
 		pdev->current_state = PCI_UNKNOWN;
@@ -293,6 +317,7 @@ bool luo_pci_keeps_running(struct pci_dev *pdev)
 		keeps = true;
 		pci_info(pdev, "left running\n");
 	}
+out:
 	luo_state_unlock();
 	return keeps;
 }

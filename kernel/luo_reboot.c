@@ -25,6 +25,9 @@
 
 #include "luo_internal.h"
 
+/* The kernel has passed the veto on its way into an image. */
+static bool luo_reboot_kexec;
+
 #ifdef CONFIG_KPROBES
 
 /* Takes the place of liveupdate_reboot(), which has nothing to do then. */
@@ -35,6 +38,8 @@ static int luo_reboot_veto(void)
 	if (err) {
 		pr_warn("kexec refused (%d)\n", err);
 		module_put(THIS_MODULE);
+	} else {
+		WRITE_ONCE(luo_reboot_kexec, true);
 	}
 	return err;
 }
@@ -125,6 +130,20 @@ const char *luo_reboot_veto_name(void)
 }
 
 #endif /* CONFIG_KPROBES */
+
+/**
+ * luo_reboot_is_kexec - is this kernel known to be on its way into an image?
+ *
+ * What the reboot notifiers are told does not say so: reboot(RESTART2) hands
+ * them any words, those of a kexec too, and resets the machine.
+ *
+ * Context: any.
+ * Return: true if so; false also where there is no kprobe to tell it.
+ */
+bool luo_reboot_is_kexec(void)
+{
+	return READ_ONCE(luo_reboot_kexec);
+}
 
 static int luo_reboot_notify(struct notifier_block *nb, unsigned long action,
 			     void *cmd)

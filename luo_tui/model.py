@@ -8,7 +8,6 @@ picture at one instant; see :mod:`luo_tui.sources.changes` for how it changes.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
@@ -16,6 +15,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from luo_tui.state import State as State
+
+_NOTHING: Mapping[Any, Any] = {}
+"""Nothing by name; nobody writes to it."""
 
 
 class LuoState(NamedTuple):
@@ -50,8 +52,7 @@ class ResourceState(StrEnum):
     """It is there, and its state could not be read or is none that this program knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """One preserved descriptor, known to the kernel by its token."""
 
     token: int
@@ -196,8 +197,7 @@ class Resources(Mapping[int, Resource]):
         return {state: sum(r.bytes for r in those) for state, those in self.by_state.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Participant:
+class Participant(NamedTuple):
     """What takes part in updates: a subsystem or a device of the kernel, or a session.
 
     Source: the attributes of the class ``liveupdate`` (kernel/luo_subsystems.c,
@@ -263,8 +263,7 @@ class Host(NamedTuple):
     """False for ``(none)`` and ``localhost``: typing such a name proves nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device of this host that an update may reset, or carry across."""
 
     id: str
@@ -349,6 +348,10 @@ class Condition(NamedTuple):
     """Whether the kernel's log could be read from its first line on."""
     up: float = 0.0
     """Seconds since this kernel's start."""
+    init_up: float | None = None
+    """When the first program was started, by the kernel's own clock in seconds; None: not told."""
+    arrived_up: float | None = None
+    """When a live update had arrived, by the same clock."""
     missing: tuple[str, ...] = ()
     """Sentences on what could not be learned."""
 
@@ -368,6 +371,38 @@ class KexecState(NamedTuple):
     crash_loaded: bool = False
     load_disabled: bool = False
     """The sysctl ``kernel.kexec_load_disabled`` is set: no image can be loaded until a reboot."""
+
+
+class BoundDriver(NamedTuple):
+    """A device's driver, and what its module goes by."""
+
+    device: str
+    driver: str
+    module: str
+    """The module's name; empty for a driver that is built in and has none."""
+    alias: str
+    """What a kernel finds a driver for the device by; empty: not told."""
+    in_use: bool = False
+
+
+class BoundDrivers(NamedTuple):
+    """The drivers of devices, and what could not be learned of them."""
+
+    drivers: tuple[BoundDriver, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class FirmwareBoot(NamedTuple):
+    """What firmware starts after a reset, by its own variables."""
+
+    efi: bool
+    """Whether it is EFI; else it starts what lies on its first disk, and says nothing of it."""
+    first: str = ""
+    """The entry that it starts, with its number."""
+    once: str = ""
+    """The entry that it starts the next time alone; empty: the same."""
+    fault: str = ""
+    """Why it could not be read; empty when it could."""
 
 
 class RunningKernel(NamedTuple):
@@ -400,8 +435,7 @@ class MemoryLimits(NamedTuple):
     missing: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(NamedTuple):
     """Which file, with which content: a file under the same name may be another one."""
 
     path: str
@@ -415,11 +449,10 @@ class FileIdentity:
 
     def same_stat(self, other: FileIdentity) -> bool:
         """Whether nothing but the digest could differ. The kernel alone sets the ctime."""
-        return replace(self, sha256="") == replace(other, sha256="")
+        return self._replace(sha256="") == other._replace(sha256="")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelImage:
+class KernelImage(NamedTuple):
     """A kernel image file, as far as the file itself tells."""
 
     path: str
@@ -488,8 +521,7 @@ class SourceHealth(NamedTuple):
         return not (self.fault or self.missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened, for the log."""
 
     number: int
@@ -506,21 +538,20 @@ class Event:
     """Whether it is a failure, or something was lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The whole picture at one instant."""
 
     host: Host
     luo: LuoState
-    resources: Resources = field(default_factory=Resources)
-    participants: Mapping[str, Participant] = field(default_factory=dict)
-    devices: Mapping[str, Device] = field(default_factory=dict)
+    resources: Resources = Resources()
+    participants: Mapping[str, Participant] = _NOTHING
+    devices: Mapping[str, Device] = _NOTHING
     """By id; empty also where nothing can be said about devices."""
-    vitals: Vitals = field(default_factory=Vitals)
+    vitals: Vitals = Vitals()
     images: tuple[str, ...] = ()
     """Kernel image files that lie in /boot, each with what tells it from an older one."""
-    kexec: KexecState = field(default_factory=KexecState)
-    stamps: Stamps = field(default_factory=Stamps)
+    kexec: KexecState = KexecState()
+    stamps: Stamps = Stamps()
     compatible: str = ""
     """What the running orchestrator writes and reads; the target must say the same."""
     abi: str = ""
@@ -536,9 +567,9 @@ class Snapshot:
 
     Empty where the orchestrator does not say (``kernel/luo_reboot.c``).
     """
-    failed_restores: Mapping[int, RestoreFailure] = field(default_factory=dict)
+    failed_restores: Mapping[int, RestoreFailure] = _NOTHING
     """By token: the latest failure of each, in state updated. It may have succeeded since."""
-    health: Mapping[str, SourceHealth] = field(default_factory=dict)
+    health: Mapping[str, SourceHealth] = _NOTHING
     windows: int = 0
     """Counts how often journal or lock of the maintenance windows were written by anybody."""
     printed: int = 0

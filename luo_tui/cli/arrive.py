@@ -78,6 +78,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     tried = getattr(args, "not_on", None)
     not_on = _guests_go_on(orchestrator, args.folder) if tried is None else tried
     from luo_tui.cli.planned_finish import finish_by_plan, wait_for_restores
+    from luo_tui.cli.progress import Progress
     from luo_tui.update.accounting import Accounting
     from luo_tui.update.before import condition_of
     from luo_tui.update.open_window import OpenWindow
@@ -92,7 +93,10 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
             _make_ready(orchestrator)
         written = Accounting(window).arrive_unattended()
         if args.wait:
-            wait_for_restores(orchestrator, window, args.wait)
+            show = Progress(sys.stderr)
+            restored = wait_for_restores(orchestrator, window, args.wait, show.tell)
+            show.end()
+            Accounting(window).restored([(one.label, one.up) for one in restored])
             # The hook that waits for the restores is due only now.
             Accounting(window).arrive_unattended()
     except NotDone as refused:

@@ -12,26 +12,26 @@ import argparse
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import Exit, NotDone
-from luo_tui.model import KernelImage, Work
+from luo_tui.model import BoundDrivers, KernelImage, Work
 from luo_tui.monitor.reading import reader
-from luo_tui.orchestrator import Orchestrator
+from luo_tui.orchestrator import HoldsShutdown, Orchestrator
 
 # Loaded when it runs, by it alone: `luo-tui status` is to be quick.
 if TYPE_CHECKING:
     from luo_tui.update.checks.surroundings import Surroundings
     from luo_tui.update.facts import Facts, Finding
+    from luo_tui.update.kernel_modules import TargetDrivers
     from luo_tui.update.target import Target
 
 SCHEMA = 1
 """Version of the object that --json prints; within one, fields are only added."""
 NOT_CHECKED = (
-    "what the firmware would boot if the new kernel does not come up",
-    "whether the target has the drivers of all devices that are in use",
+    "whether the target's initrd has the drivers that its root file system needs",
+    "what the firmware's own settings start where it is not EFI",
 )
 """What an operator has to look at by himself; said with every answer."""
 
@@ -102,7 +102,7 @@ def _look(
     target, missing = _target(orchestrator, facts, args)
     if target is not None:
         facts = window.facts_of(facts.snapshot, target)
-    facts = replace(facts, work=_work(orchestrator))
+    facts = facts._replace(work=_work(orchestrator))
     around = surrounding_checks(_surroundings(orchestrator, facts, way_in))
     found = [
         *(facts.findings or missing),
@@ -138,6 +138,7 @@ def _target(
 
 def _surroundings(orchestrator: Orchestrator, facts: Facts, way_in: str) -> Surroundings:
     from luo_tui.update.checks.surroundings import Surroundings
+    from luo_tui.update.fallback import read_fallback
 
     condition, fault = None, ""
     try:
@@ -146,7 +147,35 @@ def _surroundings(orchestrator: Orchestrator, facts: Facts, way_in: str) -> Surr
         fault = error.strerror or str(error)
     pids = {r.pid for r in facts.snapshot.outgoing if r.pid}
     limits = orchestrator.memory_limits(pids)
-    return Surroundings(limits, condition, fault, way_in, orchestrator.consoles())
+    bound = orchestrator.drivers(facts.snapshot.devices.values())
+    return Surroundings(
+        limits,
+        condition,
+        fault,
+        way_in,
+        orchestrator.consoles(),
+        _drivers(orchestrator, facts, bound),
+        bound.missing,
+        read_fallback(orchestrator.kexec.boot_folder, orchestrator.firmware()),
+        _shutdown(orchestrator),
+    )
+
+
+def _shutdown(orchestrator: Orchestrator) -> str:
+    """Return why an ordinary shutdown could not be held back; empty where it will be."""
+    if not isinstance(orchestrator, HoldsShutdown):
+        return ""
+    return orchestrator.shutdown_inhibitor().available()
+
+
+def _drivers(orchestrator: Orchestrator, facts: Facts, bound: BoundDrivers) -> TargetDrivers | None:
+    """Hold the drivers in use against those of the target; None where there is none."""
+    from luo_tui.update.kernel_modules import find_drivers
+
+    if facts.image is None or not facts.image.release:
+        return None
+    modules, running = orchestrator.kexec.modules_folder, facts.snapshot.host.release
+    return find_drivers(modules, running, facts.image.release, bound.drivers)
 
 
 def _work(orchestrator: Orchestrator) -> Work:

@@ -11,38 +11,72 @@ import argparse
 import os
 import select
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from luo_tui.errors import ActFailed, NotDone
-from luo_tui.model import State
+from luo_tui.model import Snapshot, State
 from luo_tui.monitor.hub import Hub
 from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.promises import Became
 from luo_tui.update.verdict import Grade, Verdict
+from luo_tui.update.wording import size_text
 
 if TYPE_CHECKING:
     from luo_tui.update.facts import Facts
     from luo_tui.update.open_window import OpenWindow
 
 
-def wait_for_restores(orchestrator: Orchestrator, window: OpenWindow, seconds: float) -> None:
+class Restored(NamedTuple):
+    """A resource that was restored, as it was seen."""
+
+    label: str
+    up: float
+    """CLOCK_BOOTTIME in seconds."""
+
+
+def wait_for_restores(
+    orchestrator: Orchestrator, window: OpenWindow, seconds: float, show: Callable[[str], None]
+) -> tuple[Restored, ...]:
     """Return once nothing that was promised is still to come, or after ``seconds``.
 
-    Whatever changes on the host wakes it; nothing is polled. OSError: the host cannot be read.
+    Whatever changes on the host wakes it; nothing is polled. ``show`` is told what is
+    done of how much, where that has changed. What was restored meanwhile is returned
+    with when it was seen. OSError: the host cannot be read.
     """
     end = time.monotonic() + seconds
     news = os.eventfd(0, os.EFD_CLOEXEC)
     hub = Hub(orchestrator, lambda: os.eventfd_write(news, 1), orchestrator.surroundings())
     hub.start()
     try:
-        while _waits(window.facts_of(hub.snapshot)) and (left := end - time.monotonic()) > 0:
+        seen = {r.token: Restored(r.label, 0.0) for r in hub.snapshot.restored}
+        before, told = len(seen), ""
+        while True:
+            snapshot = hub.snapshot
+            now = time.clock_gettime(time.CLOCK_BOOTTIME)
+            for resource in snapshot.restored:
+                seen.setdefault(resource.token, Restored(resource.label, now))
+            waits = _waits(window.facts_of(snapshot))
+            if (text := progress(snapshot)) != told and (waits or told):
+                show(text)
+                told = text
+            if not waits or (left := end - time.monotonic()) <= 0:
+                return tuple(seen.values())[before:]
             if select.select([news], [], [], left)[0]:
                 os.eventfd_read(news)
     finally:
         hub.stop()
         os.close(news)
+
+
+def progress(snapshot: Snapshot) -> str:
+    """Say how much of what came over is restored."""
+    done, all_ = snapshot.restored, len(snapshot.restored) + len(snapshot.incoming)
+    size = sum(r.bytes for r in (*done, *snapshot.incoming))
+    those = f"{size_text(sum(r.bytes for r in done))} of {size_text(size)}"
+    return f"restored: {len(done):,} of {all_:,}, {those}"
 
 
 def _waits(facts: Facts) -> bool:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from luo_tui.cli.settings import (
@@ -25,12 +24,12 @@ _MOST = 64 << 10
 """Bytes: a file that is longer is none of ours."""
 
 
-@dataclass(frozen=True, slots=True)
 class Settings:
     """What counts, and which files or parts of files do not."""
 
-    chosen: Mapping[str, Chosen]
-    passed_over: tuple[str, ...]
+    def __init__(self, chosen: Mapping[str, Chosen], passed_over: tuple[str, ...]) -> None:
+        """Both as they were read."""
+        self.chosen, self.passed_over = chosen, passed_over
 
     def __getitem__(self, name: str) -> object:
         """Return the value that counts."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "orchestrator": orchestrator.title,
         "compatible": snapshot.compatible,
         "abi": snapshot.abi,
-        "host": snapshot.host._asdict(),
+        "host": _object(snapshot.host),
         "state": str(snapshot.luo.state),
         "detail": snapshot.luo.detail,
         "derived_from": list(snapshot.luo.evidence),
@@ -58,17 +57,17 @@ def status_json(orchestrator: Orchestrator, snapshot: Snapshot, folder: Path) ->
         "headline": standing.headline,
         "notes": list(standing.notes),
         "step": str(standing.step) if standing.step else None,
-        "kexec": snapshot.kexec._asdict(),
-        "resources": [{**asdict(r), "fate": outlook(r, snapshot)} for r in _resources(snapshot)],
-        "participants": [asdict(p) for p in _participants(snapshot)],
+        "kexec": _object(snapshot.kexec),
+        "resources": [{**_object(r), "fate": outlook(r, snapshot)} for r in _resources(snapshot)],
+        "participants": [_object(p) for p in _participants(snapshot)],
         "devices": [_device(f) for f in device_outcomes(snapshot)],
-        "vitals": _plain(snapshot.vitals._asdict()),
+        "vitals": _object(snapshot.vitals),
         "images": [_image_json(i) for i in _images(orchestrator, snapshot)],
         "preserved_bytes": snapshot.bytes_in(ResourceState.PRESERVED),
-        "blackout_ms": _plain(asdict(dark)) if dark else None,
+        "blackout_ms": _object(dark) if dark else None,
         "window": _window_json(facts, folder),
         "promises": _promises(facts),
-        "owner": asdict(facts.lock_holder) if facts.lock_holder else None,
+        "owner": _object(facts.lock_holder) if facts.lock_holder else None,
         "may_act": facts.may_act,
         "faults": dict(_faults(facts)),
         "missing": {h.name: list(h.missing) for h in snapshot.health.values() if h.missing},
@@ -141,7 +140,7 @@ def _faults(facts: Facts) -> Iterator[tuple[str, str]]:
 def _window_json(facts: Facts, folder: Path) -> dict[str, Any] | None:
     if facts.window_state is None:
         return None
-    found = _plain(asdict(facts.window_state))
+    found = _object(facts.window_state)
     # The schema's name from when they all stood in the journal; unreadable ones are counted.
     with contextlib.suppress(OSError):
         found["tokens"] = [r.token for r in promised(folder, facts.window_state).resources]
@@ -249,16 +248,22 @@ def _module(image: KernelImage) -> str:
 
 def _device(found: DeviceOutcome) -> dict[str, Any]:
     return {
-        **_plain(asdict(found.device)),
+        **_object(found.device),
         "fate": str(found.outcome),
         "reason": found.reason,
         "dangerous": found.dangerous,
     }
 
 
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Turn tuples into lists, as they will be in JSON."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+def _object(value: Any) -> dict[str, Any]:
+    """Return a named tuple as an object of JSON, and all that is in it."""
+    return {name: _plain(inner) for name, inner in value._asdict().items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return _object(value) if hasattr(value, "_fields") else [_plain(v) for v in value]
+    return value
 
 
 def _resources(snapshot: Snapshot) -> list[Resource]:
@@ -274,7 +279,7 @@ _FOR_CHECKS = ("abi", "abi_fault", "memory", "initrd_bytes", "signed")
 
 def _image_json(image: KernelImage) -> dict[str, Any]:
     """Leave out what only a check looks for: a status unpacks nothing."""
-    return {name: value for name, value in asdict(image).items() if name not in _FOR_CHECKS}
+    return {name: value for name, value in _object(image).items() if name not in _FOR_CHECKS}
 
 
 def _images(orchestrator: Orchestrator, snapshot: Snapshot) -> list[KernelImage]:

@@ -32,6 +32,8 @@ class Answering:
             "boot_folder": lambda: orchestrator.kexec.boot_folder,
             "running_kernel": orchestrator.running_kernel,
             "consoles": orchestrator.consoles,
+            "firmware": orchestrator.firmware,
+            "drivers": orchestrator.drivers,
             "memory_limits": orchestrator.memory_limits,
             "host": orchestrator.host,
             "state": orchestrator.state,

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from luo_tui.model import (
+    BoundDrivers,
     Condition,
+    Device,
+    FirmwareBoot,
     Host,
     KexecState,
     MemoryLimits,
@@ -105,6 +108,16 @@ class RemoteOrchestrator:
     def consoles(self) -> tuple[str, ...]:
         """Ask for the simulated host's consoles."""
         return tuple(self._ask("consoles"))
+
+    def firmware(self) -> FirmwareBoot:
+        """Ask what the simulated firmware starts."""
+        told: FirmwareBoot = self._ask("firmware")
+        return told
+
+    def drivers(self, devices: Iterable[Device]) -> BoundDrivers:
+        """Ask for the drivers of simulated devices."""
+        told: BoundDrivers = self._ask("drivers", tuple(devices))
+        return told
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """Ask for the limits of simulated processes."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from luo_tui.model import LuoState, Resource, Resources, Snapshot, SourceHealth, State
 from luo_tui.sources.changes import (
@@ -38,7 +37,7 @@ def fold(snapshot: Snapshot, changes: Iterable[Change]) -> Snapshot:
     for change in changes:
         picture.take(change)
     new = picture.snapshot()
-    return snapshot if new == snapshot else replace(new, seq=snapshot.seq + 1)
+    return snapshot if new == snapshot else new._replace(seq=snapshot.seq + 1)
 
 
 class _Picture:
@@ -115,8 +114,7 @@ class _Picture:
         luo = self._other.get("luo", self._before.luo)
         # Tokens begin anew with the next kernel, and lines of the kernel are never taken back.
         updated = isinstance(luo, LuoState) and luo.state is State.UPDATED
-        return replace(
-            self._before,
+        return self._before._replace(
             resources=base.changed(self._resources) if self._resources else base,
             participants=self._participants,
             devices=self._devices,

@@ -22,7 +22,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.model import Snapshot, SourceHealth
@@ -113,8 +112,7 @@ class Hub:
         read in part, stands in the snapshot's health.
         """
         latest = self._latest
-        base = replace(
-            self._blank(),
+        base = self._blank()._replace(
             devices=latest.devices,
             vitals=latest.vitals,
             images=latest.images,
@@ -133,12 +131,12 @@ class Hub:
         be old is told here, too: whoever consented saw that one.
         """
         own = self._latest.health.get(_MONITOR)
-        base = replace(self._blank(), health={_MONITOR: own} if own else {})
+        base = self._blank()._replace(health={_MONITOR: own} if own else {})
         sources = [*self._orchestrator.sources(), *self._surroundings]
         return read(self._orchestrator, sources, base)
 
     def _blank(self) -> Snapshot:
-        return replace(blank(self._latest.host), kexec=self._latest.kexec)
+        return blank(self._latest.host)._replace(kexec=self._latest.kexec)
 
     def start(self) -> None:
         """Read everything once, then watch. The first picture is there on return."""
@@ -265,7 +263,7 @@ class Hub:
             self._log([EventDraft("source", text, _MONITOR, grave=True)])
         since = known.since if known.fault else now
         health = {**latest.health, _MONITOR: SourceHealth(_MONITOR, fault, since)}
-        self._put(replace(latest, health=health, events=self.log.last, seq=latest.seq + 1))
+        self._put(latest._replace(health=health, events=self.log.last, seq=latest.seq + 1))
 
     def _publish(self, changes: Sequence[Change], *, first: bool = False) -> None:
         before = self._latest
@@ -278,7 +276,7 @@ class Hub:
             self._log(events_of(new, (full,)))
             new = fold(new, (full,))
         if host != new.host or new.events != self.log.last:
-            new = replace(new, host=host, events=self.log.last, seq=before.seq + 1)
+            new = new._replace(host=host, events=self.log.last, seq=before.seq + 1)
         if new is not before:
             self._put(new)
 

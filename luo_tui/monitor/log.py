@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -73,7 +72,7 @@ class Log:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(asdict(event), separators=(",", ":")) + "\n")
+            self._file.write(json.dumps(event._asdict(), separators=(",", ":")) + "\n")
         except OSError as error:
             self.fault = f"events are no longer written to {self._file.name}: {error.strerror}"
             file, self._file = self._file, None

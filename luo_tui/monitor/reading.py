@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from luo_tui.model import Host, KexecState, LuoState, Snapshot, State
@@ -66,7 +65,7 @@ def read(orchestrator: Watchable, sources: Iterable[Source], base: Snapshot) -> 
     host, changes = unannounced(orchestrator, base)
     for source in sources:
         changes.extend(enumerated(source))
-    return fold(replace(base, host=host), changes)
+    return fold(base._replace(host=host), changes)
 
 
 def unannounced(orchestrator: Watchable, known: Snapshot) -> tuple[Host, list[Change]]:

@@ -9,12 +9,22 @@ alone; which kernel interface stands behind it is decided once, in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 
-from luo_tui.model import Condition, Host, KexecState, MemoryLimits, RunningKernel, State, Work
+from luo_tui.model import (
+    BoundDrivers,
+    Condition,
+    Device,
+    FirmwareBoot,
+    Host,
+    KexecState,
+    MemoryLimits,
+    RunningKernel,
+    State,
+    Work,
+)
 from luo_tui.sources import Source
 
 
@@ -27,8 +37,7 @@ class Move(StrEnum):
     FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(NamedTuple):
     """What a kind of kernel can, as far as an act depends on it."""
 
     moves: bool = True
@@ -208,6 +217,14 @@ class Orchestrator(Protocol):
 
     def consoles(self) -> tuple[str, ...]:
         """Return the terminals that the kernel itself writes to, as ``ttyS0``; none: not known."""
+        ...
+
+    def firmware(self) -> FirmwareBoot:
+        """Return what firmware starts after a reset; never fails."""
+        ...
+
+    def drivers(self, devices: Iterable[Device]) -> BoundDrivers:
+        """Look up the drivers of devices; never fails."""
         ...
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from luo_tui.model import Condition, Host, KexecState, MemoryLimits, RunningKernel, Work
+from luo_tui.model import (
+    BoundDrivers,
+    Condition,
+    Device,
+    FirmwareBoot,
+    Host,
+    KexecState,
+    MemoryLimits,
+    RunningKernel,
+    Work,
+)
 from luo_tui.orchestrator import Inhibitor
 from luo_tui.sources import Source
 from luo_tui.sources.clean import clean
@@ -81,6 +91,18 @@ class ThisHost:
             return tuple(clean(Path("/sys/class/tty/console/active").read_text()).split())
         except OSError:
             return ()
+
+    def firmware(self) -> FirmwareBoot:
+        """Read EFI's variables."""
+        from luo_tui.sources.firmware import read_firmware
+
+        return read_firmware()
+
+    def drivers(self, devices: Iterable[Device]) -> BoundDrivers:
+        """Look them up in sysfs."""
+        from luo_tui.sources.drivers import read_drivers
+
+        return read_drivers(devices)
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """Look up the cgroups of some processes."""

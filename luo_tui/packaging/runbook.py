@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from luo_tui.console.widgets.presenter import KEY
-from luo_tui.errors import CATALOGUE, Explanation, Op, explain
+from luo_tui.error_table import CATALOGUE
+from luo_tui.errors import Explanation, Op, explain
 from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedOrchestrator
 from luo_tui.packaging import roff

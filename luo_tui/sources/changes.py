@@ -6,7 +6,6 @@ What comes of them is :func:`luo_tui.monitor.fold.fold`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from luo_tui.model import (
@@ -19,6 +18,21 @@ from luo_tui.model import (
     Stamps,
     Vitals,
 )
+
+
+class _Signal:
+    """A change that says no more than its kind. A tuple of nothing would be no change to ``if``."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 class LuoChanged(NamedTuple):
@@ -126,8 +140,7 @@ class ImagesRead(NamedTuple):
     images: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WindowsWritten:
+class WindowsWritten(_Signal):
     """Journal or lock of the maintenance windows were written by somebody."""
 
 
@@ -147,8 +160,7 @@ class RestoreFailed(NamedTuple):
     failure: RestoreFailure
 
 
-@dataclass(frozen=True, slots=True)
-class KernelPrinted:
+class KernelPrinted(_Signal):
     """The kernel has written lines over its consoles."""
 
 

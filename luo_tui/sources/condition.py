@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.model import Condition
 from luo_tui.sources.clean import clean
@@ -21,6 +23,21 @@ _PATIENCE = 3.0
 """Seconds in which systemd has to answer."""
 _FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager", "--full")
 _PATH = "/usr/bin:/bin"
+_INIT = re.compile(r"Run (?:/\S+) as init process$")
+"""What init/main.c prints as it starts the first program."""
+_TAKEN = re.compile(r"luo: took over \d+ files and \d+ subsystems from ")
+"""What kernel/luo_kho.c prints as an update has arrived."""
+
+
+class LogRecord(NamedTuple):
+    """One record of the kernel's log."""
+
+    level: int
+    kernel: bool
+    """Whether the kernel wrote it; else somebody who may write to the log."""
+    text: str
+    up: float = 0.0
+    """When, in seconds of the kernel's own clock, which starts early in its boot."""
 
 
 def read_condition(
@@ -34,14 +51,16 @@ def read_condition(
     links = _links(net, reading)
     units = _failed_units(systemd, path, reading)
     records, whole, read = read_records(kmsg, reading)
-    errors = [text for level, kernel, text in records if kernel and level <= GRAVE]
+    errors = [r.text for r in records if r.kernel and r.level <= GRAVE]
     return Condition(
         links=links,
         failed_units=units,
         errors=tuple(dict.fromkeys(errors)) if read else None,
-        lines=tuple(text for _, _, text in records if OURS.search(text)),
+        lines=tuple(r.text for r in records if OURS.search(r.text)),
         log_is_whole=whole,
         up=time.clock_gettime(time.CLOCK_BOOTTIME),
+        init_up=_when(records, _INIT),
+        arrived_up=_when(records, _TAKEN),
         missing=reading.missing,
     )
 
@@ -87,10 +106,13 @@ def _failed_units(systemd: Path, path: str, reading: Reading) -> tuple[str, ...]
     return tuple(sorted(clean(row.split()[0]) for row in rows if row.strip()))
 
 
-def read_records(
-    kmsg: str, reading: Reading
-) -> tuple[tuple[tuple[int, bool, str], ...], bool, bool]:
-    """Return level, whether the kernel wrote it, and text of each record of this boot.
+def _when(records: Iterable[LogRecord], line: re.Pattern[str]) -> float | None:
+    """Return when the kernel first said so; None where its log does not tell."""
+    return next((r.up for r in records if r.kernel and line.search(r.text)), None)
+
+
+def read_records(kmsg: str, reading: Reading) -> tuple[tuple[LogRecord, ...], bool, bool]:
+    """Return each record of this boot.
 
     And whether the first of all is among them, and whether they could be read at all.
     """
@@ -111,10 +133,10 @@ def read_records(
     finally:
         os.close(fd)
     whole = bool(found) and found[0][0] == 0
-    return tuple((level, kernel, text) for _, level, kernel, text in found), whole, True
+    return tuple(record for _, record in found), whole, True
 
 
-def _each(fd: int) -> Iterator[tuple[int, int, bool, str]]:
+def _each(fd: int) -> Iterator[tuple[int, LogRecord]]:
     """Yield the records with their numbers (Documentation/ABI/testing/dev-kmsg)."""
     while True:
         try:
@@ -130,8 +152,8 @@ def _each(fd: int) -> Iterator[tuple[int, int, bool, str]]:
         head, _, rest = record.partition(b";")
         fields = head.split(b",")
         try:
-            priority, number = int(fields[0]), int(fields[1])
-        except (ValueError, IndexError):
+            priority, number, microseconds = map(int, fields[:3])
+        except ValueError:
             continue
         text = rest.partition(b"\n")[0].decode(errors="surrogateescape")
-        yield number, priority & 7, priority >> 3 == 0, clean(text)
+        yield number, LogRecord(priority & 7, priority >> 3 == 0, clean(text), microseconds / 1e6)

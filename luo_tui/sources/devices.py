@@ -14,7 +14,6 @@ import re
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,7 +294,7 @@ class DeviceSource:
         if not label and asked < _ASKED:
             label = _label(self._sys, device)
             self._labels[device.id] = label, asked + 1
-        return replace(device, label=label or device.label)
+        return device._replace(label=label or device.label)
 
     def close(self) -> None:
         """Drop the monitor; its socket is closed with it."""

@@ -113,7 +113,7 @@ def read_arrival(kmsg: str = "/dev/kmsg") -> Arrival:
         return Arrival(_SUBTREE in trees, told, clean(release) if _SUBTREE in trees else "")
     reading = Reading()
     records, whole, read = read_records(kmsg, reading)
-    lines = [text for _, kernel, text in records if kernel]
+    lines = [r.text for r in records if r.kernel]
     for line in lines:
         if found := _RETRIEVED.search(line):
             before = next((m[1] for m in map(_FROM.search, lines) if m), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
@@ -18,6 +19,10 @@ from luo_tui.update.window_hooks import failure_is_due, restore_is_due
 
 _STILL, _PATIENCE = 0.1, 100
 """Seconds in which nothing more may arrive before anything is called lost, and how many times."""
+
+
+_NAMED = 20
+"""Restores that are written down by name: a record is short."""
 
 
 class Accounting:
@@ -86,6 +91,36 @@ class Accounting:
             self._window.release()
         return True
 
+    def restored(self, each: Sequence[tuple[str, float]]) -> None:
+        """Write down what was restored since the arrival: names, and CLOCK_BOOTTIME in seconds.
+
+        Nothing where there is none, or the kernel's log does not tell when the update
+        arrived. NotDone, ActFailed: as :meth:`arrive_unattended`.
+        """
+        arrived = condition_of(self._window.orchestrator).arrived_up
+        if not each or arrived is None:
+            return
+        took = [(label, max(0, round((up - arrived) * 1e3))) for label, up in each]
+        took.sort(key=lambda one: one[1])
+        self._window.take()
+        try:
+            now = self._window.facts()
+            if now.window_state is None or now.window_state.closed:
+                return
+            self._window.reopen(now.snapshot.host.boot_id)
+            left = len(now.snapshot.incoming)
+            self._window.write(
+                "restored",
+                count=len(took),
+                left=left,
+                last_ms=took[-1][1],
+                # The last ones are those that were waited for.
+                each=[list(one) for one in took[-_NAMED:]],
+                by=str(self._window.me),
+            )
+        finally:
+            self._window.release()
+
     def settled(self, now: Facts) -> Facts:
         """Read anew until nothing more arrives. OSError as :meth:`facts`.
 
@@ -101,8 +136,8 @@ class Accounting:
 
     def judged(self, now: Facts) -> dict[str, Any]:
         """Return what a record says of the update: the verdict on it, and its blackout."""
-        judged = verdict(now, condition_of(self._window.orchestrator))
-        dark = blackout(now.snapshot.stamps)
+        condition = condition_of(self._window.orchestrator)
+        judged, dark = verdict(now, condition), blackout(now.snapshot.stamps, condition)
         return {
             **({"verdict": judged.record()} if judged else {}),
             **({"blackout": dark.record()} if dark else {}),

@@ -13,25 +13,22 @@ have moved by up to 0.8 s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from luo_tui.model import Snapshot, Stamps
+from luo_tui.model import Condition, Snapshot, Stamps
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import clock_text
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """One stretch of an update."""
 
     name: str
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Blackout:
+class Blackout(NamedTuple):
     """The blackout and its phases, in their order."""
 
     total: float
@@ -44,22 +41,45 @@ class Blackout:
         return {"total_ms": round(self.total, 3), "phases": phases}
 
 
-def blackout(stamps: Stamps) -> Blackout | None:
-    """Work the blackout out; None where no update has crossed into this kernel."""
+def blackout(stamps: Stamps, condition: Condition | None = None) -> Blackout | None:
+    """Work the blackout out; None where no update has crossed into this kernel.
+
+    ``condition`` has what the new kernel's log tells of its own boot: with it the time
+    after the jump is told in three phases instead of one.
+    """
     total = stamps.milliseconds(stamps.freeze_begin, stamps.arrived)
     if total is None:
         return None
     borders = (
         ("freeze", stamps.freeze_begin, stamps.freeze_end),
         ("device shutdown, until the jump", stamps.freeze_end, stamps.jump),
-        ("jump, kernel boot, userspace up to luo.ko", stamps.jump, stamps.arrived),
     )
     phases = []
     for name, begin, end in borders:
         took = stamps.milliseconds(begin, end)
         if took is not None:
             phases.append(Phase(name, took))
+    after = stamps.milliseconds(stamps.jump, stamps.arrived)
+    if after is not None:
+        phases += _after_jump(after, condition)
     return Blackout(total, tuple(phases))
+
+
+def _after_jump(milliseconds: float, condition: Condition | None) -> tuple[Phase, ...]:
+    """Return what the time from the jump to the arrival was made of, as far as is known."""
+    init = condition.init_up if condition is not None else None
+    arrived = condition.arrived_up if condition is not None else None
+    # An orchestrator that is built in arrives before user space; a log that tells
+    # of more time than there was is another boot's.
+    if init is None or arrived is None or not init <= arrived <= milliseconds / 1000:
+        return (Phase("jump, kernel boot, userspace up to luo.ko", milliseconds),)
+    return (
+        Phase(
+            "jump and decompression, until the kernel's clock runs", milliseconds - arrived * 1e3
+        ),
+        Phase("kernel boot, until the first program", init * 1e3),
+        Phase("userspace up to luo.ko", (arrived - init) * 1e3),
+    )
 
 
 def guests_text(snapshot: Snapshot, window_state: WindowState | None, last_restored: float) -> str:

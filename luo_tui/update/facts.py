@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -103,9 +102,8 @@ ONLY_LOOKS = "This console only looks: it was opened with --read-only."
 """Why it refuses whatever is asked of it."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Everything that an offer and an act are decided on."""
+class _Fields(NamedTuple):
+    """The facts; what follows from them is remembered in :class:`Facts`, once it was asked for."""
 
     snapshot: Snapshot
     may_act: bool
@@ -154,6 +152,10 @@ class Facts:
     """The guests that were saved for the jump into this kernel."""
     delivered: frozenset[int] = frozenset()
     """Tokens of held files that were given back as files in this boot."""
+
+
+class Facts(_Fields):
+    """Everything that an offer and an act are decided on."""
 
     @cached_property
     def promises(self) -> Promises:

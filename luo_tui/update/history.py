@@ -130,6 +130,14 @@ class PastWindow:
         return None
 
     @property
+    def restores(self) -> tuple[tuple[str, float], ...]:
+        """What was restored after the arrival, each with its milliseconds; as was last written."""
+        for record in reversed(self.records):
+            if record.event == "restored" and record.format <= FORMAT:
+                return _times(record.data.get("each"))
+        return ()
+
+    @property
     def outcomes(self) -> Mapping[str, Any]:
         """What became of what was promised, by the latest record that tells of it."""
         for record in reversed(self.records):
@@ -239,15 +247,18 @@ def _verdict(record: Record) -> RecordedVerdict | None:
 
 
 def _blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
-    total, phases = _milliseconds(said.get("total_ms")), said.get("phases")
-    if total is None:
-        return None
+    total = _milliseconds(said.get("total_ms"))
+    return None if total is None else RecordedBlackout(total, _times(said.get("phases")))
+
+
+def _times(raw: object) -> tuple[tuple[str, float], ...]:
+    """Return names with their milliseconds, as far as that is what stands there."""
     found = []
-    for phase in phases[:_LISTED] if isinstance(phases, list) else ():
-        if isinstance(phase, list) and len(phase) == 2 and isinstance(phase[0], str):
-            took = _milliseconds(phase[1])
-            found += [(clean(phase[0]), took)] if took is not None else []
-    return RecordedBlackout(total, tuple(found))
+    for one in raw[:_LISTED] if isinstance(raw, list) else ():
+        if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str):
+            took = _milliseconds(one[1])
+            found += [(clean(one[0]), took)] if took is not None else []
+    return tuple(found)
 
 
 def _milliseconds(raw: object) -> float | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from luo_tui.model import KernelImage
@@ -61,7 +60,7 @@ def _add_entries(found: list[tuple[float, KernelImage]], boot: Path, modules: Pa
     at = {os.path.realpath(image.path): n for n, (_, image) in enumerate(found)}
     for one in read_entries(boot):
         if one.fault:
-            found.append((0.0, replace(KernelImage(one.path, fault=one.fault), entry=one.path)))
+            found.append((0.0, KernelImage(one.path, fault=one.fault)._replace(entry=one.path)))
             continue
         real = os.path.realpath(one.linux)
         known = at.setdefault(real, len(found))
@@ -80,8 +79,8 @@ def _add_entries(found: list[tuple[float, KernelImage]], boot: Path, modules: Pa
 def _with_entry(image: KernelImage, found: FoundEntry) -> KernelImage:
     if found.entry is None:
         return image
-    return replace(
-        image, entry=found.path, title=found.entry.title, entry_options=found.entry.options
+    return image._replace(
+        entry=found.path, title=found.entry.title, entry_options=found.entry.options
     )
 
 

@@ -29,7 +29,6 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -131,7 +130,7 @@ class Lock:
                 if os.path.samestat(os.fstat(fd), seen):
                     text = open_file(folder, self._about, flags, _EVERYBODY_READS)
                     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-                    self._who = replace(who, since=now)
+                    self._who = who._replace(since=now)
                     _write(text, self._who)
                     os.ftruncate(text, SIZE)
                     self._pid, self._shared = os.getpid(), shared
@@ -148,7 +147,7 @@ class Lock:
         with self._guard:
             if not self.held or self._who.doing == doing:
                 return
-            self._who = replace(self._who, doing=doing)
+            self._who = self._who._replace(doing=doing)
             if not self._is_seen():
                 # What stands beside it is another one's by now.
                 return
@@ -266,7 +265,7 @@ def act_lock(
     end = time.monotonic() + wait
     while not lock.held:
         try:
-            lock.take(replace(person, doing=doing), shared=shared)
+            lock.take(person._replace(doing=doing), shared=shared)
         except UnsafeLock as unsafe:
             raise NotDone(f"{unsafe.strerror} Nothing was done.") from unsafe
         except BlockingIOError as busy:
@@ -343,7 +342,7 @@ def _write(fd: int, who: Person) -> None:
 
 def encode(who: Person) -> bytes:
     """Write a person as :data:`SIZE` bytes: JSON, blanks, checksum."""
-    harmless = asdict(Person.of(asdict(who)))
+    harmless = Person.of(who._asdict())._asdict()
     text = json.dumps(harmless, ensure_ascii=False).encode(errors="replace")
     body = text.ljust(SIZE - _SUM)
     return body + b"%08x\n" % zlib.crc32(body)

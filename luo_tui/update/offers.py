@@ -14,7 +14,7 @@ from typing import NamedTuple
 from luo_tui.model import Resource, ResourceState
 from luo_tui.sources.clean import clean
 from luo_tui.update.armed import arming, going_along, saving
-from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes
+from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes, losses
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
@@ -252,7 +252,7 @@ def _kexec(facts: Facts) -> Action:
             ((kept, "{}"),), (*_carried(found), *_handed_over(facts)), first=going_along(facts)
         )
         or ("Nothing: no resource is preserved.",),
-        lost=(*lost_guests(facts), *always, *_interrupted(found)),
+        lost=(*lost_guests(facts), *always, *losses(found)),
         always=always,
         way_back=f"None after the jump. Until then: {before}.",
         ask=Ask.TYPE,
@@ -349,13 +349,6 @@ def _hooks(facts: Facts, *points: HookPoint) -> Iterator[str]:
                 f"Runs the plan's hook {point}: {clean(' '.join(hook.run))} "
                 f"(at most {hook.seconds} s)."
             )
-
-
-def _interrupted(found: Iterable[DeviceOutcome]) -> Iterator[str]:
-    """Name each device that is taken from somebody who uses it now, and who that is."""
-    for one in found:
-        if one.dangerous:
-            yield f"{one.device.bus} {one.device.id}: {one.reason}"
 
 
 _BUILD: Mapping[Act, Callable[[Facts], Action]] = {

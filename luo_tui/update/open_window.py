@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,12 +181,12 @@ class OpenWindow:
             self._journal, _ = open_journal(self._folder, snapshot.host.boot_id)
             held = self._hold_shutdown()
             if gone:
-                self.write("taken", **{"from": asdict(gone), "by": asdict(self.me)}, **held)
+                self.write("taken", **{"from": gone._asdict(), "by": self.me._asdict()}, **held)
             else:
                 self.write(
                     "opened",
                     who=str(self.me),
-                    person=asdict(self.me),
+                    person=self.me._asdict(),
                     host=snapshot.host.name,
                     release=snapshot.host.release,
                     **self.purpose.record(),

@@ -7,9 +7,8 @@ import contextlib
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.sources.clean import clean
 
@@ -21,8 +20,7 @@ _HIGHEST_PID = 1 << 22
 _INSIDE = {"TMUX": "tmux", "STY": "screen"}
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     """A person at a terminal, as far as the system knows."""
 
     user: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from luo_tui.sources.clean import clean
@@ -44,7 +45,7 @@ def sections(window: PastWindow, width: int = WIDTH) -> tuple[Section, ...]:
 
     ``width`` is the columns of the blackout's bars.
     """
-    dark = _blackout(window.blackout, window.predicted, width)
+    dark = chain(_blackout(window.blackout, window.predicted, width), _restores(window))
     return (
         Section("Window", _clean(_window(window))),
         Section("Verdict", _clean(_verdict(window))),
@@ -121,6 +122,7 @@ def report_json(window: PastWindow) -> dict[str, Any]:
             if told
             else None
         ),
+        "restored_ms": [list(one) for one in window.restores],
         "ended_guests": list(window.listed("jump", "unpreserved")),
         "reset_devices": list(window.listed("jump", "endangered")),
         "shutdown": window.shutdown,
@@ -227,6 +229,12 @@ def _blackout(
     yield from bars(
         [(name, took) for name, took in beside(dark, predicted).items() if took is not None], width
     )
+
+
+def _restores(window: PastWindow) -> Iterator[str]:
+    if window.restores:
+        yield "restored after the arrival, as it was seen:"
+        yield from (f"  {took:>8,.0f} ms  {name}" for name, took in window.restores)
 
 
 def _timeline(window: PastWindow) -> Iterator[str]:

@@ -48,11 +48,10 @@ def read_target(
         image_copy = seal(path)
         initrd_copy = seal(Path(found.initrd)) if found.initrd else None
     except (OSError, MemoryError) as error:
-        return replace(found, fault=f"cannot be read: {_why(error)}")
+        return found._replace(fault=f"cannot be read: {_why(error)}")
     # What was read first may have been another file than what was copied.
     image = read_image(path, modules, initrd, content=image_copy.fd)
-    image = replace(
-        image,
+    image = image._replace(
         identity=image_copy.identity,
         initrd_identity=initrd_copy.identity if initrd_copy is not None else None,
     )
@@ -113,8 +112,7 @@ def target_named(
     if initrd is None and listed.entry and listed.initrd:
         initrd = Path(listed.initrd)
     found = read_target(Path(listed.path), modules, command_line, initrd)
-    image = replace(
-        found.image if isinstance(found, Target) else found,
+    image = (found.image if isinstance(found, Target) else found)._replace(
         entry=listed.entry,
         title=listed.title,
         entry_options=listed.entry_options,
@@ -145,8 +143,8 @@ def look_again(target: Target, modules: Path) -> KernelImage:
     except (OSError, MemoryError) as error:
         name = getattr(error, "filename", None)
         what = "its initrd" if name and name == known.initrd else "the file"
-        return replace(image, fault=image.fault or f"cannot be read again ({what}: {_why(error)})")
-    return replace(image, identity=identity, initrd_identity=initrd_identity)
+        return image._replace(fault=image.fault or f"cannot be read again ({what}: {_why(error)})")
+    return image._replace(identity=identity, initrd_identity=initrd_identity)
 
 
 def _why(error: OSError | MemoryError) -> str:

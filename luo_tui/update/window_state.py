@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.sources.clean import clean
 from luo_tui.update.hook import HookPoint
@@ -27,8 +26,7 @@ _MOST = 60
 """Lines of a timeline that are kept: three windows' worth."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One line of the journal."""
 
     event: str
@@ -38,12 +36,11 @@ class Record:
     """Boot id in which it was written."""
     up: float
     """CLOCK_BOOTTIME in seconds."""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     format: int = FORMAT
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """One line of a window's timeline: an act, or what else became of the window."""
 
     what: str
@@ -59,8 +56,7 @@ class Done:
     """How it ended, with the state that was read back; empty while it is under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """An act that was refused or failed, and has not been done since."""
 
     act: str
@@ -72,8 +68,7 @@ class Failed:
     """A sentence; empty in records of older versions."""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
+class WindowState(NamedTuple):
     """What the records of one window add up to."""
 
     window: str
@@ -164,7 +159,7 @@ def window_state_of(window: str, records: Iterable[Record]) -> WindowState:
     for r in records:
         if r.format > FORMAT:
             closed = _text(r, "how") or "closed" if r.event == "closed" else window_state.closed
-            window_state = replace(window_state, newer_format=True, closed=closed)
+            window_state = window_state._replace(newer_format=True, closed=closed)
         else:
             window_state = _noted(_failing(_folded(window_state, r), r), r)
     return window_state
@@ -196,8 +191,7 @@ def _number(raw: object) -> int:
 def _folded(window_state: WindowState, r: Record) -> WindowState:
     match r.event:
         case "opened":
-            return replace(
-                window_state,
+            return window_state._replace(
                 opened_by=window_state.opened_by or _text(r, "who"),
                 opened_at=window_state.opened_at or r.at,
                 boot=window_state.boot or r.boot,
@@ -209,22 +203,20 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 taken_from=None,
             )
         case "taken":
-            return replace(
-                window_state,
+            return window_state._replace(
                 holder=_person(r.data.get("by")) or window_state.holder,
                 held_in=r.boot,
                 taken_from=_person(r.data.get("from")),
             )
         case "begin":
-            begun = replace(window_state, under_way=_text(r, "act"))
+            begun = window_state._replace(under_way=_text(r, "act"))
             if begun.under_way != "prepare":
                 return begun
-            return replace(begun, prepared_up=r.up, prepared_in=r.boot)
+            return begun._replace(prepared_up=r.up, prepared_in=r.boot)
         case "done" | "failed":
-            return replace(_ended(window_state, r), under_way="")
+            return _ended(window_state, r)._replace(under_way="")
         case "plan":
-            return replace(
-                window_state,
+            return window_state._replace(
                 plan_digest=_text(r, "sha256"),
                 change=_text(r, "change") or window_state.change,
                 reason=_text(r, "reason") or window_state.reason,
@@ -233,8 +225,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "hook":
             return _hook(window_state, _text(r, "point"), _text(r, "phase"))
         case "jump":
-            return replace(
-                window_state,
+            return window_state._replace(
                 under_way="",
                 jumped_from=r.boot,
                 jumped_directly=r.data.get("acts") == ["kexec"],
@@ -244,38 +235,37 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 **_promised(r),
             )
         case "returned":
-            return replace(
-                window_state,
+            return window_state._replace(
                 jumped_from="",
                 jumped_at="",
                 # A jump that failed before the freeze leaves the host prepared, by us.
                 prepared=r.data.get("state") == "prepared",
             )
         case "lost":
-            return replace(window_state, lost_in=r.boot)
+            return window_state._replace(lost_in=r.boot)
         case "arrived":
-            return replace(window_state, arrived=True)
+            return window_state._replace(arrived=True)
         case "closed":
-            return replace(window_state, closed=_text(r, "how") or "closed")
+            return window_state._replace(closed=_text(r, "how") or "closed")
     return window_state
 
 
 def _hook(window_state: WindowState, point: str, phase: str) -> WindowState:
     if phase == "begin":
-        return replace(window_state, hook_open=point) if point in _BEFORE else window_state
+        return window_state._replace(hook_open=point) if point in _BEFORE else window_state
     run = (*window_state.hooks_run, point) if point in list(HookPoint) else window_state.hooks_run
     undone = phase == "done" and point in _UNDO
-    return replace(window_state, hooks_run=run, hook_open="" if undone else window_state.hook_open)
+    return window_state._replace(hooks_run=run, hook_open="" if undone else window_state.hook_open)
 
 
 def _failing(window_state: WindowState, r: Record) -> WindowState:
     """Keep what failed, until the same act is done."""
     act = "kexec" if r.event in ("jump", "returned") else _text(r, "act")
     if r.event in ("failed", "returned"):
-        return replace(window_state, failed=Failed(act, r.at, r.boot, _text(r, "why")))
+        return window_state._replace(failed=Failed(act, r.at, r.boot, _text(r, "why")))
     before = window_state.failed
     if r.event in ("done", "jump") and before is not None and before.act == act:
-        return replace(window_state, failed=None)
+        return window_state._replace(failed=None)
     return window_state
 
 
@@ -301,8 +291,7 @@ def _ended(window_state: WindowState, r: Record) -> WindowState:
         return window_state
     match r.data.get("act"):
         case "load":
-            return replace(
-                window_state,
+            return window_state._replace(
                 loaded_in=r.boot,
                 target=_text(r, "target"),
                 image=_exact(r, "image"),
@@ -312,11 +301,11 @@ def _ended(window_state: WindowState, r: Record) -> WindowState:
                 command_line=_exact(r, "command_line"),
             )
         case "unload":
-            return replace(window_state, loaded_in="")
+            return window_state._replace(loaded_in="")
         case "prepare":
-            return replace(window_state, prepared=True, hook_open="")
+            return window_state._replace(prepared=True, hook_open="")
         case "cancel":
-            return replace(window_state, prepared=False)
+            return window_state._replace(prepared=False)
     return window_state
 
 
@@ -341,6 +330,10 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
         case "done" | "failed" | "returned":
             what = "kexec" if r.event == "returned" else _text(r, "act")
             acts = _with_end(acts, what, r)
+        case "restored":
+            count, last = _number(r.data.get("count")), _number(r.data.get("last_ms"))
+            text = f"{count:,}, the last {last:,} ms after the arrival"
+            acts += (Done("restored", r.at, _text(r, "by"), ended=r.at, result=text),)
         case "opened" | "taken" | "left" | "arrived" | "lost" | "closed":
             if r.event in ("opened", "taken"):
                 acts = _given_up(acts)
@@ -354,13 +347,13 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
             acts += (Done(r.event, r.at, by, ended=r.at, result=text),)
         case _:
             return window_state
-    return replace(window_state, acts=acts[-_MOST:])
+    return window_state._replace(acts=acts[-_MOST:])
 
 
 def _hook_end(r: Record) -> Record:
     """Return a hook's end in the words of an act's."""
     why = _text(r, "why")
-    return replace(r, event=f"{_text(r, 'phase')}: {why}" if why else _text(r, "phase"), data={})
+    return r._replace(event=f"{_text(r, 'phase')}: {why}" if why else _text(r, "phase"), data={})
 
 
 def _lost_number(r: Record) -> int:
@@ -377,14 +370,14 @@ def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:
         result += f" ({errno.errorcode.get(code, code)})"
     for at in range(len(acts) - 1, -1, -1):
         if acts[at].what == what and not acts[at].ended:
-            return (*acts[:at], replace(acts[at], ended=r.at, result=result), *acts[at + 1 :])
+            return (*acts[:at], acts[at]._replace(ended=r.at, result=result), *acts[at + 1 :])
     return (*acts, Done(what, r.at, ended=r.at, result=result))
 
 
 def _given_up(acts: tuple[Done, ...]) -> tuple[Done, ...]:
     """Say of what began under a holder who is gone that nobody knows its end; a jump has one."""
     return tuple(
-        a if a.ended or a.result or a.what == "kexec" else replace(a, result="its end is not known")
+        a if a.ended or a.result or a.what == "kexec" else a._replace(result="its end is not known")
         for a in acts
     )
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import overload
@@ -42,7 +41,6 @@ def timeline_line(done: Done) -> str:
     return "; ".join(p for p in parts if p)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Names(Sequence[str]):
     """Resources named one by one, and what else comes after them.
 
@@ -50,11 +48,17 @@ class Names(Sequence[str]):
     how many there are is known without.
     """
 
-    parts: tuple[tuple[tuple[Resource, ...], str], ...]
-    """Resources, with a format that takes name and size, and the owner."""
-    more: tuple[str, ...] = ()
-    first: tuple[str, ...] = ()
-    """What stands before them."""
+    def __init__(
+        self,
+        parts: tuple[tuple[tuple[Resource, ...], str], ...],
+        more: tuple[str, ...] = (),
+        first: tuple[str, ...] = (),
+    ) -> None:
+        """``parts`` are resources, each with a format that takes name and size, and the owner.
+
+        ``first`` stands before them, and ``more`` behind.
+        """
+        self.parts, self.more, self.first = parts, more, first
 
     def __len__(self) -> int:
         """Count them."""

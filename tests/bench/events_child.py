@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 from rich.segment import Segment
@@ -56,7 +55,7 @@ async def console(lines: int, typed: str) -> Times:
         async with app.run_test(size=SIZE) as pilot:
             await settle(pilot)
             happen(app, lines - app.hub.log.last)
-            see(app, replace(app.view.snapshot, events=app.hub.log.last))
+            see(app, app.view.snapshot._replace(events=app.hub.log.last))
             await press(pilot, "4")
             if typed:
                 await press(pilot, "slash", *typed, "enter")
@@ -65,7 +64,7 @@ async def console(lines: int, typed: str) -> Times:
             await asyncio.sleep(QUIET)
             for _ in range(EVENTS):
                 happen(app, 1)
-                app.view = app.session.view(replace(app.view.snapshot, events=app.hub.log.last))
+                app.view = app.session.view(app.view.snapshot._replace(events=app.hub.log.last))
                 began = time.thread_time()
                 app._draw()
                 times["draw"].append((time.thread_time() - began) * 1000)

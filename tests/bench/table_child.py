@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ async def measure(
     for burst in (1, 100):
         began, done = time.process_time(), 0
         while time.process_time() - began < LONGEST and done < len(rows) - burst:
-            change([replace(r, bytes=r.bytes + done + 1) for r in rows[done : done + burst]])
+            change([r._replace(bytes=r.bytes + done + 1) for r in rows[done : done + burst]])
             await drawn(pilot)
             done += burst
         figures[f"changes_{burst}"] = done / (time.process_time() - began)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 FEW = (("pages", 64), ("huge", 64), ("sparse", 1024))
-ALL = (*FEW, ("pages", 1024), ("huge", 1024))
+ALL = (*FEW, ("pages", 512), ("huge", 512))
 Files = tuple[tuple[str, int], ...]
 NUMBERS = (1, 100, 10_000)
 COUNTED = ("-icount", "shift=0")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
 from textual.color import Color
@@ -77,7 +76,7 @@ async def test_each_state_stands_in_large_letters(bench: Bench, state: State) ->
         # That one is derived, always.
         evidence = ("a session is held",) if state is State.PRESERVING else ()
         luo = LuoState(state, "some reason", evidence)
-        see(app, replace(app.view.snapshot, luo=luo))
+        see(app, app.view.snapshot._replace(luo=luo))
         await settle(pilot)
         screen = text(app)
         for row in big(state):
@@ -94,7 +93,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
         await settle(pilot)
         resources = Resources(many(10_000))
         began = time.process_time()
-        see(app, replace(app.view.snapshot, resources=resources))
+        see(app, app.view.snapshot._replace(resources=resources))
         await settle(pilot)
         assert "10,000 preserved" in flat(app)
         assert "1-" in flat(app)
@@ -106,7 +105,7 @@ async def test_ten_thousand_resources_scroll(bench: Bench) -> None:
         await pilot.pause(0.1)
         assert "guest-0" in text(app)
         for n in range(20):
-            see(app, replace(app.view.snapshot, resources=Resources(list(resources.values())[n:])))
+            see(app, app.view.snapshot._replace(resources=Resources(list(resources.values())[n:])))
         await settle(pilot)
         assert time.process_time() - began < 8
         assert app.screen.query_one(Table).in_view[0] == 1
@@ -117,7 +116,7 @@ async def test_a_question_over_ten_thousand_resources_opens_at_once(bench: Bench
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        see(app, replace(app.view.snapshot, resources=Resources(many(10_000))))
+        see(app, app.view.snapshot._replace(resources=Resources(many(10_000))))
         began = time.process_time()
         await press(pilot, "k")
         assert time.process_time() - began < 3
@@ -136,7 +135,7 @@ async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
         evil = Resource(2**63, HOSTILE, ResourceState.PRESERVED, HOSTILE, 1, 1, HOSTILE)
         host = Host(HOSTILE, HOSTILE, old.host.boot_id)
         see(
-            app, replace(old, host=host, resources=Resources((evil,)), luo=LuoState(State.PREPARED))
+            app, old._replace(host=host, resources=Resources((evil,)), luo=LuoState(State.PREPARED))
         )
         await settle(pilot)
         for keys in ((), ("w",), ("k",), ("escape", "c"), ("escape", "?")):
@@ -146,7 +145,7 @@ async def test_hostile_names_are_text_and_nothing_else(bench: Bench) -> None:
             assert "\x9b" not in screen
             assert "\u202e" not in screen
             assert all(c.isprintable() for c in screen.replace("\n", ""))
-        see(app, replace(app.view.snapshot, luo=LuoState(State.UNKNOWN, HOSTILE)))
+        see(app, app.view.snapshot._replace(luo=LuoState(State.UNKNOWN, HOSTILE)))
         await press(pilot, "escape", "escape")
         assert "[bold red]b[/]" in flat(app), "markup is shown, not obeyed"
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from textual.color import Color
 
@@ -49,7 +47,7 @@ async def test_a_place_is_as_it_was_left_and_shows_what_is_now(bench: Bench) -> 
         await press(pilot, "1")
         old = app.view.snapshot
         more = Resource(99, "memfd", ResourceState.PRESERVED, "late")
-        see(app, replace(old, resources=Resources((*old.resources.values(), more))))
+        see(app, old._replace(resources=Resources((*old.resources.values(), more))))
         await press(pilot, "5")
         assert app.screen is window
         assert f"{len(old.resources) + 1} preserved" in flat(app)
@@ -144,7 +142,7 @@ async def test_the_mark_stays_on_its_command_when_others_come_and_go(bench: Benc
         await press(pilot, "up", "up")
         assert "> Choose the target kernel" in text(app)
         # In state updated there is no target to choose: what is marked goes.
-        see(app, replace(app.view.snapshot, luo=LuoState(State.UPDATED)))
+        see(app, app.view.snapshot._replace(luo=LuoState(State.UPDATED)))
         await settle(pilot)
         assert "Choose the target kernel" not in text(app)
         await press(pilot, "enter")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import replace
 
 import pytest
 from textual.events import Paste
@@ -177,7 +176,7 @@ async def test_what_was_meant_for_the_question_does_not_acknowledge_its_end(
         await settle(pilot)
         await press(pilot, "p")
         old = app.view.snapshot
-        see(app, replace(old, resources=old.resources.changed({next(iter(old.resources)): None})))
+        see(app, old._replace(resources=old.resources.changed({next(iter(old.resources)): None})))
         await press(pilot, "enter", "tab", "enter")
         assert "Withdrawn" in text(app)
 
@@ -189,9 +188,9 @@ async def test_a_withdrawn_question_is_asked_again_as_it_is_now(bench: Bench) ->
         await settle(pilot)
         await press(pilot, "p")
         first = next(iter(app.view.snapshot.resources.by_token.values()))
-        less = replace(first, bytes=first.bytes - (1 << 30))
+        less = first._replace(bytes=first.bytes - (1 << 30))
         old = app.view.snapshot
-        see(app, replace(old, resources=old.resources.changed({first.token: less})))
+        see(app, old._replace(resources=old.resources.changed({first.token: less})))
         await settle(pilot)
         assert f"{first.label} has shrunk" in flat(app)
         assert bench.host.state is State.NORMAL
@@ -215,7 +214,7 @@ async def test_a_question_goes_stale_when_more_is_lost(bench: Bench, act: Act) -
         old = app.view.snapshot
         first = next(iter(old.resources))
         news = {LEFT.token: LEFT} if act is Act.FINISH else {first: None}
-        shown = replace(old, resources=old.resources.changed(news))
+        shown = old._replace(resources=old.resources.changed(news))
         see(app, shown)
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
@@ -230,8 +229,8 @@ async def test_a_question_bears_what_only_survives_besides(bench: Bench, act: Ac
         await settle(pilot)
         await press(pilot, KEYS[act])
         old = app.view.snapshot
-        more = replace(LEFT, state=ResourceState.PRESERVED)
-        shown = replace(old, resources=old.resources.changed({more.token: more}))
+        more = LEFT._replace(state=ResourceState.PRESERVED)
+        shown = old._replace(resources=old.resources.changed({more.token: more}))
         see(app, shown)
         assert isinstance(app.screen, AskAct)
         assert not app.screen.stale
@@ -244,8 +243,8 @@ async def test_a_cancel_does_not_mind_another_resource(bench: Bench) -> None:
         await settle(pilot)
         await press(pilot, "c")
         old = app.view.snapshot
-        more = replace(LEFT, state=ResourceState.PRESERVED)
-        shown = replace(old, resources=old.resources.changed({more.token: more}))
+        more = LEFT._replace(state=ResourceState.PRESERVED)
+        shown = old._replace(resources=old.resources.changed({more.token: more}))
         see(app, shown)
         await settle(pilot)
         assert isinstance(app.screen, AskAct)
@@ -312,7 +311,7 @@ async def test_a_host_without_a_name_wants_the_target_typed(
     monkeypatch.setattr(
         SimulatedOrchestrator,
         "host",
-        lambda self: replace(ordinary(self), name="localhost", has_real_name=False),
+        lambda self: ordinary(self)._replace(name="localhost", has_real_name=False),
     )
     ready_for(Act.KEXEC, bench)
     app = bench.console()

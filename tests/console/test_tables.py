@@ -46,13 +46,13 @@ from tests.console.stage import Bench, flat, many, press, see, settle, text
 
 def put(app: Console, *resources: Resource) -> None:
     old = app.view.snapshot
-    see(app, replace(old, resources=old.resources.changed({r.token: r for r in resources})))
+    see(app, old._replace(resources=old.resources.changed({r.token: r for r in resources})))
 
 
 async def resources_of(app: Console, pilot: Pilot[Any], *some: Resource) -> PickTable[Resource]:
     """Go to the resources, with these alone."""
     await settle(pilot)
-    see(app, replace(app.view.snapshot, resources=Resources(some)))
+    see(app, app.view.snapshot._replace(resources=Resources(some)))
     await press(pilot, "2")
     return app.screen.query_one(PickTable)
 
@@ -95,14 +95,14 @@ async def test_the_cursor_stays_on_its_row(bench: Bench) -> None:
         await press(pilot, "down", "down", "down")
         assert table.cursor == 13
         at = next(n for n, line in enumerate(text(app).splitlines()) if "guest-13" in line)
-        see(app, replace(app.view.snapshot, resources=Resources(many(50)[5:])))
+        see(app, app.view.snapshot._replace(resources=Resources(many(50)[5:])))
         await settle(pilot)
         assert table.cursor == 13
         assert text(app).splitlines()[at + 5 - round(table.scroll_y)].startswith(" >")
         await press(pilot, "s", "S")
         assert table.cursor == 13
         assert line_of(app, "guest-13").startswith(" >")
-        see(app, replace(app.view.snapshot, resources=Resources(many(13))))
+        see(app, app.view.snapshot._replace(resources=Resources(many(13))))
         await settle(pilot)
         assert table.cursor in range(13)
 
@@ -176,7 +176,7 @@ async def test_what_changed_is_marked_for_a_while(
     async with app.run_test(size=(80, 24)) as pilot:
         table = await resources_of(app, pilot, *many(5))
         assert table._timer is None
-        put(app, replace(many(3)[2], bytes=7), Resource(9, "memfd", ResourceState.PRESERVED, "x9"))
+        put(app, many(3)[2]._replace(bytes=7), Resource(9, "memfd", ResourceState.PRESERVED, "x9"))
         await settle(pilot)
         assert re.match(r" [> ]\* ", line_of(app, "guest-2"))
         assert re.match(r" [> ]\+ ", line_of(app, "x9"))
@@ -190,7 +190,7 @@ async def test_details_follow_the_cursor(bench: Bench) -> None:
     app = bench.console()
     async with app.run_test(size=(80, 24)) as pilot:
         lost = Resource(7, "memfd", ResourceState.INCOMING, "cache", 5 << 20, 42, "agent", 9)
-        refused = replace(lost, token=8, state=ResourceState.PRESERVED, result=5)
+        refused = lost._replace(token=8, state=ResourceState.PRESERVED, result=5)
         await resources_of(app, pilot, *many(2), lost, refused)
         # What would be lost stands first.
         await press(pilot, "home")
@@ -263,7 +263,7 @@ async def test_a_device_that_comes_to_take_part_moves_to_its_group(bench: Bench)
         nvme = next(d for d in old.devices.values() if d.driver == "nvme" and d.users)
         part = Participant(f"pci-{nvme.id}", "pci", nvme.id, "registered", driver="nvme")
         before = text(app).index(nvme.id)
-        see(app, replace(old, participants={**old.participants, part.id: part}))
+        see(app, old._replace(participants={**old.participants, part.id: part}))
         await settle(pilot)
         await press(pilot, "end")
         assert nvme.id in text(app)
@@ -272,7 +272,7 @@ async def test_a_device_that_comes_to_take_part_moves_to_its_group(bench: Bench)
 
 def happen(app: Console, *words: str) -> None:
     app.hub.log.add(events_of(app.view.snapshot, [KernelSaid(w, grave="BAD" in w) for w in words]))
-    see(app, replace(app.view.snapshot, events=app.hub.log.last))
+    see(app, app.view.snapshot._replace(events=app.hub.log.last))
 
 
 async def test_events_follow_the_end_unless_one_looks_back(bench: Bench) -> None:
@@ -419,7 +419,7 @@ async def test_each_day_has_its_heading_whatever_goes(
         table = app.screen.query_one(PickTable)
         for n in range(120):
             app.hub.log.add([EventDraft("kernel", f"luo: {n}", at=1.8e9 + n * 9_000)])
-            see(app, replace(app.view.snapshot, events=app.hub.log.last))
+            see(app, app.view.snapshot._replace(events=app.hub.log.last))
             assert table._lines == table._with_heads()
         await settle(pilot)
         assert sum(isinstance(line, Head) for line in table._lines) >= 3
@@ -482,7 +482,7 @@ async def test_no_long_list_is_formatted_by_the_thread_that_draws(
         assert "namev" in flat(app)
         await arranged(pilot, table)
         assert table.listing.order[:2] == [99, 990]
-        put(app, replace(many(100)[99], name="another"))
+        put(app, many(100)[99]._replace(name="another"))
         await settle(pilot)
         assert "110 of 10,000" in flat(app)
         await press(pilot, "escape")
@@ -499,7 +499,7 @@ async def test_a_row_that_comes_while_a_filter_is_worked_out_is_there(bench: Ben
         table = await resources_of(app, pilot, *many(5000))
         table.narrow(parse("guest-1", ResourcesPlace.FIELDS))
         table.show({**table.listing.rows, 9999: many(1)[0]})
-        table.show({**table.listing.rows, 9998: replace(many(1)[0], name="guest-1-late")})
+        table.show({**table.listing.rows, 9998: many(1)[0]._replace(name="guest-1-late")})
         await arranged(pilot, table)
         assert 9998 in table.listing.order
         assert 9999 not in table.listing.order
@@ -545,7 +545,7 @@ async def test_details_that_were_not_to_be_seen_are_those_of_now(bench: Bench) -
         await resources_of(app, pilot, *many(30))
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
-        put(app, replace(many(1)[0], name="a name that takes " + "many lines " * 12))
+        put(app, many(1)[0]._replace(name="a name that takes " + "many lines " * 12))
         await press(pilot, "down", "up")
         await pilot.resize_terminal(170, 50)
         await settle(pilot)
@@ -566,12 +566,12 @@ async def test_one_changed_row_is_all_that_is_drawn(bench: Bench) -> None:
             return render(y)
 
         table.render_line = counted  # type: ignore[method-assign]
-        put(app, replace(many(4)[3], bytes=1))
+        put(app, many(4)[3]._replace(bytes=1))
         await settle(pilot)
         assert set(drawn) == {4}
         drawn.clear()
-        put(app, replace(many(900)[899], bytes=1))
-        see(app, replace(app.view.snapshot, seq=10_000))
+        put(app, many(900)[899]._replace(bytes=1))
+        see(app, app.view.snapshot._replace(seq=10_000))
         await settle(pilot)
         assert drawn == []
 
@@ -592,7 +592,7 @@ async def test_places_survive_any_size(bench: Bench) -> None:
 def arrived(count: int, *left: int) -> tuple[Resource, ...]:
     """Make up resources that came over; those ``left`` were not restored."""
     return tuple(
-        replace(r, state=ResourceState.INCOMING if r.token in left else ResourceState.RESTORED)
+        r._replace(state=ResourceState.INCOMING if r.token in left else ResourceState.RESTORED)
         for r in many(count)
     )
 

@@ -269,7 +269,6 @@ async def test_what_nobody_restored_is_named_before_it_is_discarded(
 
 
 async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
-    from dataclasses import replace
 
     from luo_tui.model import LuoState
 
@@ -278,7 +277,7 @@ async def test_no_orchestrator_is_said_and_offers_nothing(bench: Bench) -> None:
         await settle(pilot)
         gone = LuoState(State.UNAVAILABLE, "luo.ko is not loaded")
         view = app.session.view
-        app.session.view = lambda shown: view(replace(shown, luo=gone))  # type: ignore[method-assign]
+        app.session.view = lambda shown: view(shown._replace(luo=gone))  # type: ignore[method-assign]
         app.viewer.ask()
         while not app.viewer.idle:
             await pilot.pause(0.01)

@@ -185,7 +185,6 @@ async def test_an_error_that_nobody_foresaw_is_shown(
 
 
 async def test_a_dead_source_keeps_its_last_data_and_says_since_when(bench: Bench) -> None:
-    from dataclasses import replace
 
     from luo_tui.model import SourceHealth
 
@@ -193,7 +192,7 @@ async def test_a_dead_source_keeps_its_last_data_and_says_since_when(bench: Benc
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         ill = SourceHealth("resources", "No such device", 1.0)
-        see(app, replace(app.view.snapshot, health={"resources": ill}))
+        see(app, app.view.snapshot._replace(health={"resources": ill}))
         await settle(pilot)
         assert "resources: not live since" in flat(app)
         assert "No such device" in flat(app)

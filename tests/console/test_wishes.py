@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from luo_tui.console.console import Console
@@ -75,6 +73,6 @@ async def test_it_rings_when_all_is_restored(bench: Bench, rung: list[None]) -> 
         before = app.view.snapshot
         for one, bells in ((left, 0), (None, 1)):
             resources = before.resources.changed({left.token: one})
-            see(app, replace(before, resources=resources))
+            see(app, before._replace(resources=resources))
             await pilot.pause()
             assert len(rung) == bells

@@ -75,7 +75,7 @@ async def test_notes_without_room_are_counted(bench: Bench) -> None:
     app = bench.console()
     async with app.run_test(size=NARROW) as pilot:
         await settle(pilot)
-        walk = replace(app.view.walk, notes=tuple(f"Note number {n}." for n in range(9)))
+        walk = app.view.walk._replace(notes=tuple(f"Note number {n}." for n in range(9)))
         app._look(replace(app.view, walk=walk))
         await settle(pilot)
         assert "... 4 more lines: the window (key 5) has them all" in flat(app)
@@ -130,7 +130,7 @@ async def test_the_rest_of_a_list_is_where_it_is_said_to_be(bench: Bench) -> Non
         await settle(pilot)
         await press(pilot, "5")
         assert "and 6 more; key k lists them before it asks" in flat(app)
-        see(app, replace(app.view.snapshot, resources=Resources(many(300))))
+        see(app, app.view.snapshot._replace(resources=Resources(many(300))))
         await press(pilot, "k", *["pagedown"] * 9)
         assert isinstance(app.screen, AskAct)
         assert "and 103 more; Esc goes back, and the list of resources has them" in flat(app)
@@ -248,11 +248,11 @@ async def test_an_empty_place_says_what_that_means_in_whole_sentences(
     app = bench.console()
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
-        see(app, replace(app.view.snapshot, resources=Resources(), devices={}, participants={}))
+        see(app, app.view.snapshot._replace(resources=Resources(), devices={}, participants={}))
         said = {}
         for key in "1237":
             await press(pilot, key)
-            see(app, replace(app.view.snapshot, resources=Resources(), devices={}, participants={}))
+            see(app, app.view.snapshot._replace(resources=Resources(), devices={}, participants={}))
             await pilot.pause(0)
             said[key] = " ".join(flat(app).replace("│", " ").split())
         assert "luo-tui hold FILE --name NAME" in said["2"]
@@ -268,7 +268,7 @@ async def test_a_list_that_could_not_be_read_is_not_called_empty(bench: Bench) -
         await settle(pilot)
         await press(pilot, "2")
         dead = {"resources": SourceHealth("resources", "it died", 1.0)}
-        see(app, replace(app.view.snapshot, resources=Resources(), health=dead))
+        see(app, app.view.snapshot._replace(resources=Resources(), health=dead))
         await pilot.pause(0)
         assert "Whether anything is preserved is not known: resources: it died." in flat(app)
         assert "Nothing is preserved:" not in flat(app)

@@ -23,7 +23,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +197,7 @@ class Agent:
         """Return what the journal says of the newest window."""
         assert self._window is not None
         window_state = self._window.window_state()
-        return asdict(window_state) if window_state is not None else {}
+        return window_state._asdict() if window_state is not None else {}
 
     def replace_file(self, path: str, more: str) -> None:
         """Write a file anew under the same inode, with ``more`` at its end."""
@@ -714,7 +713,7 @@ def _plain(snapshot: Snapshot) -> dict[str, Any]:
         "from_release": snapshot.from_release,
         "compatible": snapshot.compatible,
         "stamps": snapshot.stamps._asdict(),
-        "resources": [asdict(r) for _, r in sorted(snapshot.resources.items())],
+        "resources": [r._asdict() for _, r in sorted(snapshot.resources.items())],
         "faults": [h.fault for h in snapshot.health.values() if h.fault],
     }
 

@@ -28,12 +28,18 @@ ELSEWHERE = 0xD0000000
 _JUMP = """
 import sys
 from luo_tui.uapi import kexec
-release, more = sys.argv[1], sys.argv[2]
+release, more, acts = sys.argv[1:]
 line = open("/proc/cmdline").read().strip().replace(" luo.noload", "") + more
 files = [open(f"/boot/{name}-{release}", "rb") for name in ("vmlinuz", "initrd.img")]
-kexec.load(files[0].fileno(), files[1].fileno(), line)
-kexec.reboot()
+if "load" in acts:
+    kexec.load(files[0].fileno(), files[1].fileno(), line)
+if "reboot" in acts:
+    kexec.reboot()
 """
+
+LUO = "insmod /lib/modules/$(uname -r)/extra/luo.ko experimental_pci=1"
+TAKE_PART = "luo.experimental_pci=1"
+"""On the command line of the machine, and so on that of every kernel after it."""
 
 
 class Edu:
@@ -122,13 +128,13 @@ def move(machine: Machine, event: int) -> None:
     assert try_move(machine, event) == ""
 
 
-def leave(machine: Machine, kernel: str, more: str = "") -> str:
+def leave(machine: Machine, kernel: str, more: str = "", acts: str = "load, reboot") -> str:
     """Kexec in whatever state it is; return what was said if it did not happen."""
     assert machine.built is not None
     release = machine.built.kernels[kernel].release
     machine.put(_JUMP.encode(), "/root/jump.py")
     with contextlib.suppress(LabError):
-        done = machine.ssh(f"python3 /root/jump.py {release} '{more}'", timeout=20)
+        done = machine.ssh(f"python3 /root/jump.py {release} '{more}' '{acts}'", timeout=20)
         return done.stderr if "Error" in done.stderr else ""
     return ""
 
@@ -170,7 +176,7 @@ def boot(cold: Machine) -> Iterator[Boot]:
         qemu: tuple[str, ...] = EDU, extra: str = "", slot: str = SLOT, parameters: str = ""
     ) -> Edu:
         cold.qemu = qemu
-        cold.boot(extra=extra)
+        cold.boot(extra=f"{TAKE_PART} {extra}".strip())
         edu = Edu(cold, slot)
         edu.load(parameters)
         return edu
@@ -384,7 +390,7 @@ def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None
         jump(machine, kernel, " luo.noload")
         was = edu.config(BAR0)
         change()
-        machine.must("insmod /lib/modules/$(uname -r)/extra/luo.ko")
+        machine.must(LUO)
         assert state(machine) == "updated"
         assert edu.listed() == "lost"
         assert edu.listed("reason") == reason
@@ -442,6 +448,83 @@ def test_one_that_refuses_stops_all_of_it(boot: Boot) -> None:
         assert each.buffer == content
 
 
+WITHOUT = "experimental, and luo.ko was loaded without experimental_pci=1"
+
+
+def test_taking_part_has_to_be_asked_for(boot: Boot) -> None:
+    edu = boot(extra="luo.experimental_pci=0")
+    machine = edu.machine
+    about = machine.must("modinfo -p /lib/modules/$(uname -r)/extra/luo.ko")
+    assert "experimental_pci:" in about
+    assert edu.listed() == "refused"
+    assert edu.listed("reason") == WITHOUT
+    edu.write("factorial", 5)
+    move(machine, PREPARE)
+    jump(machine, "new")
+    assert edu.listed() == ""
+    assert not edu.config(COMMAND) & MASTER
+    edu.load()
+    assert edu.read("alive") == "0"
+    assert edu.read("factorial") == "1"
+
+
+SHUT_DOWN = f"{SLOT}: luo: shut down: what follows is not known to take the handover"
+RESTART = """
+import ctypes
+ctypes.CDLL(None).syscall(169, 0xFEE1DEAD, 672274793, 0xA1B2C3D4, b"kexec reboot")
+"""
+"""reboot(RESTART2) with the words of a kexec: the firmware's reset."""
+
+
+def test_an_image_from_before_luo_is_not_known_to_hand_over(boot: Boot) -> None:
+    """Whatever is in it: nobody has seen it being filled."""
+    edu = boot()
+    machine = edu.machine
+    machine.must("rmmod luo_edu luo")
+    assert leave(machine, "new", acts="load") == ""
+    machine.must(LUO)
+    edu.load()
+    assert edu.listed() == "registered"
+    edu.write("factorial", 5)
+    move(machine, PREPARE)
+    before = machine.boot_id()
+    leave(machine, "new", acts="reboot")
+    machine.wait_ready(before, 90)
+    assert SHUT_DOWN in machine.log()
+    assert "left running" not in machine.log()
+    assert edu.listed() == "lost"
+    assert edu.listed("reason") == "its driver did not leave it running"
+    assert not edu.config(COMMAND) & MASTER
+    edu.load()
+    assert edu.read("alive") == "0"
+    assert edu.read("factorial") == "1"
+    # What is loaded from now on is known.
+    move(machine, FINISH)
+    edu.write("factorial", 4)
+    move(machine, PREPARE)
+    jump(machine, "old")
+    assert "left running" in machine.log()
+    edu.load()
+    assert edu.read("alive") == "1"
+    assert edu.read("factorial") == "24"
+
+
+def test_a_reset_that_calls_itself_a_kexec_leaves_nothing_running(boot: Boot) -> None:
+    """An image that hands over is loaded, and not what comes next."""
+    edu = boot()
+    machine = edu.machine
+    assert leave(machine, "new", acts="load") == ""
+    move(machine, PREPARE)
+    before = machine.boot_id()
+    machine.put(RESTART.encode(), "/root/restart.py")
+    with contextlib.suppress(LabError):
+        machine.ssh("sync; python3 /root/restart.py", timeout=20)
+    machine.wait_ready(before, 90)
+    assert SHUT_DOWN in machine.log()
+    assert "left running" not in machine.log()
+    assert state(machine) == "normal"
+
+
 @pytest.mark.extra
 def test_another_device_in_its_place_is_not_taken_for_it(boot: Boot) -> None:
     edu = boot()
@@ -458,7 +541,7 @@ def test_another_device_in_its_place_is_not_taken_for_it(boot: Boot) -> None:
     eventually(machine, f"! -e {edu.device}")
     plug(machine, "device_add virtio-rng-pci,id=other,addr=0x10")
     eventually(machine, f"-e {edu.device}")
-    machine.must("insmod /lib/modules/$(uname -r)/extra/luo.ko")
+    machine.must(LUO)
     assert edu.listed() == "lost"
     assert edu.listed("reason") == "another device is in its place"
     assert late.listed() == ""

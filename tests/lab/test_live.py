@@ -14,7 +14,7 @@ import pytest
 from machine import Machine
 
 from tests.lab import vmm
-from tests.lab.test_devices import plug
+from tests.lab.test_devices import LUO, plug
 from tests.terminal import Terminal
 
 HANDS = Path(__file__).with_name("hands.py")
@@ -139,7 +139,7 @@ def machine_line(t: Terminal) -> str:
 
 @pytest.mark.extra
 def test_a_device_that_is_plugged_in_takes_part(machine: Machine) -> None:
-    machine.must(f"insmod {EXTRA}/luo_edu.ko")
+    machine.must(f"rmmod luo; {LUO}; insmod {EXTRA}/luo_edu.ko")
     with look_on(machine) as t:
         plug(machine, "device_add edu,id=late,addr=0x10,dma_mask=0xffffffff")
         t.wait_for("1 PCI device")

@@ -11,7 +11,7 @@ import pytest
 from machine import Built, Machine
 
 from tests.lab import driver
-from tests.lab.test_devices import EDU, SLOT, Edu
+from tests.lab.test_devices import EDU, LUO, SLOT, Edu
 
 LOW = 48 << 20
 """Bytes that a cgroup may have: enough for a program, too little for what it restores."""
@@ -67,12 +67,12 @@ def test_a_device_that_is_lost_is_the_headline(built: Built, cold: Machine) -> N
     machine = cold
     machine.qemu = EDU
     machine.boot(extra="luo.noload")
-    machine.must("insmod /lib/modules/$(uname -r)/extra/luo.ko")
+    machine.must(LUO)
     edu = Edu(machine)
     edu.load()
     assert edu.listed() == "registered"
     driver.into(machine, built.kernels["new"].release)
-    machine.must(f"echo 1 >{edu.device}/remove; insmod /lib/modules/$(uname -r)/extra/luo.ko")
+    machine.must(f"echo 1 >{edu.device}/remove; {LUO}")
     assert edu.listed() == "lost"
     name = f"pci {SLOT}"
     with driver.over_ssh(machine) as t:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def test_a_newer_versions_open_window_is_left_alone(tmp_path: Path) -> None:
     journal.close(trim=True)
     with path.open("ab") as file:
         newer = Record("begun", "", machine.boot_id, 1.0, {"act": {"of": "another kind"}})
-        file.write(encode_record(replace(newer, format=FORMAT + 1)))
+        file.write(encode_record(newer._replace(format=FORMAT + 1)))
     before = path.read_bytes()
     console = Console(machine, BOB)
     with pytest.raises(NotDone, match=f"newer luo-tui.*{path.name}"):

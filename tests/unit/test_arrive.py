@@ -12,16 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.cli import planned_finish
 from luo_tui.errors import Exit
-from luo_tui.model import Stamps, State
+from luo_tui.model import Snapshot, Stamps, State
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
 from luo_tui.update.facts import Act
 from luo_tui.update.history import read_history
 from luo_tui.update.hook import HookPoint
 from luo_tui.update.lock import Lock
 from luo_tui.update.offers import DISCARD
+from luo_tui.update.report import report_text
 from tests.unit.test_acts import ANN, BOB, Console
-from tests.unit.test_history import jumped
+from tests.unit.test_history import held_to_schema, jumped, lines
 from tests.unit.test_window_commands import Shell
 from tests.unit.test_window_commands import host as host
 from tests.unit.test_window_commands import shell as shell
@@ -162,6 +164,47 @@ def test_it_waits_until_all_is_restored_and_no_longer_than_it_is_told(
     later.join()
     assert (found["verdict"], found["finished"]) == ("good", True)
     assert time.monotonic() - began < 60
+    for fd in kept:
+        os.close(fd)
+
+
+def test_what_is_restored_while_it_waits_is_written_down(
+    host: SimulatedHost, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.scenario = "nothing-restored"
+    planned(host, tmp_path, False)
+    arrived = time.clock_gettime(time.CLOCK_BOOTTIME)
+    known = host.condition
+    monkeypatch.setattr(host, "condition", lambda: known()._replace(arrived_up=arrived))
+    before = events(host)
+    # Nobody restores anything: there is nothing to write down but the arrival.
+    shell.must("arrive", "--wait", "0.2")
+    assert events(host) == [*before, "arrived"]
+    assert shell.err.count("restored: 0 of 4") == 1
+    kept: list[int] = []
+    progress = planned_finish.progress
+
+    def told_first(snapshot: Snapshot) -> str:
+        text = progress(snapshot)
+        if not kept:
+            kept.extend(restored(host))
+        return text
+
+    monkeypatch.setattr(planned_finish, "progress", told_first)
+    shell.must("arrive", "--wait", "60")
+    assert events(host)[-1] == "restored"
+    assert "restored: 4 of 4" in shell.err
+    (one,) = read_history(host.folder)
+    names = [name for name, _ in one.restores]
+    assert len(names) == 4
+    assert all(took >= 0 for _, took in one.restores)
+    told = list(report_text(one))
+    assert [line.split("ms  ")[-1] for line in told if "ms  " in line] == names
+    assert any("restored; 4, the last " in line for line in told)
+    held_to_schema(lines(host.folder))
+    # What was seen once is not written again.
+    shell.must("arrive", "--wait", "60")
+    assert events(host).count("restored") == 1
     for fd in kept:
         os.close(fd)
 

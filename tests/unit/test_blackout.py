@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The blackout, from the kernel's stamps."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from luo_tui.model import (
+    Condition,
     Host,
     LuoState,
     Resource,
@@ -31,6 +33,27 @@ def test_phases_add_up_to_the_whole() -> None:
     assert sum(p.milliseconds for p in dark.phases) == dark.total
 
 
+@pytest.mark.parametrize(
+    ("init", "arrived", "after"),
+    [
+        (0.2, 1.0, [490.0, 200.0, 800.0]),
+        (0.0, 1.49, [0.0, 0.0, 1490.0]),
+        # Not told; built in; longer than there was time for, such as another boot's.
+        (None, 1.0, [1490.0]),
+        (0.2, None, [1490.0]),
+        (1.0, 0.2, [1490.0]),
+        (0.2, 1.5, [1490.0]),
+    ],
+)
+def test_the_new_kernels_log_tells_its_boot_apart(
+    init: float | None, arrived: float | None, after: list[float]
+) -> None:
+    dark = blackout(WHOLE, Condition(init_up=init, arrived_up=arrived))
+    assert dark is not None
+    assert [round(p.milliseconds, 6) for p in dark.phases] == [2.0, 7.0, *after]
+    assert dark.total == 1499.0
+
+
 def test_what_did_not_cross_has_no_blackout() -> None:
     assert blackout(Stamps()) is None
     assert blackout(Stamps(tsc_khz=1000, freeze_begin=5, freeze_end=6)) is None
@@ -42,7 +65,7 @@ def test_guests_stand_still_for_longer_than_the_kernel() -> None:
     incoming = Resource(1, "memfd", ResourceState.INCOMING, "web")
     restored = Resource(2, "memfd", ResourceState.RESTORED, "db")
     jumped = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
-    window_state = replace(WindowState("w"), jumped_at=jumped.isoformat())
+    window_state = WindowState("w")._replace(jumped_at=jumped.isoformat())
 
     def told(
         *resources: Resource, at: float = 0.0, state: WindowState | None = window_state
@@ -56,6 +79,6 @@ def test_guests_stand_still_for_longer_than_the_kernel() -> None:
     seen = jumped.timestamp() + 9.2
     assert told(restored, at=seen).endswith(", about 9 s after the jump began")
     # A clock that went back in the jump gives no time that nobody believes.
-    for state in (None, replace(window_state, jumped_at="no time")):
+    for state in (None, window_state._replace(jumped_at="no time")):
         assert told(restored, at=seen, state=state).startswith("the last memory was restored at ")
     assert "jump" not in told(restored, at=jumped.timestamp() - 60)

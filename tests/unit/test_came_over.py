@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from luo_tui.model import (
@@ -51,7 +49,7 @@ def facts(
         participants={p.id: p for p in there},
         devices={d.id: d for d in (NIC, DISK, GPU)},
     )
-    return Facts(replace(snapshot, **more), True, promised=promised)  # type: ignore[arg-type]
+    return Facts(snapshot._replace(**more), True, promised=promised)  # type: ignore[arg-type]
 
 
 def told(found: Facts) -> dict[str, Came | None]:
@@ -76,7 +74,7 @@ def test_only_after_a_jump_something_became_of_a_device() -> None:
 def test_what_became_of_a_promised_device(
     there: tuple[Participant, ...], came: Came, words: str
 ) -> None:
-    promise = Promised(participants=(replace(pci("a", "frozen")),))
+    promise = Promised(participants=(pci("a", "frozen"),))
     found = devices_after(facts(*there, promised=promise))
     one = next(f for f in found if f.device.id == "a")
     assert one.came is came
@@ -136,7 +134,7 @@ def test_what_became_of_a_resource() -> None:
         "1 LOST: g9 (token 9); 1 of 6 promised are back; 1 could not be restored; "
         "1 not known; 2 not yet"
     )
-    normal = replace(found, snapshot=replace(found.snapshot, luo=LuoState(State.NORMAL)))
+    normal = found._replace(snapshot=found.snapshot._replace(luo=LuoState(State.NORMAL)))
     assert resource_came(there[0], normal) == ""
 
 

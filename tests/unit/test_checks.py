@@ -100,8 +100,8 @@ def test_each_fault_is_found_by_its_check(
     check: str, level: Level, snapshot: dict[str, object], image: dict[str, object], line: str
 ) -> None:
     found = levels(
-        replace(GOOD, **snapshot),  # type: ignore[arg-type]
-        replace(GOOD_IMAGE, **image),  # type: ignore[arg-type]
+        GOOD._replace(**snapshot),  # type: ignore[arg-type]
+        GOOD_IMAGE._replace(**image),  # type: ignore[arg-type]
         line,
     )
     assert found.pop(check) is level
@@ -110,7 +110,7 @@ def test_each_fault_is_found_by_its_check(
 
 def test_whatever_is_not_good_has_words_and_a_reason() -> None:
     bare = KernelImage("/boot/vmlinuz-x", "x")
-    for image in (bare, replace(bare, fault="is no kernel"), replace(bare, release="old")):
+    for image in (bare, bare._replace(fault="is no kernel"), bare._replace(release="old")):
         snapshot = Snapshot(GOOD.host, GOOD.luo, kexec=KexecState(crash_loaded=True))
         findings = run_checks(snapshot, image, "", RUNNING)
         assert sum(f.level is not Level.OK for f in findings) >= 2
@@ -122,7 +122,7 @@ def test_whatever_is_not_good_has_words_and_a_reason() -> None:
 
 def test_a_reason_belongs_to_what_was_found() -> None:
     """kdump's loss is not explained by a sysctl that is not set."""
-    armed = replace(GOOD, kexec=KexecState(crash_loaded=True))
+    armed = GOOD._replace(kexec=KexecState(crash_loaded=True))
     (kexec,) = (f for f in run_checks(armed, GOOD_IMAGE, LINE, RUNNING) if f.check == "kexec")
     assert "dump" in kexec.why
 
@@ -160,37 +160,37 @@ def told(check: str, image: KernelImage) -> str:
 
 
 def test_an_unknown_module_is_not_called_missing() -> None:
-    bare = replace(GOOD_IMAGE, orchestrator="")
+    bare = GOOD_IMAGE._replace(orchestrator="")
     assert told("target LUO", bare) == (
         "No luo.ko is installed for new. Install the module for that release."
     )
-    unread = replace(bare, orchestrator_unread="/m/luo.ko.zst lies there and cannot be read: why.")
+    unread = bare._replace(orchestrator_unread="/m/luo.ko.zst lies there and cannot be read: why.")
     assert told("target LUO", unread) == (
         "Whether the target reads what this kernel writes is unknown: /m/luo.ko.zst lies there and "
         "cannot be read: why. Go on only if you know that it reads luo-ko-v3."
     )
-    torn = replace(bare, orchestrator_fault="/m/luo.ko.zst is torn: it ends too early.")
+    torn = bare._replace(orchestrator_fault="/m/luo.ko.zst is torn: it ends too early.")
     assert told("target LUO", torn).startswith("/m/luo.ko.zst is torn: it ends too early. Install")
 
 
 def test_the_source_of_an_answer_is_told() -> None:
-    inside = replace(GOOD_IMAGE, config_source="the image itself (IKCONFIG)")
+    inside = GOOD_IMAGE._replace(config_source="the image itself (IKCONFIG)")
     assert told("target KHO", inside).endswith("so says the image itself (IKCONFIG).")
-    unknown = replace(GOOD_IMAGE, kexec_handover=None, config_fault="it is packed with lz4")
+    unknown = GOOD_IMAGE._replace(kexec_handover=None, config_fault="it is packed with lz4")
     assert "unknown: it is packed with lz4." in told("target KHO", unknown)
-    bad = replace(GOOD_IMAGE, initrd_fault="is a named pipe, not a regular file")
+    bad = GOOD_IMAGE._replace(initrd_fault="is a named pipe, not a regular file")
     assert told("initrd", bad).startswith("/boot/initrd.img-new is a named pipe")
 
 
 def test_the_targets_default_counts_where_the_line_says_nothing() -> None:
-    on = replace(GOOD_IMAGE, handover_default=True)
+    on = GOOD_IMAGE._replace(handover_default=True)
     (found,) = (f for f in run_checks(GOOD, on, "quiet", RUNNING) if f.check == "command line")
     assert found.level is Level.OK
     assert "by default" in found.text
 
 
 V1 = ("kho-v1", "luo-v1", "memfd-v1")
-DERIVED = replace(GOOD, luo=LuoState(State.NORMAL, evidence=("no session is seen",)))
+DERIVED = GOOD._replace(luo=LuoState(State.NORMAL, evidence=("no session is seen",)))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ DERIVED = replace(GOOD, luo=LuoState(State.NORMAL, evidence=("no session is seen
 def test_formats_that_differ_block_where_they_are_handed_over(
     ours: tuple[str, ...], theirs: tuple[str, ...], snapshot: Snapshot, level: Level, text: str
 ) -> None:
-    image = replace(GOOD_IMAGE, abi=theirs)
+    image = GOOD_IMAGE._replace(abi=theirs)
     found = run_checks(snapshot, image, LINE, replace(RUNNING, abi=KernelAbi(ours)))
     (formats,) = (f for f in found if f.check == "target formats")
     assert (formats.level, formats.code) == (level, "LUO-C-020")
@@ -220,7 +220,7 @@ def test_formats_that_differ_block_where_they_are_handed_over(
 
 
 def test_formats_that_could_not_be_read_are_not_known() -> None:
-    torn = replace(GOOD_IMAGE, abi=(), abi_fault="vmlinuz-new could not be searched: xz: torn")
+    torn = GOOD_IMAGE._replace(abi=(), abi_fault="vmlinuz-new could not be searched: xz: torn")
     for image, abi in ((torn, ABI), (GOOD_IMAGE, KernelAbi(fault="/boot/x is not there"))):
         found = run_checks(GOOD, image, LINE, replace(RUNNING, abi=abi))
         (formats,) = (f for f in found if f.check == "target formats")
@@ -252,7 +252,7 @@ MIB = 1 << 20
 def test_scratch_is_held_against_what_is_loaded(
     kernel: int, initrd: int, scratch: tuple[int, ...] | None, level: Level, text: str
 ) -> None:
-    image = replace(GOOD_IMAGE, memory=kernel * MIB, initrd_bytes=initrd * MIB)
+    image = GOOD_IMAGE._replace(memory=kernel * MIB, initrd_bytes=initrd * MIB)
     areas = None if scratch is None else tuple(n * MIB for n in scratch)
     found = asked("scratch", image, scratch=areas)
     assert found[0] is level
@@ -275,7 +275,7 @@ def test_what_the_command_line_has_otherwise_is_asked(line: str, level: Level, t
     assert text in found[1]
 
 
-SIGNED = replace(GOOD_IMAGE, signed=True)
+SIGNED = GOOD_IMAGE._replace(signed=True)
 
 
 @pytest.mark.parametrize(

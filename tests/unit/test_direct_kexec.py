@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,8 +182,8 @@ def test_a_holder_that_ends_after_the_consent_makes_it_void(console: Direct) -> 
         console.window.kexec(consent, console.target, lambda: None)
     # A session of somebody else's counts as much.
     session = Participant("session x", "session", "x", "held by vmm [7]")
-    shown = replace(console.facts().snapshot, participants={session.id: session})
-    agreed = Consent.to(Act.KEXEC, replace(console.facts(), snapshot=shown), typed=HOST_NAME)
+    shown = console.facts().snapshot._replace(participants={session.id: session})
+    agreed = Consent.to(Act.KEXEC, console.facts()._replace(snapshot=shown), typed=HOST_NAME)
     found = objection(agreed, console.facts())
     assert found is not None
     assert "session x was shown as taking part" in found.reason
@@ -216,7 +215,7 @@ def test_a_jump_is_judged_by_a_kernel_of_its_own_kind(
         (State.NORMAL, Arrival.LOST),
         *(((State.PRESERVING, Arrival.LOST),) if derived else ()),
     ):
-        here = replace(snapshot, luo=LuoState(state, "", evidence))
+        here = snapshot._replace(luo=LuoState(state, "", evidence))
         assert arrival(here, window) is (became if derived == directly else Arrival.UNKNOWN)
         assert arrival_is_due(here, window) is (derived == directly)
 
@@ -227,18 +226,18 @@ def test_a_promised_session_is_there_or_not_known(console: Direct) -> None:
     promised = Promised((Listed(1, "db", "memfd", 5, 9, "h"),), (web, mine))
     db = Resource(1, "memfd", ResourceState.RESTORED, "db", 5, 9, "h")
     updated = LuoState(State.UPDATED, "", ("the log",))
-    snapshot = replace(
-        console.look(), luo=updated, resources={1: db}, participants={web.id: web}, health={}
+    snapshot = console.look()._replace(
+        luo=updated, resources={1: db}, participants={web.id: web}, health={}
     )
     from luo_tui.model import Resources
 
-    snapshot = replace(snapshot, resources=Resources([db]))
+    snapshot = snapshot._replace(resources=Resources([db]))
     assert promises_of(snapshot, promised).all_kept
-    nobody = replace(snapshot, participants={})
+    nobody = snapshot._replace(participants={})
     found = promises_of(nobody, promised)
     assert [(o.label, o.became) for o in found.open] == [("session web", Became.NOT_KNOWN)]
     # As long as its file is not given back, its holder is to be seen.
-    waiting = replace(nobody, resources=Resources([replace(db, state=ResourceState.INCOMING)]))
+    waiting = nobody._replace(resources=Resources([db._replace(state=ResourceState.INCOMING)]))
     assert {o.label for o in promises_of(waiting, promised).that(Became.NOT_KNOWN)} == {
         "session web",
         "session db",

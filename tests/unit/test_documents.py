@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from luo_tui.cli.parser import CODES, command_line
-from luo_tui.model import Stamps
+from luo_tui.model import Condition, Stamps
 from luo_tui.update.blackout import blackout
 from luo_tui.update.prediction import MOST
 
@@ -82,4 +82,8 @@ def test_the_blackouts_phases_are_those_that_are_measured() -> None:
     measured = blackout(Stamps(1000, 1, 2, 3, 4, 5, 6))
     assert measured is not None
     assert rows == [phase.name for phase in measured.phases]
+    longer = Stamps(1000, 1, 2, 3, 4, 5, 6_000_000)
+    split = blackout(longer, Condition(init_up=1.0, arrived_up=2.0))
+    assert split is not None
+    assert re.findall(r"^- ([a-z].*)$", text, re.MULTILINE) == [p.name for p in split.phases[2:]]
     assert f"the last {('one', 'two', 'three', 'four', 'five')[MOST - 1]} windows" in text

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from luo_tui.model import Host, LuoState, Snapshot, SourceHealth, State
@@ -22,7 +20,7 @@ EMPTY = Snapshot(Host("h", "7", "b"), LuoState(State.NORMAL))
 
 
 def facts(state: State, promised: Promised | None = None, **more: object) -> Facts:
-    changed = replace(EMPTY, luo=LuoState(state), **more)  # type: ignore[arg-type]
+    changed = EMPTY._replace(luo=LuoState(state), **more)  # type: ignore[arg-type]
     return Facts(changed, True, promised=promised)
 
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from luo_tui.model import (
@@ -67,22 +65,22 @@ BEFORE = fold(
     [
         (LuoChanged(LuoState(State.PREPARED)), "state normal -> prepared", False),
         (LuoChanged(LuoState(State.UNAVAILABLE, "gone")), "-> unavailable: gone", True),
-        (ResourcePut(replace(GUEST, token=4)), "guest (token 4) preserved by qemu [7]", False),
-        (ResourcePut(replace(GUEST, bytes=8192)), "guest (token 3): 4 -> 8 KiB", False),
-        (ResourcePut(replace(GUEST, result=5)), "guest (token 3) REFUSED (EIO)", True),
+        (ResourcePut(GUEST._replace(token=4)), "guest (token 4) preserved by qemu [7]", False),
+        (ResourcePut(GUEST._replace(bytes=8192)), "guest (token 3): 4 -> 8 KiB", False),
+        (ResourcePut(GUEST._replace(result=5)), "guest (token 3) REFUSED (EIO)", True),
         (ResourceGone(3), "guest (token 3) is gone", False),
         (ResourcesRead(()), "guest (token 3) is gone", False),
-        (ParticipantPut(replace(PART, state="prepared")), "pci a registered -> prepared", False),
-        (ParticipantPut(replace(PART, result=16)), "pci a REFUSED (EBUSY)", True),
+        (ParticipantPut(PART._replace(state="prepared")), "pci a registered -> prepared", False),
+        (ParticipantPut(PART._replace(result=16)), "pci a REFUSED (EBUSY)", True),
         (
             ParticipantPut(Participant("pci-b", "pci", "b", "refused", reason="a bridge")),
             "pci b cannot take part: a bridge",
             True,
         ),
         (ParticipantGone("pci-a"), "takes part no longer", False),
-        (DevicePut(replace(NIC, id="c")), "pci c (E810) is there, driver ice", False),
-        (DevicePut(replace(NIC, driver="")), "no driver", False),
-        (DevicePut(replace(NIC, users=("ens3 (up)",))), "used by ens3 (up)", False),
+        (DevicePut(NIC._replace(id="c")), "pci c (E810) is there, driver ice", False),
+        (DevicePut(NIC._replace(driver="")), "no driver", False),
+        (DevicePut(NIC._replace(users=("ens3 (up)",))), "used by ens3 (up)", False),
         (DeviceGone("a"), "pci a (E810) is gone", False),
         (KexecChanged(KexecState(loaded=True)), "loaded for kexec", False),
         (KexecChanged(KexecState(crash_loaded=True)), "kdump is armed", False),
@@ -130,7 +128,7 @@ def test_what_is_as_it_was_is_not_told(change: Change) -> None:
 
 
 def test_what_comes_and_goes_within_one_burst_is_told() -> None:
-    told = list(events_of(BEFORE, [ResourcePut(replace(GUEST, token=9)), ResourceGone(9)]))
+    told = list(events_of(BEFORE, [ResourcePut(GUEST._replace(token=9)), ResourceGone(9)]))
     assert [t.text for t in told] == [
         "guest (token 9) preserved by qemu [7]",
         "guest (token 9) is gone",
@@ -138,14 +136,14 @@ def test_what_comes_and_goes_within_one_burst_is_told() -> None:
 
 
 def test_what_was_never_restored_is_a_loss() -> None:
-    before = fold(BEFORE, [ResourcePut(replace(GUEST, state=ResourceState.INCOMING))])
+    before = fold(BEFORE, [ResourcePut(GUEST._replace(state=ResourceState.INCOMING))])
     (told,) = events_of(before, [ResourceGone(3)])
     assert told.grave
     assert "without having been restored" in told.text
 
 
 def test_what_goes_after_it_was_restored_is_released() -> None:
-    before = fold(BEFORE, [ResourcePut(replace(GUEST, state=ResourceState.RESTORED))])
+    before = fold(BEFORE, [ResourcePut(GUEST._replace(state=ResourceState.RESTORED))])
     (told,) = events_of(before, [ResourceGone(3)])
     assert not told.grave
     assert told.text == "guest (token 3) released: it had been restored"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,7 +73,7 @@ def test_who_when_why_and_what_to_do(work: Work | None, owner: str) -> None:
 
 
 def test_a_restore_that_succeeds_afterwards_is_no_failure() -> None:
-    standing = stands(replace(GUEST, state=ResourceState.RESTORED))
+    standing = stands(GUEST._replace(state=ResourceState.RESTORED))
     assert standing.headline.endswith("All is restored.")
     assert not any("guest-db" in note for note in standing.notes)
 
@@ -121,7 +120,7 @@ def test_the_list_of_resources_tells_of_it() -> None:
     here = Host("hv-07", "7.3.4-new", "boot-2")
     snapshot = Snapshot(here, LuoState(State.UPDATED), failed_restores=FAILED)
     assert outlook(GUEST, snapshot).startswith("RESTORE FAILED at ")
-    assert "RESTORE" not in outlook(replace(GUEST, state=ResourceState.RESTORED), snapshot)
+    assert "RESTORE" not in outlook(GUEST._replace(state=ResourceState.RESTORED), snapshot)
 
 
 def test_the_scenario_is_told_while_the_host_stands_still(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -544,12 +543,12 @@ def test_a_file_that_was_given_back_is_not_discarded(
     assert delivered_here(host.folder, snapshot) == {held.token}
     facts = Facts(snapshot, True, delivered=delivered_here(host.folder, snapshot))
     assert facts.discarded == ()
-    assert replace(facts, delivered=frozenset()).discarded == (gone,)
+    assert facts._replace(delivered=frozenset()).discarded == (gone,)
     # Of another boot: tokens restart with each.
-    later = replace(snapshot, host=replace(snapshot.host, boot_id="another"))
+    later = snapshot._replace(host=snapshot.host._replace(boot_id="another"))
     assert delivered_here(host.folder, later) == frozenset()
     # What some process has is not looked up.
-    kept = replace(snapshot, resources=Resources((replace(gone, abandoned=False),)))
+    kept = snapshot._replace(resources=Resources((gone._replace(abandoned=False),)))
     assert delivered_here(tmp_path / "nowhere", kept) == frozenset()
 
 

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "luo_tui"
 FLOORS = (
     ("luo_tui",),
     ("state",),
-    ("model", "errors"),
+    ("model", "errors", "operations", "error_table"),
     ("uapi",),
     ("arrival",),
     ("sources",),
@@ -38,6 +38,8 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 CORE = (
     "model",
     "errors",
+    "operations",
+    "error_table",
     "uapi",
     "arrival",
     "sources",
@@ -139,6 +141,9 @@ NOT_FOR_A_LOOK = (
     "traceback",
     "hashlib",
     "subprocess",
+    "dataclasses",
+    "inspect",
+    "luo_tui.error_table",
     "luo_tui.cli.check",
     "luo_tui.cli.window",
     "luo_tui.cli.plan",

@@ -8,7 +8,6 @@ import errno
 import json
 import os
 import tempfile
-from dataclasses import asdict, replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -170,13 +169,13 @@ def test_the_timeline_says_who_did_and_confirmed_what_and_how_it_ended() -> None
     window_state = window_state_of(
         "w",
         [
-            record("opened", 1, who=str(ANN), person=asdict(ANN)),
+            record("opened", 1, who=str(ANN), person=ANN._asdict()),
             record("begin", 2, act="load", confirmed=""),
             record("done", 3, act="load", target="new", image="/boot/new"),
             record("begin", 4, act="prepare", confirmed="Prepare: normal -> prepared"),
             record("failed", 5, act="prepare", errno=errno.EBUSY, state="normal"),
             record("begin", 6, act="prepare", confirmed="Prepare: normal -> prepared"),
-            record("taken", 7, **{"from": asdict(ANN), "by": asdict(BOB)}),
+            record("taken", 7, **{"from": ANN._asdict(), "by": BOB._asdict()}),
             record("jump", 8, typed="hv-07", confirmed="End this kernel"),
             record("returned", 9, errno=errno.EINVAL, state="normal"),
             record("closed", 10, how="failed"),
@@ -199,7 +198,7 @@ def test_the_timeline_says_who_did_and_confirmed_what_and_how_it_ended() -> None
              "failed, normal (EINVAL)"),
         Done("closed", at(10), str(BOB), ended=at(10), result="failed"),
     )  # fmt: skip
-    assert json.dumps(asdict(window_state))
+    assert json.dumps(window_state._asdict())
 
 
 def test_a_timeline_has_an_end() -> None:
@@ -207,7 +206,7 @@ def test_a_timeline_has_an_end() -> None:
     assert len(window_state_of("w", long).acts) < 100
 
 
-@pytest.mark.parametrize("person", [None, 7, [], {}, {"user": "x"}, {**asdict(ANN), "pid": "z"}])
+@pytest.mark.parametrize("person", [None, 7, [], {}, {"user": "x"}, {**ANN._asdict(), "pid": "z"}])
 def test_a_record_without_a_person_is_borne(person: object) -> None:
     window_state = window_state_of(
         "w", [record("opened", 1, who="ann", person=person), record("taken", 2)]
@@ -289,7 +288,7 @@ def test_foreign_files_are_passed_over(tmp_path: Path, name: str) -> None:
 
 
 def newer(event: str, **data: object) -> bytes:
-    return encode_record(replace(record(event, 1, **data), format=FORMAT + 1))
+    return encode_record(record(event, 1, **data)._replace(format=FORMAT + 1))
 
 
 def test_nothing_is_written_into_a_newer_window(tmp_path: Path) -> None:
@@ -520,7 +519,7 @@ SETTINGS = settings(max_examples=60, deadline=None, database=None, derandomize=T
 @given(st.lists(RECORDS, max_size=12))
 def test_every_journal_folds(records: list[Record]) -> None:
     window_state = window_state_of("w", records)
-    json.dumps(asdict(window_state))
+    json.dumps(window_state._asdict())
     assert str(window_state.holder)
     for text in (window_state.target, window_state.opened_by, *(a.what for a in window_state.acts)):
         assert text.isprintable()
@@ -535,7 +534,7 @@ def test_every_record_comes_back_from_its_line(records: list[Record]) -> None:
         assert line.count(b"\n") == 1
         back = decode_record(line[:-1])
         assert back is not None
-        assert encode_record(back) == encode_record(replace(one, at=back.at))
+        assert encode_record(back) == encode_record(one._replace(at=back.at))
 
 
 def read_bytes(data: bytes) -> list[Record]:

@@ -13,7 +13,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_one_lock_for_a_host(tmp_path: Path) -> None:
     assert mine.holder() is None
     seen = other.holder()
     assert seen is not None
-    assert replace(seen, since="") == Person("ann", "pts/1", "", 4)
+    assert seen._replace(since="") == Person("ann", "pts/1", "", 4)
     assert datetime.now(UTC) - datetime.fromisoformat(seen.since) < timedelta(seconds=60)
     with pytest.raises(OSError, match="unavailable") as caught:
         other.take(Person("bob"))
@@ -135,7 +134,7 @@ def test_a_reader_never_sees_half_of_a_text(tmp_path: Path) -> None:
     writer.join()
     assert seen <= set(texts)
     # And should the kernel mix the two, that is noticed.
-    old, new = encode(replace(ANN, doing="x" * 160)), encode(replace(ANN, doing="y" * 160))
+    old, new = encode(ANN._replace(doing="x" * 160)), encode(ANN._replace(doing="y" * 160))
     assert decode(old) is not None
     assert [cut for cut in range(1, SIZE) if decode(new[:cut] + old[cut:]) not in (
         None, decode(old), decode(new)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,13 +109,13 @@ def test_what_cannot_be_read_has_no_value_and_is_counted(tmp_path: Path) -> None
     assert "luo_window_open" not in found
 
     health = dict(snapshot.health)
-    health["resources"] = replace(health["resources"], fault="too many open files")
-    found = parsed(metrics_text(replace(snapshot, health=health), (), 0.0))
+    health["resources"] = health["resources"]._replace(fault="too many open files")
+    found = parsed(metrics_text(snapshot._replace(health=health), (), 0.0))
     assert found["luo_faults"] == 1
     assert not any(name.startswith("luo_resource") for name in found)
 
-    luo = replace(snapshot.luo, state=State.UNAVAILABLE)
-    found = parsed(metrics_text(replace(snapshot, luo=luo), (), 0.0))
+    luo = snapshot.luo._replace(state=State.UNAVAILABLE)
+    found = parsed(metrics_text(snapshot._replace(luo=luo), (), 0.0))
     assert found['luo_state{state="unavailable"}'] == 1
     assert not any(name.startswith("luo_resource") for name in found)
 

@@ -168,8 +168,8 @@ AS_PLANNED = KernelImage("/boot/vmlinuz-7.3.4-hv", "7.3.4-hv", initrd="/boot/own
     ("image", "line", "said"),
     [
         (AS_PLANNED, "root=/dev/vda console=ttyS1", ""),
-        (replace(AS_PLANNED, release="7.3.5-hv"), "console=ttyS1", "it names 7.3.4-hv"),
-        (replace(AS_PLANNED, initrd=""), "console=ttyS1", "and this is none"),
+        (AS_PLANNED._replace(release="7.3.5-hv"), "console=ttyS1", "it names 7.3.4-hv"),
+        (AS_PLANNED._replace(initrd=""), "console=ttyS1", "and this is none"),
         (AS_PLANNED, "console=ttyS1 quiet", "what the plan takes off"),
         (AS_PLANNED, "console=ttyS1 -- quiet", ""),
         (AS_PLANNED, "root=/dev/vda", "lacks console=ttyS1"),

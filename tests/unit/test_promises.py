@@ -53,13 +53,13 @@ def arrived(*there: Resource | Participant, doubt: str = "") -> Snapshot:
     [
         ((CARD, VFIO), Became.LOST, "guest-db (token 3)", "did not arrive"),
         (
-            (CARD, VFIO, replace(GUEST, state=ResourceState.INCOMING)),
+            (CARD, VFIO, GUEST._replace(state=ResourceState.INCOMING)),
             Became.NOT_YET,
             "guest-db (token 3)",
             "nobody has restored it yet",
         ),
         (
-            (CARD, VFIO, replace(GUEST, state=ResourceState.INCOMING, bytes=4096)),
+            (CARD, VFIO, GUEST._replace(state=ResourceState.INCOMING, bytes=4096)),
             Became.FAILED,
             "guest-db (token 3)",
             "4,096 of its 67,108,864 bytes",
@@ -72,45 +72,45 @@ def arrived(*there: Resource | Participant, doubt: str = "") -> Snapshot:
             "cannot be restored before x1 is there",
         ),
         (
-            (CARD, VFIO, replace(GUEST, state=ResourceState.UNKNOWN)),
+            (CARD, VFIO, GUEST._replace(state=ResourceState.UNKNOWN)),
             Became.NOT_KNOWN,
             "guest-db (token 3)",
             "could not be read",
         ),
         (
-            (CARD, VFIO, replace(GUEST, name="another")),
+            (CARD, VFIO, GUEST._replace(name="another")),
             Became.LOST,
             "guest-db (token 3)",
             "another (token 3) is there in its place",
         ),
         (
-            (CARD, VFIO, replace(GUEST, abandoned=True)),
+            (CARD, VFIO, GUEST._replace(abandoned=True)),
             Became.NOT_YET,
             "guest-db (token 3)",
             "restored by a process that is gone",
         ),
         ((GUEST, VFIO), Became.LOST, "pci 0000:3b:00.0", "knows nothing of it"),
         (
-            (GUEST, VFIO, replace(CARD, state="lost", reason="it was off")),
+            (GUEST, VFIO, CARD._replace(state="lost", reason="it was off")),
             Became.LOST,
             "pci 0000:3b:00.0",
             "it was off",
         ),
         (
-            (GUEST, VFIO, replace(CARD, state="registered")),
+            (GUEST, VFIO, CARD._replace(state="registered")),
             Became.LOST,
             "pci 0000:3b:00.0",
             "did not come over",
         ),
         (
-            (GUEST, VFIO, replace(CARD, state="incoming")),
+            (GUEST, VFIO, CARD._replace(state="incoming")),
             Became.NOT_YET,
             "pci 0000:3b:00.0",
             "no driver",
         ),
         ((GUEST, CARD), Became.LOST, "subsystem vfio-v1", "knows nothing of it"),
         (
-            (GUEST, CARD, replace(VFIO, state="unclaimed")),
+            (GUEST, CARD, VFIO._replace(state="unclaimed")),
             Became.NOT_YET,
             "subsystem vfio-v1",
             "no driver",
@@ -136,7 +136,7 @@ def test_all_is_restored_is_said_of_exactly_what_was_promised() -> None:
     unknown = walk(Facts(whole, may_act=True)).headline
     assert "what was promised is not known" in unknown
     # What this kernel tells of itself counts without any record.
-    lost = arrived(GUEST, replace(CARD, state="lost", reason="it was off"))
+    lost = arrived(GUEST, CARD._replace(state="lost", reason="it was off"))
     assert walk(Facts(lost, may_act=True)).headline.startswith("LOST: pci 0000:3b:00.0: it was off")
 
 
@@ -288,8 +288,8 @@ def test_a_subsystem_that_went_makes_the_consent_void(tmp_path: Path) -> None:
 
 
 def test_a_loss_is_a_grave_event() -> None:
-    lost = replace(CARD, state="lost", reason="it was off")
-    before = arrived(replace(CARD, state="frozen"), replace(GUEST, state=ResourceState.INCOMING))
+    lost = CARD._replace(state="lost", reason="it was off")
+    before = arrived(CARD._replace(state="frozen"), GUEST._replace(state=ResourceState.INCOMING))
     (event,) = events_of(before, [ParticipantPut(lost)])
     assert event.grave
     assert "it was off" in event.text

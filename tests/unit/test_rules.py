@@ -244,7 +244,7 @@ def test_every_act_is_refused_in_every_other_state(tmp_path: Path) -> None:
     for act, states in STATES.items():
         for state in State:
             luo = shown.snapshot.luo._replace(state=state)
-            now = replace(shown, snapshot=replace(shown.snapshot, luo=luo))
+            now = shown._replace(snapshot=shown.snapshot._replace(luo=luo))
             found = refusal(act, now)
             if act is Act.TAKE_OVER:
                 continue
@@ -284,10 +284,10 @@ def test_what_was_not_read_whole_carries_no_consent(
     ):
         for act in (Act.PREPARE, Act.KEXEC, Act.FINISH, Act.CANCEL):
             state = next(s for s in State if s in STATES[act])
-            snapshot = replace(
-                shown.snapshot, luo=shown.snapshot.luo._replace(state=state), health={name: health}
+            snapshot = shown.snapshot._replace(
+                luo=shown.snapshot.luo._replace(state=state), health={name: health}
             )
-            found = refusal(act, replace(shown, snapshot=snapshot))
+            found = refusal(act, shown._replace(snapshot=snapshot))
             assert (found is not None) == (act in acts), (act, found)
             if found is not None:
                 assert f"{name}: " in found.reason
@@ -324,11 +324,11 @@ def test_a_device_that_comes_into_use_makes_the_consent_void(tmp_path: Path) -> 
     with pytest.raises(NotDone, match=r"0000:99:00\.0 would be taken from somebody"):
         jump(console, consent)
     consent = yes(console)
-    console.host.plug(replace(new, users=(*new.users, "qemu [77]")))
+    console.host.plug(new._replace(users=(*new.users, "qemu [77]")))
     with pytest.raises(NotDone, match=r"0000:99:00\.0 is now used by qemu \[77\], too"):
         jump(console, consent)
     consent = yes(console)
-    console.host.plug(replace(new, users=()))
+    console.host.plug(new._replace(users=()))
     with pytest.raises(SimulatedJump):
         jump(console, consent)
 
@@ -338,7 +338,7 @@ def test_a_device_that_no_longer_runs_on_makes_the_consent_void(tmp_path: Path) 
     consent = yes(console)
     assert consent.carried
     now = console.window.facts(console.target)
-    gone = replace(now, snapshot=replace(now.snapshot, participants={}))
+    gone = now._replace(snapshot=now.snapshot._replace(participants={}))
     found = objection(consent, gone)
     assert found is not None
     assert "was shown as running on" in found.reason
@@ -361,8 +361,8 @@ def test_a_resource_that_is_another_one_makes_the_consent_void(
     consent = yes(console)
     now = console.window.facts(console.target)
     first = now.snapshot.outgoing[0]
-    resources = now.snapshot.resources.changed({first.token: replace(first, **change)})  # type: ignore[arg-type]
-    other = replace(now, snapshot=replace(now.snapshot, resources=resources))
+    resources = now.snapshot.resources.changed({first.token: first._replace(**change)})  # type: ignore[arg-type]
+    other = now._replace(snapshot=now.snapshot._replace(resources=resources))
     assert objection(consent, other) is not None
     assert objection(consent, now) is None
 
@@ -370,7 +370,7 @@ def test_a_resource_that_is_another_one_makes_the_consent_void(
 def test_the_acts_of_others_make_the_consent_void(tmp_path: Path) -> None:
     console = prepared(tmp_path)
     consent = yes(console)
-    now = replace(console.window.facts(console.target), acts_seen=consent.acts_seen + 1)
+    now = console.window.facts(console.target)._replace(acts_seen=consent.acts_seen + 1)
     found = objection(consent, now)
     assert found is not None
     assert "held, restored or unpreserved" in found.reason

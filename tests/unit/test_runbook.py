@@ -10,7 +10,8 @@ import pytest
 
 from luo_tui.cli.parser import command_line
 from luo_tui.console.widgets.presenter import KEY
-from luo_tui.errors import CATALOGUE, Op, explain
+from luo_tui.error_table import CATALOGUE
+from luo_tui.errors import Op, explain
 from luo_tui.packaging.manual import RUNBOOK, pages
 from luo_tui.packaging.runbook import BACK, COMMAND, FORWARD, failures, offers_of_a_demo
 from luo_tui.update.facts import Act

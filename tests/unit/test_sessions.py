@@ -9,7 +9,6 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.orchestrator.state_machine import StateMachine
 from luo_tui.sources import sessions as source
 from luo_tui.sources.changes import LuoChanged, ParticipantsRead, ReadingDone
+from luo_tui.sources.condition import LogRecord
 from luo_tui.sources.processes import OpenFiles, Process
 from luo_tui.sources.sessions import Arrival, SessionSource, derived, read_arrival
 from luo_tui.uapi import kho, luo_sessions
@@ -82,7 +82,7 @@ def no_debugfs(monkeypatch: pytest.MonkeyPatch) -> None:
 def log(
     monkeypatch: pytest.MonkeyPatch, *lines: str, whole: bool = True, kernel: bool = True
 ) -> None:
-    records = tuple((6, kernel, line) for line in lines)
+    records = tuple(LogRecord(6, kernel, line) for line in lines)
     monkeypatch.setattr(source, "read_records", lambda *_: (records, whole, True))
 
 
@@ -352,7 +352,7 @@ def test_status_tells_what_is_derived(console: Console) -> None:
     evidence = ("2 sessions held by processes here", COLD.evidence)
     luo = LuoState(State.PRESERVING, "", evidence)
     seen = Participant("session web", "session", "web", "held by vmm [7]")
-    snapshot: Snapshot = replace(console.look(), luo=luo, participants={seen.id: seen})
+    snapshot: Snapshot = console.look()._replace(luo=luo, participants={seen.id: seen})
     lines = list(status_text(console.orchestrator, snapshot, console.host.folder))
     assert lines[0] == "LUO state   preserving (derived)"
     assert any(
@@ -369,5 +369,5 @@ def test_a_jump_of_another_kind_of_kernel_is_not_judged(console: Console) -> Non
     snapshot = console.look()
     assert arrival(snapshot, window) is Became.LOST
     for state in (State.NORMAL, State.UPDATED, State.PRESERVING):
-        here = replace(snapshot, luo=LuoState(state, "", ("the log",)))
+        here = snapshot._replace(luo=LuoState(state, "", ("the log",)))
         assert arrival(here, window) is Became.UNKNOWN

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def test_an_open_window_and_a_blackout_keep_to_the_schema(
     journal.write("jump", target="new", tokens=[3, 4])
     try:
         stamps = Stamps(1_000, 1, 2, 3_000, 4_000, 5_000, 9_000)
-        snapshot = replace(look(SimulatedOrchestrator(host)), stamps=stamps)
+        snapshot = look(SimulatedOrchestrator(host))._replace(stamps=stamps)
         found = json.loads(json.dumps(status_json(SimulatedOrchestrator(host), snapshot, tmp_path)))
     finally:
         journal.close(trim=True)
@@ -129,7 +128,7 @@ def test_what_is_not_known_is_told_and_is_no_fault(host: SimulatedHost, tmp_path
         "resources": SourceHealth("resources", "Too many open files", 1.0),
         "host activity": SourceHealth("host activity"),
     }
-    snapshot = replace(look(SimulatedOrchestrator(host)), health=health)
+    snapshot = look(SimulatedOrchestrator(host))._replace(health=health)
     lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path))
     assert "unknown     devices: sda1 may be in use by ZFS" in lines
     assert "fault       resources: Too many open files" in lines
@@ -140,7 +139,7 @@ def test_what_is_not_known_is_told_and_is_no_fault(host: SimulatedHost, tmp_path
     odd = Resources([Resource(1, "?", ResourceState.UNKNOWN)])
     found = json.loads(
         json.dumps(
-            status_json(SimulatedOrchestrator(host), replace(snapshot, resources=odd), tmp_path)
+            status_json(SimulatedOrchestrator(host), snapshot._replace(resources=odd), tmp_path)
         )
     )
     assert found["resources"][0]["fate"] == "nothing can be said of it: its state is not known"
@@ -151,7 +150,7 @@ def test_long_lists_are_cut_only_for_people_who_do_not_want_all(
     host: SimulatedHost, tmp_path: Path
 ) -> None:
     many = Resources(Resource(t, "memfd", ResourceState.PRESERVED, f"n{t}") for t in range(9_820))
-    snapshot = replace(look(SimulatedOrchestrator(host)), resources=many)
+    snapshot = look(SimulatedOrchestrator(host))._replace(resources=many)
     lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path))
     assert "  and 9,800 more: --all" in lines
     assert sum("n19:" in line for line in lines) == 1
@@ -167,7 +166,7 @@ def test_what_will_happen_to_a_resource(host: SimulatedHost) -> None:
     snapshot = look(SimulatedOrchestrator(host))
     came = Resource(1, "memfd", ResourceState.INCOMING)
     assert "unless somebody restores it" in outlook(came, snapshot)
-    assert "before luo-x is there" in outlook(replace(came, handler="luo-x"), snapshot)
-    assert "does not carry it" in outlook(replace(came, state=ResourceState.RESTORED), snapshot)
+    assert "before luo-x is there" in outlook(came._replace(handler="luo-x"), snapshot)
+    assert "does not carry it" in outlook(came._replace(state=ResourceState.RESTORED), snapshot)
     refused = Resource(1, "memfd", ResourceState.PRESERVED, result=16)
     assert "(EBUSY)" in outlook(refused, snapshot)

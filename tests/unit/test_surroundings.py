@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.model import Condition, MemoryLimit, MemoryLimits, Resource, Resources, ResourceState
+from luo_tui.model import (
+    Condition,
+    FirmwareBoot,
+    KernelImage,
+    MemoryLimit,
+    MemoryLimits,
+    Resource,
+    Resources,
+    ResourceState,
+)
 from luo_tui.sources.memory_limits import read_limits
 from luo_tui.update.checks.surroundings import Surroundings, surrounding_checks
 from luo_tui.update.facts import Facts, Level
+from luo_tui.update.fallback import Fallback
+from luo_tui.update.kernel_modules import TargetDrivers
 from tests.unit.test_host_checks import GOOD
 
 GIB = 1 << 30
@@ -19,9 +30,21 @@ KEPT = tuple(
     Resource(n, "memfd", ResourceState.PRESERVED, f"g{n}", 2 * GIB, 40 + n // 2, "vmm")
     for n in range(3)
 )
-FACTS: Facts = replace(GOOD, snapshot=replace(GOOD.snapshot, resources=Resources(KEPT)))
+FACTS: Facts = GOOD._replace(
+    snapshot=GOOD.snapshot._replace(resources=Resources(KEPT)),
+    image=KernelImage("/boot/vmlinuz-new", "new"),
+)
 ENOUGH = MemoryLimits((MemoryLimit(40, "/a", 4 * GIB), MemoryLimit(41, "/b", None)))
-WELL = Surroundings(ENOUGH, Condition(failed_units=()), "", "the serial console", ())
+WELL = Surroundings(
+    ENOUGH,
+    Condition(failed_units=()),
+    "",
+    "the serial console",
+    (),
+    TargetDrivers(3),
+    (),
+    Fallback(FirmwareBoot(efi=False), GOOD.snapshot.host.release, "/boot/vmlinuz", True),
+)
 
 
 def told(about: Surroundings) -> dict[str, tuple[Level, str]]:
@@ -75,6 +98,12 @@ def test_a_way_in_is_said_by_somebody() -> None:
     found = told(replace(WELL, way_in="", consoles=("ttyS0", "tty0")))["way in"]
     assert found[0] is Level.WARNING
     assert "The kernel's consoles are ttyS0, tty0." in found[1]
+
+
+def test_a_shutdown_that_nobody_holds_back_is_told() -> None:
+    found = told(replace(WELL, shutdown_fault="there is no systemd-inhibit"))["shutdown"]
+    assert found[0] is Level.WARNING
+    assert "Nothing holds an ordinary shutdown back: there is no systemd-inhibit." in found[1]
 
 
 def lay(proc: Path, cgroups: Path, pid: int, group: str, **limits: str) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +80,11 @@ def judge(facts: Facts = FACTS, condition: Condition = CONDITION) -> Verdict:
 
 
 def seen(**changed: Any) -> Facts:
-    return replace(FACTS, snapshot=replace(SNAPSHOT, **changed))
+    return FACTS._replace(snapshot=SNAPSHOT._replace(**changed))
 
 
 def window(**changed: Any) -> Facts:
-    return replace(FACTS, window_state=replace(WINDOW, **changed))
+    return FACTS._replace(window_state=WINDOW._replace(**changed))
 
 
 def doubt(name: str) -> Facts:
@@ -93,7 +92,7 @@ def doubt(name: str) -> Facts:
 
 
 def known(**changed: Any) -> Facts:
-    return replace(FACTS, promised=PROMISED._replace(before=BEFORE._replace(**changed)))
+    return FACTS._replace(promised=PROMISED._replace(before=BEFORE._replace(**changed)))
 
 
 def now(**changed: Any) -> Condition:
@@ -124,7 +123,7 @@ INCOMING = Resources([Resource(3, "memfd", ResourceState.INCOMING, "guest-db", 6
         (window(target=""), CONDITION, Grade.UNKNOWN, "target is not recorded"),
         (window(jumped_release="older"), CONDITION, Grade.UNKNOWN, "took over from old, and"),
         (window(newer_format=True), CONDITION, Grade.UNKNOWN, "a newer luo-tui"),
-        (replace(FACTS, journal_fault="EIO"), CONDITION, Grade.UNKNOWN, "cannot be read"),
+        (FACTS._replace(journal_fault="EIO"), CONDITION, Grade.UNKNOWN, "cannot be read"),
         (FACTS, now(lines=()), Grade.UNKNOWN, "has no line of it"),
         (known(kexecs=2), CONDITION, Grade.UNKNOWN, "counts 5 handovers, and 2 before"),
         (doubt("state"), CONDITION, Grade.UNKNOWN, "it died"),
@@ -134,8 +133,8 @@ INCOMING = Resources([Resource(3, "memfd", ResourceState.INCOMING, "guest-db", 6
         (seen(resources=INCOMING), CONDITION, Grade.NOT_YET, "not yet: guest-db"),
         (doubt("resources"), CONDITION, Grade.UNKNOWN, "not everything could be read"),
         (seen(participants={}), CONDITION, Grade.BAD, "lost: pci 0000:3b:00.0"),
-        (replace(FACTS, promised=None, promised_fault="EIO"), CONDITION, Grade.UNKNOWN, "EIO"),
-        (replace(FACTS, promised=PROMISED._replace(before=None)), CONDITION, Grade.UNKNOWN,
+        (FACTS._replace(promised=None, promised_fault="EIO"), CONDITION, Grade.UNKNOWN, "EIO"),
+        (FACTS._replace(promised=PROMISED._replace(before=None)), CONDITION, Grade.UNKNOWN,
          "before the jump is not known"),
         (doubt("devices"), CONDITION, Grade.UNKNOWN, "could not all be read"),
         (known(devices=None), CONDITION, Grade.UNKNOWN, "before the jump is not known"),
@@ -179,7 +178,7 @@ COLD: dict[str, Any] = {"luo": LuoState(State.NORMAL), "from_release": "", "stam
 )
 def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> None:
     other = CameOver("db1", Stands.GOES_ON, 12.3)
-    found = judge(replace(FACTS, came_over=(other, CameOver("web1", stands))))
+    found = judge(FACTS._replace(came_over=(other, CameOver("web1", stands))))
     assert (grade, "guests", text) in found.reasons
     assert (Grade.GOOD, "guests", "kept: db1 goes on, after about 12 s") in found.reasons
     assert found.grade is grade
@@ -197,7 +196,7 @@ def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> No
          "no orchestrator that could take over: load it"),
         (seen(**COLD | {"luo": LuoState(State.UNAVAILABLE)}), now(lines=(), log_is_whole=False),
          Grade.UNKNOWN, "cannot be known"),
-        (replace(seen(**COLD), window_state=replace(WINDOW, closed="lost", lost_in="boot-2")),
+        (seen(**COLD)._replace(window_state=WINDOW._replace(closed="lost", lost_in="boot-2")),
          now(lines=()), Grade.BAD, "BAD: COLD BOOT"),
     ],
 )  # fmt: skip
@@ -213,12 +212,12 @@ def test_a_boot_without_a_handover_is_named_before_all_else(
     [
         None,
         WindowState("w"),
-        replace(WINDOW, closed="finished"),
-        replace(WINDOW, closed="lost", lost_in="boot-1"),
+        WINDOW._replace(closed="finished"),
+        WINDOW._replace(closed="lost", lost_in="boot-1"),
     ],
 )
 def test_where_no_jump_led_here_there_is_no_verdict(state: WindowState | None) -> None:
-    assert verdict(replace(FACTS, window_state=state), CONDITION) is None
+    assert verdict(FACTS._replace(window_state=state), CONDITION) is None
 
 
 def test_nothing_unknown_passes_as_good() -> None:
@@ -250,7 +249,7 @@ def test_a_picture_of_any_shape_is_read(raw: object) -> None:
     found = Before.of(raw)
     if found is not None:
         json.dumps(found.plain())
-        facts = replace(FACTS, promised=PROMISED._replace(before=found))
+        facts = FACTS._replace(promised=PROMISED._replace(before=found))
         for reason in judge(facts).reasons:
             assert str(reason).isprintable()
 
@@ -285,7 +284,7 @@ def test_a_jump_writes_the_picture_down_and_arriving_the_verdict(tmp_path: Path)
 @pytest.mark.parametrize("length", [1, 300, 5000])
 def test_a_verdict_on_many_fits_into_its_record(length: int) -> None:
     many = tuple(Listed(n, "x" * length, "memfd", 1) for n in range(1000))
-    facts = replace(FACTS, promised=Promised(many, (), BEFORE))
+    facts = FACTS._replace(promised=Promised(many, (), BEFORE))
     record = judge(facts).record()
     assert len(json.dumps(record)) < 8192
     assert record["level"] == "bad"
@@ -404,7 +403,7 @@ def test_a_verdict_in_a_record_changes_nothing_of_the_window() -> None:
     told = judge().record()
     jump = Record("jump", "t", "boot-1", 1, {"target": "new", "release": "old"})
     plain = Record("arrived", "t", "boot-2", 2, {"release": "new"})
-    with_it = replace(plain, data={**plain.data, "verdict": told})
+    with_it = plain._replace(data={**plain.data, "verdict": told})
     assert plain.format == FORMAT
     assert window_state_of("w", [jump, plain]) == window_state_of("w", [jump, with_it])
 
@@ -415,3 +414,22 @@ def test_one_promise_is_not_counted_as_many() -> None:
         "all 2 promises are kept",
         "all 1,000 promises are kept",
     ]
+
+
+def test_the_log_tells_when_the_first_program_ran_and_the_update_had_arrived(
+    tmp_path: Path, records: Callable[..., None]
+) -> None:
+    path = kmsg(tmp_path / "kmsg")
+    records(
+        b"6,0,0,-;Linux version\n",
+        # Anybody who may write to the log could say so.
+        b"14,1,100,-;Run /init as init process\n",
+        b"6,2,312500,-;Run /init as init process\n",
+        b"6,3,900000,-;Run /sbin/init as init process\n",
+        b"6,4,1250000,-,caller=T1;luo: took over 3 files and 1 subsystems from 7.3.3\n",
+    )
+    found = reading(tmp_path, kmsg=path)
+    assert (found.init_up, found.arrived_up) == (0.3125, 1.25)
+    records(b"6,0,0,-;Linux version\n")
+    found = reading(tmp_path, kmsg=path)
+    assert (found.init_up, found.arrived_up) == (None, None)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from luo_tui.model import (
@@ -52,11 +50,11 @@ STORY = WindowState(
 
 def picture(state: State, *resources: Resource, loaded: bool = False, **more: object) -> Snapshot:
     snapshot = Snapshot(HOST, LuoState(state), Resources(resources))
-    return replace(snapshot, kexec=KexecState(loaded), **more)  # type: ignore[arg-type]
+    return snapshot._replace(kexec=KexecState(loaded), **more)  # type: ignore[arg-type]
 
 
 def facts(snapshot: Snapshot, **more: object) -> Facts:
-    return replace(Facts(snapshot, may_act=True), **more)  # type: ignore[arg-type]
+    return Facts(snapshot, may_act=True)._replace(**more)  # type: ignore[arg-type]
 
 
 def possible(f: Facts) -> set[Act]:
@@ -74,7 +72,7 @@ def test_each_state_offers_its_own_acts_and_no_others() -> None:
     # A key that repeats must not load the same image again and again; another one may be loaded.
     loaded = facts(picture(State.NORMAL, GUEST, loaded=True), window_state=STORY, image=IMAGE)
     assert Act.LOAD not in possible(loaded)
-    assert Act.LOAD in possible(replace(loaded, image=replace(IMAGE, path="/boot/vmlinuz-other")))
+    assert Act.LOAD in possible(loaded._replace(image=IMAGE._replace(path="/boot/vmlinuz-other")))
     here = facts(picture(State.PREPARED, GUEST, loaded=True), window_state=STORY, image=IMAGE)
     assert possible(here) == {
         Act.KEXEC,
@@ -114,8 +112,8 @@ def test_kexec_needs_our_own_image_of_this_boot() -> None:
     assert ours_is_loaded(prepared, STORY)
     for window_state in (
         None,
-        replace(STORY, loaded_in="boot-0"),
-        replace(STORY, closed="cancelled"),
+        STORY._replace(loaded_in="boot-0"),
+        STORY._replace(closed="cancelled"),
     ):
         assert not ours_is_loaded(prepared, window_state)
         offer = walk(facts(prepared, window_state=window_state)).action(Act.KEXEC)
@@ -139,13 +137,13 @@ def test_kexec_opens_with_the_loss_and_wants_the_name_typed() -> None:
 
 
 def test_a_host_without_a_name_wants_the_target_typed() -> None:
-    nameless = replace(picture(State.PREPARED), host=HOST._replace(has_real_name=False))
+    nameless = picture(State.PREPARED)._replace(host=HOST._replace(has_real_name=False))
     assert typed_word(nameless, "7.3.4-new") == "7.3.4-new"
     assert typed_word(picture(State.PREPARED), "7.3.4-new") == "hv-07"
 
 
 def test_finish_names_what_nobody_restored() -> None:
-    left = replace(GUEST, state=ResourceState.INCOMING)
+    left = GUEST._replace(state=ResourceState.INCOMING)
     back = Resource(1, "memfd", ResourceState.RESTORED, "guest-web", 4096)
     offer = walk(facts(picture(State.UPDATED, left, back))).action(Act.FINISH)
     assert offer is not None
@@ -153,7 +151,7 @@ def test_finish_names_what_nobody_restored() -> None:
     assert "discard 1 unrestored" in offer.label
     assert offer.survives == ("guest-web (token 1), 4 KiB (restored)",)
     # Restored, and its process has ended: finish would be the end of it.
-    gone = replace(back, abandoned=True)
+    gone = back._replace(abandoned=True)
     offer = walk(facts(picture(State.UPDATED, gone))).action(Act.FINISH)
     assert offer is not None
     assert (offer.lost, offer.survives) == (
@@ -186,7 +184,7 @@ def test_a_blocker_stops_the_load_and_a_warning_does_not() -> None:
         (picture(State.NORMAL), {"image": IMAGE}, Step.LOAD),
         (picture(State.NORMAL, loaded=True), {"window_state": STORY}, Step.PREPARE),
         (picture(State.PREPARED, loaded=True), {"window_state": STORY}, Step.KEXEC),
-        (picture(State.UPDATED, replace(GUEST, state=ResourceState.INCOMING)), {}, Step.RESTORE),
+        (picture(State.UPDATED, GUEST._replace(state=ResourceState.INCOMING)), {}, Step.RESTORE),
         (picture(State.UPDATED), {}, Step.FINISH),
         (picture(State.UNAVAILABLE), {}, None),
     ],
@@ -201,22 +199,22 @@ def test_the_step_follows_from_the_kernels_state(
 
 
 def test_a_lost_handover_is_the_first_thing_said() -> None:
-    jumped = replace(STORY, jumped_from="boot-0", jumped_at="then", promised_count=2)
+    jumped = STORY._replace(jumped_from="boot-0", jumped_at="then", promised_count=2)
     cold = picture(State.NORMAL)
     assert handover_lost(cold, jumped)
     first = walk(facts(cold, window_state=jumped)).notes[0]
     assert first.startswith("THE HANDOVER IS LOST")
     assert "2 resources" in first
     # It stays said in that boot after it was written down, and in no other.
-    assert handover_lost(cold, replace(jumped, lost_in="boot-1", closed="lost"))
-    assert not handover_lost(cold, replace(jumped, lost_in="boot-0", closed="lost"))
+    assert handover_lost(cold, jumped._replace(lost_in="boot-1", closed="lost"))
+    assert not handover_lost(cold, jumped._replace(lost_in="boot-0", closed="lost"))
     assert not handover_lost(picture(State.UPDATED), jumped)
-    assert not handover_lost(cold, replace(jumped, arrived=True, closed="finished"))
+    assert not handover_lost(cold, jumped._replace(arrived=True, closed="finished"))
     assert not handover_lost(cold, None)
 
 
 def test_a_jump_that_did_not_happen_is_told() -> None:
-    here = replace(STORY, jumped_from="boot-1", jumped_at="then")
+    here = STORY._replace(jumped_from="boot-1", jumped_at="then")
     notes = walk(facts(picture(State.PREPARED, loaded=True), window_state=here)).notes
     assert any("did not happen" in n for n in notes)
 
@@ -226,7 +224,7 @@ def test_what_others_did_is_told() -> None:
     assert any("found frozen" in n for n in walk(facts(picture(State.FROZEN))).notes)
     foreign = walk(facts(picture(State.NORMAL, loaded=True)))
     assert any("did not load" in n for n in foreign.notes)
-    torn = replace(STORY, under_way="prepare")
+    torn = STORY._replace(under_way="prepare")
     assert any(
         "prepare began" in n for n in walk(facts(picture(State.NORMAL), window_state=torn)).notes
     )
@@ -244,16 +242,16 @@ def test_sizes(number: int, text: str) -> None:
 
 
 ANN = Person("ann", "pts/1", "192.0.2.7", 4)
-HELD = replace(STORY, holder=ANN, held_in="boot-1")
+HELD = STORY._replace(holder=ANN, held_in="boot-1")
 
 
 @pytest.mark.parametrize(
     ("me", "boot", "asked"),
     [
-        (replace(ANN, pid=9), "boot-1", False),  # her own terminal again
-        (replace(ANN, tty="pts/2"), "boot-1", True),
-        (replace(ANN, origin="192.0.2.8"), "boot-1", True),
-        (replace(ANN, tty="pts/2"), "boot-2", False),  # after the jump no console is left
+        (ANN._replace(pid=9), "boot-1", False),  # her own terminal again
+        (ANN._replace(tty="pts/2"), "boot-1", True),
+        (ANN._replace(origin="192.0.2.8"), "boot-1", True),
+        (ANN._replace(tty="pts/2"), "boot-2", False),  # after the jump no console is left
         (Person("bob", "pts/1", "192.0.2.7", 4), "boot-1", True),
         (Person("bob", "pts/1", "192.0.2.7", 4), "boot-2", True),
     ],
@@ -261,15 +259,15 @@ HELD = replace(STORY, holder=ANN, held_in="boot-1")
 def test_who_has_to_take_a_window_over(me: Person, boot: str, asked: bool) -> None:
     assert gone_holder(HELD, boot, me) == (ANN if asked else None)
     assert gone_holder(None, boot, me) is None
-    assert gone_holder(replace(HELD, closed="cancelled"), boot, me) is None
-    assert gone_holder(replace(HELD, holder=None), boot, me) is None
+    assert gone_holder(HELD._replace(closed="cancelled"), boot, me) is None
+    assert gone_holder(HELD._replace(holder=None), boot, me) is None
 
 
 @pytest.mark.parametrize("state", [State.NORMAL, State.PREPARED, State.FROZEN, State.UPDATED])
 def test_nothing_but_taking_over_is_possible_where_the_owner_is_gone(state: State) -> None:
     bob = Person("bob", "pts/2")
-    window_state = replace(
-        HELD, under_way="prepare", acts=(Done("prepare", "2026-01-01T00:00:00+00:00"),)
+    window_state = HELD._replace(
+        under_way="prepare", acts=(Done("prepare", "2026-01-01T00:00:00+00:00"),)
     )
     gone = facts(picture(state, GUEST, loaded=True), window_state=window_state, image=IMAGE, me=bob)
     assert possible(gone) == {Act.TAKE_OVER}
@@ -287,21 +285,21 @@ def test_nothing_but_taking_over_is_possible_where_the_owner_is_gone(state: Stat
     assert all("ann on pts/1 from 192.0.2.7" in b and "take it over" in b for b in blocked)
     # Not to its owner, not while somebody has it, not without privilege.
     for other in (
-        replace(gone, mine=True),
-        replace(gone, lock_holder=ANN),
-        replace(gone, me=ANN),
-        replace(gone, me=None),
+        gone._replace(mine=True),
+        gone._replace(lock_holder=ANN),
+        gone._replace(me=ANN),
+        gone._replace(me=None),
     ):
         assert walk(other).action(Act.TAKE_OVER) is None
-    assert possible(replace(gone, may_act=False)) == set()
+    assert possible(gone._replace(may_act=False)) == set()
 
 
 def test_who_watches_is_told_what_the_owner_does() -> None:
-    owner = replace(ANN, since="2026-01-01T00:00:00+00:00", doing="under way: prepare")
+    owner = ANN._replace(since="2026-01-01T00:00:00+00:00", doing="under way: prepare")
     notes = walk(facts(picture(State.NORMAL), window_state=HELD, lock_holder=owner)).notes
     assert any(n.startswith("Its owner, since 20") and "under way: prepare" in n for n in notes)
     assert len(
-        walk(facts(picture(State.NORMAL), lock_holder=replace(owner, doing=""))).notes
+        walk(facts(picture(State.NORMAL), lock_holder=owner._replace(doing=""))).notes
     ) == len(walk(facts(picture(State.NORMAL), lock_holder=owner)).notes), (
         "nothing jumps when it ends"
     )
@@ -309,7 +307,7 @@ def test_who_watches_is_told_what_the_owner_does() -> None:
 
 def test_who_lost_the_window_is_told() -> None:
     bob = Person("bob", "pts/2", "", 5)
-    window_state = replace(HELD, holder=bob, taken_from=ANN)
+    window_state = HELD._replace(holder=bob, taken_from=ANN)
     said = walk(
         facts(picture(State.NORMAL), window_state=window_state, lock_holder=bob, me=ANN)
     ).notes
@@ -321,6 +319,6 @@ def test_who_lost_the_window_is_told() -> None:
 
 
 def test_an_act_of_our_own_is_not_called_an_orphan() -> None:
-    busy = replace(HELD, under_way="prepare")
+    busy = HELD._replace(under_way="prepare")
     notes = walk(facts(picture(State.NORMAL), window_state=busy, me=ANN, mine=True)).notes
     assert not any("its console is gone" in n for n in notes)

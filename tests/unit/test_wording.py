@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from luo_tui.model import Resource, ResourceState
@@ -43,7 +41,7 @@ def test_they_are_equal_by_what_is_read() -> None:
     assert hash(names) == hash(PLAIN)
     # What no name tells of makes no difference.
     other = Names(
-        ((tuple(replace(r, pages=9) for r in SOME[:3]), "{}, of {}"), PARTS[1]), ("a device",)
+        ((tuple(r._replace(pages=9) for r in SOME[:3]), "{}, of {}"), PARTS[1]), ("a device",)
     )
     assert names == other
     assert names != Names(PARTS)

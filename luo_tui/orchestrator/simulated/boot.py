@@ -14,6 +14,23 @@ COMPATIBLE = "luo-ko-v3"
 OTHER = "luo-ko-v0"
 """What the target reads in the scenario where it reads something else."""
 
+_DRIVERS = (
+    "ast",
+    "i801_smbus",
+    "ice",
+    "mlx5_core",
+    "nvidia",
+    "nvidia-vgpu-vfio",
+    "nvme",
+    "qat_4xxx",
+    "vfio-pci",
+    "virtio_console",
+    "virtio_net",
+    "virtio_rng",
+    "xhci_hcd",
+)
+"""Modules of the devices that the host has; the drivers of its bridges are built in."""
+
 FORMATS = ("kho-v4", "luo-v5", "memfd-v2")
 """What Linux 7.3 speaks across a kexec."""
 
@@ -35,9 +52,23 @@ def install(
     extra = modules / release / "extra"
     extra.mkdir(parents=True, exist_ok=True)
     (extra / "luo.ko").write_bytes(f"\0luo_compatible={compatible}\0".encode())
+    (modules / release / "modules.dep").write_text(
+        "".join(f"kernel/drivers/{name}.ko:\n" for name in _DRIVERS)
+    )
+    (modules / release / "modules.builtin").write_text("kernel/drivers/pcieport.ko\n")
+    (modules / release / "modules.alias").write_text("")
     new = boot / f".vmlinuz-{release}.new"
     new.write_bytes(image(release, formats))
     new.replace(boot / f"vmlinuz-{release}")
+
+
+def lay_menu(boot: Path, *releases: str) -> None:
+    """Write what GRUB goes by: the first of the releases is started by itself."""
+    (boot / "grub").mkdir(exist_ok=True)
+    rows = ['set default="0"']
+    for release in releases:
+        rows += [f"menuentry 'Linux {release}' {{", f"\tlinux\t/vmlinuz-{release} ro", "}"]
+    (boot / "grub/grub.cfg").write_text("\n".join(rows) + "\n")
 
 
 def image(release: str, formats: tuple[str, ...] = FORMATS) -> bytes:

@@ -16,7 +16,6 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -174,6 +173,7 @@ class SimulatedHost(SimulatedKernel):
         target = boot.OTHER if self.scenario == "target-incompatible" else boot.COMPATIBLE
         boot.install(self.boot_folder, self.modules_folder, boot.RUNNING)
         boot.install(self.boot_folder, self.modules_folder, boot.TARGET, target)
+        boot.lay_menu(self.boot_folder, boot.RUNNING, boot.TARGET)
         (self.boot_folder / "vmlinuz-7.4.0-rc1").write_bytes(boot.image("7.4.0-rc1")[:-1])
 
     def start_process(self, name: str, size: int, pid: int, comm: str) -> int:
@@ -348,8 +348,8 @@ class SimulatedHost(SimulatedKernel):
                 (k.token, k.fd, k.name, k.pid, k.comm, k.state, k.by_agent)
                 for k in self._kept.values()
             ],
-            "participants": [asdict(p) for p in self.participants.values()],
-            "devices": [asdict(d) for d in self.devices.values()],
+            "participants": [p._asdict() for p in self.participants.values()],
+            "devices": [d._asdict() for d in self.devices.values()],
             "vitals": self.vitals._asdict(),
             "lines": [said._asdict() for said in self.lines],
         }

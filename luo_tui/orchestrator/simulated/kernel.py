@@ -15,7 +15,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -100,7 +99,7 @@ class SimulatedKernel:
             found = tuple(k.resource() for k in self._kept.values())
             if not gone:
                 return found
-            return tuple(replace(r, abandoned=True) if r.token in gone else r for r in found)
+            return tuple(r._replace(abandoned=True) if r.token in gone else r for r in found)
 
     def _abandoned(self) -> frozenset[int]:
         """Return the tokens of what was restored and nobody has any more.
@@ -167,18 +166,18 @@ class SimulatedKernel:
             took = time.perf_counter_ns() - began
             times = {"prepare_ns": took} if word == "prepared" else {"freeze_ns": took}
             if refused and p.id == REFUSES:
-                self._put(replace(p, state="registered", result=errno.EIO, **times))  # type: ignore[arg-type]
+                self._put(p._replace(state="registered", result=errno.EIO, **times))  # type: ignore[arg-type]
                 step = "prepare" if word == "prepared" else "freeze"
                 self.say(f"luo: {step} refused ({-errno.EIO}) by {p.label}")
                 self._are("registered")
                 raise error(errno.EIO)
-            self._put(replace(p, state=word, result=0, **times))  # type: ignore[arg-type]
+            self._put(p._replace(state=word, result=0, **times))  # type: ignore[arg-type]
 
     def _are(self, word: str) -> None:
         """Let every participant be as ``word`` says, but those that cannot take part."""
         for p in list(self.participants.values()):
             if p.state not in (word, "refused"):
-                self._put(replace(p, state=word, reason=""))
+                self._put(p._replace(state=word, reason=""))
 
     def _put(self, participant: Participant) -> None:
         self.participants[participant.id] = participant
@@ -330,7 +329,7 @@ class SimulatedKernel:
             if p.kind == "pci" and self.scenario == "device-lost":
                 word, reason = "lost", "it was switched off on the way"
                 self.say(f"luo: {p.id}: lost on the way: {reason}", grave=True)
-            self._put(replace(p, state=word, reason=reason, result=0, prepare_ns=0, freeze_ns=0))
+            self._put(p._replace(state=word, reason=reason, result=0, prepare_ns=0, freeze_ns=0))
 
     # What is told
 

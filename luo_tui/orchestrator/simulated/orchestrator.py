@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.model import (
+    BoundDriver,
+    BoundDrivers,
     Condition,
+    Device,
+    FirmwareBoot,
     Host,
     KexecState,
     MemoryLimit,
@@ -107,6 +111,19 @@ class SimulatedOrchestrator:
     def consoles(self) -> tuple[str, ...]:
         """Return the serial console that such a host has."""
         return ("ttyS0",)
+
+    def firmware(self) -> FirmwareBoot:
+        """Return firmware that starts GRUB from the first disk."""
+        return FirmwareBoot(efi=True, first="debian (Boot0001)")
+
+    def drivers(self, devices: Iterable[Device]) -> BoundDrivers:
+        """Each driver here is a module of its own name."""
+        found = (
+            BoundDriver(d.id, d.driver, d.driver.replace("-", "_"), "", bool(d.users))
+            for d in devices
+            if d.driver
+        )
+        return BoundDrivers(tuple(found))
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """No process here has one."""

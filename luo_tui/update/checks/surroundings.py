@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is looked at around an update: memory limits, failed units, and a way in. Pure."""
+"""What is looked at around an update: limits, units, ways in and back, a shutdown. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from luo_tui.model import Condition, MemoryLimits
 from luo_tui.update.checks.host import HostCheck
+from luo_tui.update.checks.machine import ResetStartsWhatRuns, TargetHasTheDrivers
 from luo_tui.update.facts import Facts, Finding, Level
+from luo_tui.update.fallback import Fallback
+from luo_tui.update.kernel_modules import TargetDrivers
 from luo_tui.update.wording import count_text, few, size_text
 
 
@@ -25,6 +28,14 @@ class Surroundings:
     """How this host is reached without its network, as its settings say."""
     consoles: tuple[str, ...] = ()
     """The terminals that the kernel writes to."""
+    drivers: TargetDrivers | None = None
+    """None: there is no target."""
+    drivers_missing: tuple[str, ...] = ()
+    """What could not be learned of the drivers in use."""
+    fallback: Fallback | None = None
+    """None: nobody has looked."""
+    shutdown_fault: str = ""
+    """Why an ordinary shutdown could not be held back."""
 
 
 class RestoreFitsItsLimit:
@@ -119,10 +130,36 @@ class ThereIsAWayIn:
         )
 
 
+class ShutdownIsHeldBack:
+    """An ordinary shutdown is held back while a window is open."""
+
+    code = "LUO-C-029"
+    name = "shutdown"
+    why = "A shutdown that somebody or something orders meanwhile ends the window midway."
+    evidence = "systemd-inhibit --list"
+
+    def __init__(self, fault: str) -> None:
+        """``fault`` says why not; empty: it will be."""
+        self._fault = fault
+
+    def run(self, facts: Facts) -> Finding:
+        """Warn where logind does not do it."""
+        del facts
+        if self._fault:
+            text = f"Nothing holds an ordinary shutdown back: {self._fault}."
+            remedy = "See that nobody reboots, and no timer does."
+            return Finding(self.name, Level.WARNING, text, remedy)
+        text = "logind holds an ordinary one back while a window is open."
+        return Finding(self.name, Level.OK, text)
+
+
 def surrounding_checks(about: Surroundings) -> Sequence[HostCheck]:
     """Return these checks, in the order of their codes."""
     return (
         RestoreFitsItsLimit(about.limits),
         NoUnitHasFailed(about.condition, about.condition_fault),
         ThereIsAWayIn(about.way_in, about.consoles),
+        TargetHasTheDrivers(about.drivers, about.drivers_missing),
+        ResetStartsWhatRuns(about.fallback),
+        ShutdownIsHeldBack(about.shutdown_fault),
     )

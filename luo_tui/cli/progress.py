@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What is done of how much, for whoever waits: on a terminal in one line, else in few lines."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TextIO
+
+_PAUSE = 5.0
+"""Seconds between two lines where there is no terminal, at least: such lines are kept in a log."""
+
+
+class Progress:
+    """Writes it; what has not changed is not written again. Never fails."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write to ``stream``; None: nowhere."""
+        self._stream = stream
+        self._terminal = stream is not None and stream.isatty()
+        self._told = self._held = ""
+        self._at = -_PAUSE
+
+    def tell(self, text: str) -> None:
+        """Say how far it is."""
+        if text == self._told:
+            self._held = ""
+            return
+        now = time.monotonic()
+        if not self._terminal and now - self._at < _PAUSE:
+            self._held = text
+            return
+        self._at, self._held = now, ""
+        self._write(text)
+
+    def end(self) -> None:
+        """Say how it ended, where that was not said, and leave the line."""
+        if self._held:
+            self._write(self._held)
+        if self._terminal and self._told:
+            self._put("\n")
+        self._told = self._held = ""
+
+    def _write(self, text: str) -> None:
+        if self._terminal:
+            # Blanks over what was longer: no terminal is asked what it can.
+            self._put(f"\r{text:{len(self._told)}}")
+        else:
+            self._put(f"{text}\n")
+        self._told = text
+
+    def _put(self, text: str) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
