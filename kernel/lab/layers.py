@@ -19,7 +19,6 @@ _PACKAGES = ("qemu-system-x86", "ipxe-qemu")
 _READ = (
     "usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so",
     "usr/share/seabios/bios-256k.bin",
-    "usr/share/seabios/vgabios-stdvga.bin",
     "usr/share/qemu/kvmvapic.bin",
     "usr/lib/ipxe/qemu/efi-virtio.rom",
 )

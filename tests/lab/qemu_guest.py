@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import time
 from dataclasses import dataclass
@@ -15,11 +14,9 @@ from machine import Built, Machine
 
 SOURCE = Path(__file__).with_suffix(".S")
 DISK = 1 << 20
-README = (Path(__file__).parents[2] / "README.md").read_text()
-EMULATED = " -cpu qemu64 -machine kernel-irqchip=off"
-"""What KVM on an emulated processor needs."""
-TOP = 128 << 20
-"""Where the memory that it fills ends."""
+MIB = 128
+TOP = (MIB - 2) << 20
+"""Where the memory that it fills ends: behind it the firmware has its tables."""
 LONG = 300.0
 """Seconds that a busy machine has for what is to happen."""
 _ASK = """
@@ -74,10 +71,15 @@ class Guest:
 
     @property
     def command(self) -> str:
-        """The command line that the README has, and what an emulated processor needs besides."""
-        (written,) = re.findall(r"^(qemu-system-x86_64 (?:.*\\\n)+.*)$", README, re.MULTILINE)
-        written = written.replace("\\\n", " ").replace("web1", self.name)
-        return written.replace("/srv/", "/var/lib/luo-tui/") + EMULATED
+        """QEMU's command line, as the README has it; and what it has besides, for the lab."""
+        return (
+            f"qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
+            " -nodefaults -display none -daemonize"
+            f" -object memory-backend-memfd,id=ram,size={MIB}M,share=on"
+            " -machine pc,memory-backend=ram,kernel-irqchip=off"
+            f" -qmp unix:{self.socket},server=on,wait=off"
+            f" -drive file={self.disk},format=raw,if=virtio -nic user,model=virtio-net-pci"
+        )
 
     def _program(self, folder: Path) -> bytes:
         made, image = folder / f"{self.name}.o", folder / self.name

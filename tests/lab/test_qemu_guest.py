@@ -143,9 +143,6 @@ def test_a_guest_that_was_killed_after_it_was_armed(machine: Machine, prepared: 
     assert (phase(machine, prepared), preserved(machine)) == ("", [])
 
 
-QEMU = "/usr/bin/qemu-system-x86_64"
-
-
 def arrive(machine: Machine) -> tuple[int, Any]:
     done = machine.ssh("luo-tui arrive --json", timeout=LONG)
     assert done.stdout, done.stderr
@@ -169,18 +166,9 @@ def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, guest
         assert phase(machine, guest) == "armed"
         before = guest.counts()
         shown = told(machine, "kexec --show")["survives"]
-        assert shown[0] == f"guest web1 [{guest.pid}], 512 MiB: goes on in the new kernel"
+        assert shown[0] == f"guest web1 [{guest.pid}], 128 MiB: goes on in the new kernel"
         jump(machine, target)
         assert (state(machine), phase(machine, guest), guest.pid) == ("updated", "saved", 0)
-        if target == built.kernels["old"].release:
-            # One that cannot be loaded can be tried again: the kernel has its memory still.
-            machine.must(f"mv {QEMU} {QEMU}.away")
-            code, said = arrive(machine)
-            machine.must(f"mv {QEMU}.away {QEMU}")
-            assert code == Exit.FAILED
-            assert "web1 could not be loaded" in said["faults"][0]
-            assert about_guests(said)[0] == "not yet"
-            assert (phase(machine, guest), guest.pid) == ("saved", 0)
         code, said = arrive(machine)
         assert (code in (Exit.OK, Exit.DOUBTFUL), said["faults"]) == (True, []), said
         level, text = about_guests(said)
