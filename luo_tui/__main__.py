@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command line; the import is late so that an interrupt is told calmly."""
     try:
+        from luo_tui.cli.first import guests_go_on
+
+        not_on = guests_go_on(sys.argv[1:], os.environ)
         from luo_tui.cli.main import run
 
-        return run(sys.argv[1:])
+        return run(sys.argv[1:], not_on)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

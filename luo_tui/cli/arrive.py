@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
-from luo_tui.model import State
 from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
 
@@ -76,7 +75,8 @@ def _seconds(text: str) -> float:
 def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     """Write it down and judge. NotDone: not as this user; else what fails is told beside it."""
     # First of all: they stand still until then.
-    not_on = _guests_go_on(orchestrator, args.folder)
+    tried = getattr(args, "not_on", None)
+    not_on = _guests_go_on(orchestrator, args.folder) if tried is None else tried
     from luo_tui.cli.planned_finish import finish_by_plan, wait_for_restores
     from luo_tui.cli.progress import Progress
     from luo_tui.update.accounting import Accounting
@@ -127,27 +127,9 @@ def _guests_go_on(orchestrator: Orchestrator, folder: Path) -> tuple[str, ...]:
     """Load the guests that the kernel before has saved; return why each of the others is not."""
     if not isinstance(orchestrator, CarriesGuests) or not orchestrator.may_act():
         return ()
-    from luo_tui.guests.participants import Guests
-    from luo_tui.guests.record import FOLDER, Records, waiting
+    from luo_tui.guests.arrival import go_on
 
-    boot = orchestrator.host().boot_id
-    records = Records(folder / FOLDER)
-    try:
-        there = waiting(records.all(), boot)
-        if not there:
-            return ()
-        state = orchestrator.state()
-        if state is not State.UPDATED:
-            names = ", ".join(record.name for record in there)
-            return (
-                f"These guests were saved for another kernel, and the state is {state}: {names}. "
-                "Start them anew, and remove their records in " + f"{records.folder}.",
-            )
-        return Guests(orchestrator, records, boot, orchestrator.guests_proc).load()
-    except NotDone as refused:
-        return (refused.reason,)
-    except (OSError, ValueError) as error:
-        return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)
+    return go_on(folder, orchestrator, orchestrator.host().boot_id)
 
 
 def _make_ready(orchestrator: Orchestrator) -> None:

@@ -23,11 +23,15 @@ from luo_tui.orchestrator import CarriesGuests, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; return its exit code."""
+def run(arguments: Sequence[str], not_on: tuple[str, ...] | None = None) -> int:
+    """Run one command; return its exit code.
+
+    ``not_on`` is why guests do not go on, where that was tried: see :mod:`luo_tui.cli.first`.
+    """
     # The first word alone can be told from an option's value before all are known.
     only = family_of(arguments[0]) if arguments else "console"
     args = command_line(only).parse_args(arguments)
+    args.not_on = not_on
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding has not is no reason to fail.

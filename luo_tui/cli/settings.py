@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from luo_tui.update.journal import DEFAULT_FOLDER
+from luo_tui.update.folder import DEFAULT_FOLDER
 
 THEMES = ("dark", "light", "plain", "mono")
 THEME = "LUO_TUI_THEME"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 _WITHOUT_VALUE = (
     "S s alt-grab async-teardown audio-help ctrl-grab curses daemonize enable-fips enable-kvm "
@@ -35,15 +36,14 @@ _NOT_OF_FILES = ("hugetlb", "hugetlbsize", "seal", "prealloc")
 """What a memory object for a file does not know; and to allocate beforehand would only cost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option with its value, by its place among the arguments."""
 
     at: int
     name: str
     """Without dashes; empty for a disk's image that is named without an option."""
     text: str = ""
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = MappingProxyType({})
     """The value's parts; a nested one of JSON has a name with dots."""
     is_json: bool = False
 

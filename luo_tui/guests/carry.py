@@ -13,18 +13,18 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from luo_tui.guests import arguments
 from luo_tui.guests.context import read_context
+from luo_tui.guests.control import migration_status, set_capability, status
 from luo_tui.guests.facts import STATE_NAME
-from luo_tui.guests.machine import migration_status, status
-from luo_tui.guests.process import started
+from luo_tui.guests.failed import GuestFailed
+from luo_tui.guests.proc import started
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
-from luo_tui.guests.rules import CAPABILITY, Guest
+from luo_tui.guests.rules import Guest
 
 STATE_BYTES = 64 << 20
 """Room for the devices' state, of which some 0.5 MB are used; the file is sparse."""
@@ -47,14 +47,6 @@ class Keeper(Protocol):
     def unpreserve(self, token: int) -> None:
         """Give it up."""
         ...
-
-    def restore(self, token: int) -> int:
-        """Return a new descriptor for what came over."""
-        ...
-
-
-class GuestFailed(Exception):
-    """A guest could not be armed, saved, continued or loaded; whole sentences for people."""
 
 
 def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
@@ -96,7 +88,7 @@ def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
                 qmp.command("getfd", {"fdname": STATE_NAME}, fds=(state,))
         finally:
             os.close(state)
-        record = replace(record, memory=memory, state=Kept(done[-1], STATE_BYTES, inode))
+        record = record._replace(memory=memory, state=Kept(done[-1], STATE_BYTES, inode))
         records.write(record)
     except BaseException as error:
         left = _give_up(keeper, done)
@@ -123,15 +115,16 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
         with _monitor(record) as qmp:
             ran = status(qmp) == "running"
             # On the disk before it is paused: whoever comes after a crash lets it go on.
-            record = replace(record, phase=Phase.SAVING, goes_on=ran)
+            record = record._replace(phase=Phase.SAVING, goes_on=ran)
             records.write(record)
             with _opened(_state_file(record)) as state:
                 qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(state,))
+            paused = time.time()
             qmp.command("stop")
             with _set_up(qmp):
                 qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
                 _wait_saved(qmp, time.monotonic() + limit)
-        record = replace(record, phase=Phase.SAVED, disks=_disks(record))
+        record = record._replace(phase=Phase.SAVED, disks=_disks(record), paused=paused)
         records.write(record)
     except BaseException as error:
         after = _go_on(record, running=ran)
@@ -152,7 +145,7 @@ def resume(record: Record, records: Records) -> Record:
     if record.phase is Phase.ARMED:
         return record
     _continue(record, running=record.goes_on)
-    record = replace(record, phase=Phase.ARMED, goes_on=True, disks={})
+    record = record._replace(phase=Phase.ARMED, goes_on=True, disks={}, paused=0.0)
     try:
         records.write(record)
     except OSError as error:
@@ -171,16 +164,9 @@ def disarm(keeper: Keeper, record: Record, records: Records) -> None:
         if _lives(record):
             with _monitor(record) as qmp:
                 qmp.command("closefd", {"fdname": STATE_NAME})
-    tokens = [kept.token for kept in (*record.memory.values(), record.state)]
-    if left := _give_up(keeper, tokens):
+    if left := _give_up(keeper, list(record.tokens)):
         raise GuestFailed(f"{record.name} runs on.{left}")
     records.forget(record.name)
-
-
-def set_capability(qmp: Qmp, *, on: bool) -> None:
-    """Have migrations leave shared memory where it is, or not. QmpError."""
-    one = {"capability": CAPABILITY, "state": on}
-    qmp.command("migrate-set-capabilities", {"capabilities": [one]})
 
 
 @contextlib.contextmanager

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from luo_tui.guests.process import words
+from luo_tui.guests.proc import words
 
 CGROUPS = Path("/sys/fs/cgroup")
 _GROUP_FILES = (
@@ -22,8 +22,7 @@ _GROUP_FILES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(NamedTuple):
     """A folder that has to be there."""
 
     path: str
@@ -32,8 +31,7 @@ class Folder:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """All that a process has from whoever started it, but descriptors and namespaces."""
 
     uid: int

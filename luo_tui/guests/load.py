@@ -12,13 +12,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from luo_tui.guests.arguments import to_load
-from luo_tui.guests.carry import GuestFailed, Keeper, set_capability
-from luo_tui.guests.machine import migration_status, status
-from luo_tui.guests.process import started
+from luo_tui.guests.control import migration_status, set_capability, status
+from luo_tui.guests.failed import GuestFailed
+from luo_tui.guests.proc import started
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpGone
 from luo_tui.guests.record import Phase, Record, Records
 from luo_tui.guests.start import make_folders, start
@@ -27,6 +27,14 @@ from luo_tui.sources.clean import clean
 STARTING = 60.0
 """Seconds that QEMU has to start, and to read the state."""
 _POLL = 0.005
+
+
+class Keeper(Protocol):
+    """What kept memfds through the kexec. OSError with its errno."""
+
+    def restore(self, token: int) -> int:
+        """Return a new descriptor for what came over."""
+        ...
 
 
 def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTING) -> Record:
@@ -58,7 +66,7 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
         with _connect(record, pid, end) as qmp:
             pid = qmp.peer
             began = started(Path("/proc") / str(pid))
-            loaded = replace(record, phase=Phase.LOADED, pid=pid, started=began)
+            loaded = record._replace(phase=Phase.LOADED, pid=pid, started=began)
             set_capability(qmp, on=True)
             qmp.command("migrate-incoming", {"uri": f"fd:{state}"}, limit=limit)
             _wait_loaded(qmp, end)
@@ -70,6 +78,9 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
                 qmp.command("cont")
                 if (now := status(qmp)) != "running":
                     raise GuestFailed(f"its state is {now}")
+                loaded = loaded._replace(went_on=time.time())
+                with contextlib.suppress(OSError):
+                    records.write(loaded)
     except (OSError, QmpError, GuestFailed, ValueError, KeyError) as error:
         why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
         if may_run:

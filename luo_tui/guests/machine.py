@@ -38,17 +38,6 @@ def read_machine(qmp: Qmp) -> MachineFacts:
     )
 
 
-def status(qmp: Qmp) -> str:
-    """Return the guest's state, by QEMU's name for it. QmpError."""
-    return _text(_dict(qmp.command("query-status")).get("status"))
-
-
-def migration_status(qmp: Qmp) -> tuple[str, str]:
-    """Return the status of the last migration, and why it failed. QmpError."""
-    found = _dict(qmp.command("query-migrate"))
-    return _text(found.get("status", "")), _text(found.get("error-desc", ""))
-
-
 def _memories(qmp: Qmp) -> Iterator[Memory]:
     kinds = dict(_children(qmp, "/objects"))
     for found in map(_dict, _list(qmp.command("query-memdev"))):

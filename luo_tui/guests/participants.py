@@ -7,20 +7,20 @@ different processes, and one of them may have died.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Self
 
 from luo_tui.errors import NotDone
-from luo_tui.guests.carry import GuestFailed, Keeper, arm, disarm, resume, save
+from luo_tui.guests.carry import Keeper, arm, disarm, resume, save
+from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.find import find_guests
-from luo_tui.guests.load import load
-from luo_tui.guests.record import Phase, Record, Records, waiting
+from luo_tui.guests.record import FOLDER, Phase, Record, Records, armed_in
 from luo_tui.guests.rules import judge
+from luo_tui.guests.together import together
+from luo_tui.orchestrator import CarriesGuests
 
 _ASKING = 2.0
 """Seconds that a guest has for each answer while it is looked at; who is silent is not carried."""
-_OURS = (Phase.ARMED, Phase.SAVING, Phase.SAVED)
 
 
 class Guests:
@@ -39,6 +39,13 @@ class Guests:
         self._boot, self._proc = boot, proc
         self.left: tuple[str, ...] = ()
         """What the last undoing could not do, as whole sentences."""
+
+    @classmethod
+    def of(cls, orchestrator: CarriesGuests, folder: Path) -> Self:
+        """Return the guests of a host, whose journal lies in ``folder``."""
+        boot, wanted = orchestrator.host().boot_id, orchestrator.guests_wanted
+        proc = orchestrator.guests_proc
+        return cls(orchestrator, Records(folder / FOLDER), boot, proc, wanted=wanted)
 
     def arm(self) -> tuple[str, ...]:
         """Arm every guest that can be carried; return their names. State normal alone.
@@ -71,7 +78,7 @@ class Guests:
         NotDone: one could not be; all go on then, unless the words say otherwise.
         """
         try:
-            faults = _together(self._armed(), lambda one: _saved(one, self._records))
+            faults = together(self._armed(), lambda one: _saved(one, self._records))
         except BaseException:
             self.resume()
             raise
@@ -82,7 +89,7 @@ class Guests:
     def resume(self) -> None:
         """Let all that were saved go on, as they were before; what could not be is in ``left``."""
         try:
-            self.left = _together(self._armed(), lambda one: _resumed(one, self._records))
+            self.left = together(self._armed(), lambda one: _resumed(one, self._records))
         except NotDone as failed:
             self.left = (failed.reason,)
 
@@ -103,19 +110,6 @@ class Guests:
             left.append(str(failed))
         self.left = tuple(dict.fromkeys(left))
 
-    def load(self) -> tuple[str, ...]:
-        """Go on with all that an earlier kernel has saved; return why each of the others does not.
-
-        State updated alone. NotDone: the records cannot be read.
-        """
-        said = []
-        for record in waiting(self._all(), self._boot):
-            try:
-                load(self._keeper, record, self._records)
-            except GuestFailed as failed:
-                said.append(str(failed))
-        return tuple(said)
-
     def forget_loaded(self) -> None:
         """Remove the records of guests that have gone on; after finish. OSError, NotDone."""
         for record in self._all():
@@ -123,7 +117,7 @@ class Guests:
                 self._records.forget(record.name)
 
     def _armed(self) -> tuple[Record, ...]:
-        return tuple(r for r in self._all() if r.boot == self._boot and r.phase in _OURS)
+        return armed_in(self._all(), self._boot)
 
     def _all(self) -> tuple[Record, ...]:
         try:
@@ -142,23 +136,3 @@ def _saved(record: Record, records: Records) -> None:
 
 def _resumed(record: Record, records: Records) -> None:
     resume(record, records)
-
-
-def _together(records: Iterable[Record], do: Callable[[Record], None]) -> tuple[str, ...]:
-    """Do something with all guests at the same time; return what failed, in their order."""
-    faults: dict[str, str] = {}
-
-    def one(record: Record) -> None:
-        try:
-            do(record)
-        except Exception as error:
-            # It would end with the thread, unseen.
-            faults[record.name] = str(error)
-
-    wanted = list(records)
-    threads = [threading.Thread(target=one, args=(record,), daemon=True) for record in wanted]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return tuple(faults[r.name] for r in wanted if r.name in faults)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from luo_tui.guests.facts import Memfd, ProcessFacts
+from luo_tui.guests.proc import started, words
 from luo_tui.sources.reading import ABSENT
 
 _QEMU = re.compile(r"\.?qemu-(system-\w+|kvm)(-wrapped)?")
@@ -44,19 +45,6 @@ def read_process(proc: Path, pid: int) -> ProcessFacts:
         capabilities=int(status["CapEff"], 16),
         unit=_unit(folder),
     )
-
-
-def started(folder: Path) -> int:
-    """Return when a process began, in clock ticks since this kernel did. OSError."""
-    text = (folder / "stat").read_text(errors="surrogateescape")
-    # Its name may have blanks and brackets; what follows the last bracket has none.
-    return int(text.rpartition(")")[2].split()[19])
-
-
-def words(path: Path) -> tuple[str, ...]:
-    """Return a file of words that end with a zero byte: cmdline, environ. OSError."""
-    data = path.read_bytes()
-    return tuple(os.fsdecode(w) for w in data.removesuffix(b"\0").split(b"\0")) if data else ()
 
 
 def _status(folder: Path) -> Mapping[str, str]:

@@ -22,10 +22,9 @@ import struct
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from luo_tui.sources.clean import clean
 
@@ -65,8 +64,7 @@ class QmpNonsense(QmpError):
     """What came is not QMP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that QEMU told by itself."""
 
     name: str

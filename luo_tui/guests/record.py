@@ -13,10 +13,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from luo_tui.guests.context import Context, Folder
 
@@ -35,8 +35,7 @@ class Phase(StrEnum):
     LOADED = "loaded"
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A memfd that the orchestrator preserves."""
 
     token: int
@@ -45,8 +44,7 @@ class Kept:
     """By which it is known among a process's memfds, in this boot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One guest, as it was when it was armed, and when it was saved."""
 
     name: str
@@ -64,19 +62,33 @@ class Record:
     machine: str
     """Versioned type."""
     context: Context
-    memory: Mapping[str, Kept] = field(default_factory=dict)
+    memory: Mapping[str, Kept] = MappingProxyType({})
     """By the id of the memory object."""
     state: Kept = Kept(-1, 0)
     """What takes the devices' state."""
     goes_on: bool = True
     """Whether it ran when it was saved; a paused guest comes back paused."""
-    disks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    disks: Mapping[str, tuple[int, int]] = MappingProxyType({})
     """Size and mtime (ns) of each image that is a regular file, after it was saved."""
+    paused: float = 0.0
+    """CLOCK_REALTIME in seconds when it was paused to be saved; 0: it was not."""
+    went_on: float = 0.0
+    """CLOCK_REALTIME in seconds when it went on in the new kernel; 0: it did not yet."""
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Under which its memory and its state are preserved."""
+        return (*(kept.token for kept in self.memory.values()), self.state.token)
 
 
 def waiting(records: Iterable[Record], boot: str) -> tuple[Record, ...]:
     """Return those that were saved by an earlier kernel and are still to be loaded by this one."""
     return tuple(r for r in records if r.phase is Phase.SAVED and r.boot != boot)
+
+
+def armed_in(records: Iterable[Record], boot: str) -> tuple[Record, ...]:
+    """Return those that were armed in this boot, and neither loaded nor given up."""
+    return tuple(r for r in records if r.boot == boot and r.phase is not Phase.LOADED)
 
 
 class Records:
@@ -112,7 +124,7 @@ class Records:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(new, flags, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(json.dumps({"format": FORMAT, **asdict(record)}).encode())
+            file.write(json.dumps({"format": FORMAT, **_plain(record)}).encode())
             file.flush()
             os.fsync(fd)
         new.replace(path)
@@ -150,6 +162,20 @@ def _read(path: Path) -> Record:
     if found.name != path.stem:
         raise ValueError(f"{path}: the record is of another guest")
     return found
+
+
+def _plain(record: Record) -> dict[str, Any]:
+    """Return a record as JSON has it; a named tuple would become a list."""
+    about = record.context._asdict()
+    about["folders"] = [folder._asdict() for folder in record.context.folders]
+    about["cgroup_files"] = dict(record.context.cgroup_files)
+    return {
+        **record._asdict(),
+        "context": about,
+        "memory": {id_: kept._asdict() for id_, kept in record.memory.items()},
+        "state": record.state._asdict(),
+        "disks": dict(record.disks),
+    }
 
 
 def _record(raw: dict[str, Any]) -> Record:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from luo_tui.guests import arguments
 from luo_tui.guests.arguments import Option, named
+from luo_tui.guests.control import CAPABILITY
 from luo_tui.guests.device_rules import device_reasons
 from luo_tui.guests.facts import Disposition, GuestFacts, MachineFacts
 from luo_tui.guests.reason import Reason
 from luo_tui.guests.record import NAME
 from luo_tui.sources.clean import clean
 
-CAPABILITY = "x-ignore-shared"
-"""Has a migration leave shared memory where it is (QEMU 4.0 and later)."""
 COPIED_SINCE = (8, 2)
 """QEMU from here on writes a memory-backend-memfd into the state all the same."""
 STATES = ("running", "paused", "prelaunch")

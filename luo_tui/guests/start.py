@@ -12,7 +12,6 @@ import errno
 import os
 import resource
 import signal
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,6 +94,8 @@ def _become(
     except OSError as error:
         os.write(fault, f"{error.errno or errno.EIO} {what}: {error.strerror or error}".encode())
     except BaseException:
+        import traceback
+
         os.write(fault, f"{errno.EINVAL} {traceback.format_exc(limit=1)}".encode())
     finally:
         os._exit(127)

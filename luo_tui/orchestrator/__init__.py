@@ -128,6 +128,18 @@ class CarriesGuests(Protocol):
         """Where the processes are found that guests may be: ``/proc``."""
         ...
 
+    def host(self) -> Host:
+        """Return what this host is, with its boot id."""
+        ...
+
+    def preserve(self, fd: int) -> int:
+        """Have the file behind ``fd`` kept; return its token. OSError."""
+        ...
+
+    def unpreserve(self, token: int) -> None:
+        """Give a preserved file up. OSError."""
+        ...
+
 
 class Inhibitor(Protocol):
     """Holds an ordinary shutdown of the host back, where it can."""

@@ -16,7 +16,7 @@ from luo_tui.cli.parser import CODES, command_line
 from luo_tui.cli.settings import SETTINGS
 from luo_tui.packaging import roff
 from luo_tui.packaging.runbook import runbook
-from luo_tui.update.journal import DEFAULT_FOLDER
+from luo_tui.update.folder import DEFAULT_FOLDER
 from luo_tui.update.plan import plan_text
 
 CONSOLE, HOLDER, SETTINGS_FILE, PLAN, RUNBOOK, DEVICE = (

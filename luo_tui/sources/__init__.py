@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from luo_tui.sources.changes import Change
+# Whoever only needs one of these modules is not to load what all of them tell.
+if TYPE_CHECKING:
+    from luo_tui.sources.changes import Change
 
 
 @runtime_checkable

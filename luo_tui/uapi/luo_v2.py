@@ -13,7 +13,7 @@ import fcntl
 import os
 import struct
 
-from luo_tui.model import State
+from luo_tui.state import State
 
 DEVICE = "/dev/liveupdate"
 _TYPE = 0xBA

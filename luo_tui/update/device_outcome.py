@@ -124,6 +124,26 @@ def summary(found: Iterable[DeviceOutcome]) -> Iterator[str]:
         )
 
 
+def losses(found: Iterable[DeviceOutcome]) -> Iterator[str]:
+    """Yield what is taken from whom: a line for whoever uses devices now, with all of them."""
+    of: dict[tuple[object, ...], list[DeviceOutcome]] = {}
+    for one in found:
+        if one.dangerous:
+            # What is said of one device alone stands alone.
+            alone = one.device.id if one.outcome is Outcome.REFUSED or not one.device.users else ""
+            of.setdefault((one.outcome, one.device.users, one.reason, alone), []).append(one)
+    for together in of.values():
+        first = together[0]
+        ids = ", ".join(f"{o.device.bus} {o.device.id}" for o in together)
+        if len(together) == 1:
+            yield f"{ids}: {first.reason}"
+        elif first.outcome is Outcome.VFIO:
+            who, driver = _and(first.device.users), first.device.driver
+            yield f"{who} loses {len(together):,} devices, {driver} takes no part: {ids}."
+        else:
+            yield f"{len(together):,} devices, {ids}: {first.reason}"
+
+
 def alarms(found: Iterable[DeviceOutcome]) -> Iterator[str]:
     """Yield what somebody would miss: of all else there is nothing to say."""
     for outcome, number in counts(f for f in found if f.dangerous).items():

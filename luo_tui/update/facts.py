@@ -69,6 +69,35 @@ class Finding(NamedTuple):
     """Where the answer was read."""
 
 
+class GoesAlong(NamedTuple):
+    """A guest of QEMU that was armed: it is saved directly before the jump, and goes on after."""
+
+    name: str
+    pid: int
+    bytes: int
+    """Of its memory."""
+    tokens: tuple[int, ...]
+    """Under which its memory and its state are preserved."""
+
+
+class Stands(StrEnum):
+    """What has become of a guest of QEMU that was saved for the jump into this kernel."""
+
+    GOES_ON = "goes on"
+    WAITS = "stands still: it is saved, and was not loaded"
+    ENDED = "was loaded, and has ended since"
+
+
+class CameOver(NamedTuple):
+    """A guest of QEMU that was saved for the jump into this kernel."""
+
+    name: str
+    stands: Stands
+    seconds: float = 0.0
+    """How long it was paused, by the host's clock, which a kexec may put wrong by a second; 0: not
+    known."""
+
+
 ONLY_LOOKS = "This console only looks: it was opened with --read-only."
 """Why it refuses whatever is asked of it."""
 
@@ -115,6 +144,12 @@ class _Fields(NamedTuple):
     """Whether nothing may be done since the console was opened to look, by whoever could act."""
     predicted: Prediction | None = None
     """How long the blackout will take, by earlier ones; None where none was measured here."""
+    arms_guests: bool = False
+    """Whether prepare arms the guests of QEMU that can be carried."""
+    armed: tuple[GoesAlong, ...] = ()
+    """The guests that are armed in this boot; empty as well where only root may know."""
+    came_over: tuple[CameOver, ...] = ()
+    """The guests that were saved for the jump into this kernel."""
     delivered: frozenset[int] = frozenset()
     """Tokens of held files that were given back as files in this boot."""
 

@@ -13,6 +13,7 @@ from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
+from luo_tui.update.guest_facts import armed, arms_guests, came_over, recorded
 from luo_tui.update.held import HOLDS, HeldRecords, resource_of
 from luo_tui.update.history import HistoryReader
 from luo_tui.update.journal import read_latest
@@ -71,6 +72,7 @@ class FactsReader:
         except OSError as error:
             lock_fault = lock_fault or error.strerror or str(error)
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
+        guests, boot_id = recorded(self._orchestrator, self._folder), snapshot.host.boot_id
         return Facts(
             snapshot=snapshot,
             may_act=not self.only_looks and self._orchestrator.may_act(),
@@ -94,6 +96,9 @@ class FactsReader:
             work=self._work(snapshot),
             predicted=predict(self._history.read()),
             delivered=delivered_here(self._folder, snapshot),
+            arms_guests=arms_guests(self._orchestrator),
+            armed=armed(guests, boot_id),
+            came_over=came_over(guests, journal.window_state, boot_id),
         )
 
     def _findings(

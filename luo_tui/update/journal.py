@@ -39,7 +39,6 @@ from luo_tui.update.durable import reserve as _reserve
 from luo_tui.update.resource_list import DISCARDED, PROMISED, write_list
 from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
 
-DEFAULT_FOLDER = Path("/var/lib/luo-tui")
 RESERVED = 128 * 1024
 """Bytes set aside for one window: some four hundred records; a window writes about twenty."""
 MOST = 16 * 1024

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from luo_tui.model import Resource, ResourceState
 from luo_tui.sources.clean import clean
-from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes
+from luo_tui.update.armed import arming, going_along, saving
+from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes, losses
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
@@ -194,7 +195,7 @@ def _prepare(facts: Facts) -> Action:
             f"({size_text(snapshot.bytes_in(ResourceState.PRESERVED))}).",
             "From now until cancel or finish nothing can be preserved or unpreserved, "
             "and preserved files can neither grow nor shrink.",
-            *(() if kept else ("Nothing is preserved: an update now would carry nothing across.",)),
+            *arming(facts),
             *_hooks(facts, HookPoint.BEFORE_PREPARE),
         ),
         survives=("Processes, guests and devices run on; writing into preserved memory goes on.",),
@@ -243,12 +244,15 @@ def _kexec(facts: Facts) -> Action:
         does=(
             f"Syncs the file systems, loads the image afresh{freezes}, and jumps at once "
             f"from {snapshot.host.release} into {target or 'the target'}.",
+            *saving(facts),
             *((f"The blackout will take {p.text()}.",) if (p := facts.predicted) else ()),
             *_hooks(facts, HookPoint.BEFORE_FREEZE),
         ),
-        survives=Names(((kept, "{}"),), (*_carried(found), *_handed_over(facts)))
+        survives=Names(
+            ((kept, "{}"),), (*_carried(found), *_handed_over(facts)), first=going_along(facts)
+        )
         or ("Nothing: no resource is preserved.",),
-        lost=(*lost_guests(facts), *always, *_interrupted(found)),
+        lost=(*lost_guests(facts), *always, *losses(found)),
         always=always,
         way_back=f"None after the jump. Until then: {before}.",
         ask=Ask.TYPE,
@@ -345,13 +349,6 @@ def _hooks(facts: Facts, *points: HookPoint) -> Iterator[str]:
                 f"Runs the plan's hook {point}: {clean(' '.join(hook.run))} "
                 f"(at most {hook.seconds} s)."
             )
-
-
-def _interrupted(found: Iterable[DeviceOutcome]) -> Iterator[str]:
-    """Name each device that is taken from somebody who uses it now, and who that is."""
-    for one in found:
-        if one.dangerous:
-            yield f"{one.device.bus} {one.device.id}: {one.reason}"
 
 
 _BUILD: Mapping[Act, Callable[[Facts], Action]] = {

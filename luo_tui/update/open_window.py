@@ -53,11 +53,8 @@ def _guests(orchestrator: Orchestrator, folder: Path) -> Guests | None:
     if not isinstance(orchestrator, CarriesGuests):
         return None
     from luo_tui.guests.participants import Guests
-    from luo_tui.guests.record import FOLDER, Records
 
-    boot = orchestrator.host().boot_id
-    records, wanted = Records(folder / FOLDER), orchestrator.guests_wanted
-    return Guests(orchestrator, records, boot, orchestrator.guests_proc, wanted=wanted)
+    return Guests.of(orchestrator, folder)
 
 
 _WHY = "a live update of this host is under way"

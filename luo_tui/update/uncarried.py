@@ -4,7 +4,7 @@
 A guest is carried where its largest memfd is preserved, by its own process or by
 somebody else for it; by its own, a resource whose name is not known will do.
 Names are not unique ("pc.ram"): as soon as more guests than resources bear one,
-it proves nothing for any of them.
+it proves nothing for any of them. A guest of QEMU that was armed is known by its record.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ def uncarried(facts: Facts) -> tuple[Guest, ...]:
     """Return the guests that a kexec ends, the largest first; none where nobody looked."""
     if facts.work is None:
         return ()
-    guests = facts.work.guests
+    armed = {one.pid for one in facts.armed}
+    guests = [g for g in facts.work.guests if g.pid not in armed]
+    theirs = {token for one in facts.armed for token in one.tokens}
+    kept = [r for r in facts.snapshot.outgoing if r.token not in theirs]
     pids = {g.pid for g in guests}
     own: dict[int, set[str]] = {}
-    for resource in facts.snapshot.outgoing:
+    for resource in kept:
         own.setdefault(resource.pid, set()).add(resource.name)
-    for_others = Counter(r.name for r in facts.snapshot.outgoing if r.pid not in pids)
+    for_others = Counter(r.name for r in kept if r.pid not in pids)
     open_ = [g for g in guests if not _by_itself(g, own.get(g.pid, set()))]
     claims = Counter(name for g in open_ for name in g.memory)
     found = [g for g in open_ if not any(claims[n] <= for_others[n] for n in g.memory)]

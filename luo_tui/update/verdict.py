@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from luo_tui.model import Condition, State
 from luo_tui.update.before import Before, alike, handover
-from luo_tui.update.facts import Facts
+from luo_tui.update.facts import Facts, Stands
 from luo_tui.update.promises import Became
 from luo_tui.update.resource_list import few_of
 from luo_tui.update.window_state import WindowState
@@ -48,7 +48,7 @@ class Reason(NamedTuple):
     grade: Grade
     about: str
     """What it is about: ``boot``, ``release``, ``handover``, ``state``, ``promise``,
-    ``participant``, ``devices``, ``links``, ``units``, ``kernel log``, ``journal``."""
+    ``participant``, ``guests``, ``devices``, ``links``, ``units``, ``kernel log``, ``journal``."""
     text: str
     """A sentence without its full stop."""
 
@@ -126,6 +126,7 @@ def _reasons(facts: Facts, window: WindowState, condition: Condition) -> Iterato
     if facts.snapshot.luo.state is State.UPDATED:
         yield from _promises(facts)
     known = facts.promised.before if facts.promised else None
+    yield from _guests(facts)
     yield from _devices(facts, known, condition)
     yield from _links(known, condition)
     yield from _units(known, condition)
@@ -232,6 +233,20 @@ def _promises(facts: Facts) -> Iterator[Reason]:
 
 def _all_kept(number: int) -> str:
     return "the one promise is kept" if number == 1 else f"all {number:,} promises are kept"
+
+
+_OF_GUEST = {
+    Stands.GOES_ON: Grade.GOOD,
+    Stands.WAITS: Grade.NOT_YET,
+    Stands.ENDED: Grade.BAD,
+}
+
+
+def _guests(facts: Facts) -> Iterator[Reason]:
+    for one in facts.came_over:
+        kept = "kept: " if one.stands is Stands.GOES_ON else ""
+        paused = f", after about {one.seconds:,.0f} s" if one.seconds else ""
+        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{paused}")
 
 
 def _devices(facts: Facts, known: Before | None, condition: Condition) -> Iterator[Reason]:

@@ -37,8 +37,8 @@ from luo_tui.uapi import luo_v2
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act
+from luo_tui.update.folder import DEFAULT_FOLDER
 from luo_tui.update.hold import Holds
-from luo_tui.update.journal import DEFAULT_FOLDER
 from luo_tui.update.lock import Lock, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.target import Target, read_target

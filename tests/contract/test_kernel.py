@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import struct
 
 import pytest
 
 from luo_tui.uapi import luo_v2
 from tests.contract.machines import LabMachine, Machine
-from tests.contract.test_across import refused, update
+from tests.contract.test_across import other, refused, update
 
 pytestmark = [pytest.mark.lab, pytest.mark.parametrize("running", ["lab"], indirect=True)]
 
@@ -34,6 +35,43 @@ def test_the_device_takes_what_the_rfc_says_and_nothing_else(machine: Machine) -
     assert meets(luo_v2.FD_RESTORE, argument(-1, 1, 0)) == errno.EINVAL
     assert meets(luo_v2.FD_PRESERVE, argument(-1, 0, 0)) == errno.EBADF
     assert machine.call("picture")["resources"] == []
+
+
+# Process 1 and systemd-shutdown, from systemd 261 on: what came is asked for, a session is
+# made for the stores of file descriptors, and whatever fails is logged and passed over.
+SYSTEMD = """
+import errno, os
+from luo_tui.uapi import luo_sessions
+device = luo_sessions.open_device()
+for call in luo_sessions.retrieve_session, luo_sessions.create_session:
+    try:
+        call(device, b"systemd")
+    except OSError as error:
+        print(errno.errorcode[error.errno], end=" ")
+os.close(device)
+"""
+
+
+def test_a_client_of_sessions_meets_enotty_and_nothing_is_lost(machine: Machine) -> None:
+    """It opens this node too, in whatever state, and at shutdown last of all."""
+    assert isinstance(machine, LabMachine)
+    client = f"python3 -c {shlex.quote(SYSTEMD)}"
+    fd = machine.call("memfd", name="kept", size=1 << 20)
+    digest = machine.call("fill", fd=fd, at=0, size=1 << 20, seed="kept")
+    token = machine.call("preserve", fd=fd)
+    machine.call("load", which=other(machine))
+    for move in ("", "prepare", "freeze"):
+        if move:
+            machine.call("move", move=move)
+        before = machine.call("picture")
+        assert machine.shell(client).split() == ["ENOTTY", "ENOTTY"]
+        assert machine.call("picture") == before
+    machine.kexec()
+    before = machine.call("picture")
+    assert before["state"] == "updated"
+    assert machine.shell(client).split() == ["ENOTTY", "ENOTTY"]
+    assert machine.call("picture") == before
+    assert machine.call("digest", fd=machine.call("restore", token=token)) == digest
 
 
 def test_an_inherited_descriptor_gives_no_right_to_act(machine: Machine) -> None:

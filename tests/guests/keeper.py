@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from luo_tui.guests.carry import GuestFailed
+from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.load import load
 from luo_tui.guests.record import Records
 
@@ -78,7 +78,9 @@ def main() -> int:
     except GuestFailed as failed:
         print(failed, file=sys.stderr)
         return 1
-    slow = {"asyncio", "hashlib", "psutil", "pyudev", "tempfile", "textual"} & set(sys.modules)
+    slow = {"asyncio", "dataclasses", "hashlib", "psutil", "pyudev", "tempfile", "textual"} & set(
+        sys.modules
+    )
     print(*sorted(slow))
     return 0
 

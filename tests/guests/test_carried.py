@@ -9,14 +9,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from luo_tui.guests import carry
-from luo_tui.guests.carry import GuestFailed, arm, disarm, resume, save
+from luo_tui.guests.carry import arm, disarm, resume, save
 from luo_tui.guests.context import read_context
+from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.find import read_guest
 from luo_tui.guests.record import Phase, Record, Records, waiting
 from luo_tui.guests.rules import Guest, judge
@@ -222,7 +222,7 @@ def test_a_guest_that_has_ended_or_hangs_is_told(
     with pytest.raises(GuestFailed, match="web1 has ended since it was armed"):
         save(record, records, LONG)
     with pytest.raises(GuestFailed, match="web1 has ended"):
-        resume(replace(record, phase=Phase.SAVED), records)
+        resume(record._replace(phase=Phase.SAVED), records)
     disarm(keeper, record, records)
     assert keeper.fds == {}
 
@@ -248,15 +248,15 @@ def test_what_keeps_it_from_being_loaded_loses_nothing(
     assert "web1 must not be loaded: its disk" in done.stderr
     at = saved.disks[str(machine.disk)][1]
     os.utime(machine.disk, ns=(at, at))
-    records.write(replace(saved, argv=(*saved.argv, "-device", "no-such-device")))
+    records.write(saved._replace(argv=(*saved.argv, "-device", "no-such-device")))
     done = keeper.load_elsewhere(records, "web1")
     assert "web1 could not be loaded: QEMU has ended. It said: " in done.stderr
     assert "no-such-device" in done.stderr
     # Another machine than that of the state.
-    records.write(replace(saved, argv=(*saved.argv, "-device", "virtio-rng-pci")))
+    records.write(saved._replace(argv=(*saved.argv, "-device", "virtio-rng-pci")))
     done = keeper.load_elsewhere(records, "web1")
     assert "web1 could not be loaded" in done.stderr
-    records.write(replace(saved, exe="/usr/bin/no-such-qemu"))
+    records.write(saved._replace(exe="/usr/bin/no-such-qemu"))
     done = keeper.load_elsewhere(records, "web1")
     assert "/usr/bin/no-such-qemu: No such file or directory" in done.stderr
     records.write(saved)
@@ -285,7 +285,7 @@ def test_it_comes_back_as_who_it_was(keeper: Descriptors, records: Records) -> N
         assert done.returncode == 0, done.stderr
         machine.adopt(int(done.stdout.split()[0]))
         after = read_context(PROC, machine.pid, (str(machine.socket),))
-        assert after == replace(record.context, folders=after.folders)
+        assert after == record.context._replace(folders=after.folders)
         assert (after.uid, after.gid, after.groups) == (65534, 65534, (65533,))
         assert (resource.RLIMIT_NOFILE, 1000, 2000) in after.limits
         assert guest_of(machine).facts.process.capabilities == before.facts.process.capabilities

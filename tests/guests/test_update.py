@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJu
 from luo_tui.orchestrator.simulated.orchestrator import SimulatedOrchestrator
 from luo_tui.update.acts import Window
 from luo_tui.update.facts import Act
-from luo_tui.update.offers import DISCARD
+from luo_tui.update.offers import DISCARD, offered
 from tests.guests.machine import COUNTER, Machine
 from tests.unit.test_acts import Console
 
@@ -108,6 +109,9 @@ def test_two_guests_go_through_a_whole_update(
         assert sorted(names(site)) == ["luo-state-db1", "luo-state-web1"]
         for guest in both:
             guest.counts()
+        agreed = offered(Act.KEXEC, before.window.facts())
+        assert agreed is not None
+        assert [line.split(" [")[0] for line in agreed.survives[:2]] == ["guest db1", "guest web1"]
         with pytest.raises(SimulatedJump):
             before.kexec()
         before.window.release()
@@ -126,9 +130,16 @@ def test_two_guests_go_through_a_whole_update(
         monkeypatch.setattr(WithGuests, "may_act", lambda self: True)
         cli.run(["--folder", str(site.host.folder), "arrive", "--json"])
         told = capsys.readouterr()
-        assert json.loads(told.out)["faults"] == [], told.err
+        said = json.loads(told.out)
+        assert said["faults"] == [], told.err
+        kept = [r["text"] for r in said["reasons"] if r["about"] == "guests"]
+        assert [text.partition(",")[0] for text in kept] == [
+            "kept: db1 goes on",
+            "kept: web1 goes on",
+        ]
         for record in site.records.all():
             assert record.phase is Phase.LOADED
+            assert 0 < record.paused < record.went_on < time.time()
             guest = machine if record.name == "web1" else other
             guest.adopt(record.pid)
             assert guest.number_at(COUNTER) >= stood_at[guest]

@@ -6,7 +6,15 @@ from __future__ import annotations
 import pytest
 
 from luo_tui.model import Device, Host, LuoState, Participant, Snapshot, State
-from luo_tui.update.device_outcome import Outcome, alarms, counts, device_outcomes, summary
+from luo_tui.update.device_outcome import (
+    DeviceOutcome,
+    Outcome,
+    alarms,
+    counts,
+    device_outcomes,
+    losses,
+    summary,
+)
 
 HOST = Host("hv", "7.3", "b")
 
@@ -93,3 +101,31 @@ def test_other_participants_are_no_devices() -> None:
     subsystem = Participant("subsystem-x", "subsystem", "x", "registered")
     assert device_outcomes(snapshot(participants=(subsystem,))) == ()
     assert list(summary(())) == []
+
+
+def test_a_guest_loses_its_devices_in_one_line() -> None:
+    found = (
+        *(
+            DeviceOutcome(
+                Device(f"0000:3b:00.{n}", "pci", driver="vfio-pci", users=("qemu [7]",)),
+                Outcome.VFIO,
+                "qemu [7] loses it: vfio-pci takes no part.",
+            )
+            for n in range(3)
+        ),
+        DeviceOutcome(
+            Device("0000:3c:00.0", "pci", driver="vfio-pci", users=("qemu [8]",)),
+            Outcome.VFIO,
+            "qemu [8] loses it: vfio-pci takes no part.",
+        ),
+        DeviceOutcome(Device("b", "pci", driver="e"), Outcome.REFUSED, "It is reset."),
+        DeviceOutcome(Device("c", "pci", driver="e"), Outcome.REFUSED, "It is reset."),
+        DeviceOutcome(Device("d", "pci", driver="e"), Outcome.RESET, "Nobody uses it."),
+    )
+    assert list(losses(found)) == [
+        "qemu [7] loses 3 devices, vfio-pci takes no part: "
+        "pci 0000:3b:00.0, pci 0000:3b:00.1, pci 0000:3b:00.2.",
+        "pci 0000:3c:00.0: qemu [8] loses it: vfio-pci takes no part.",
+        "pci b: It is reset.",
+        "pci c: It is reset.",
+    ]

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "luo_tui"
 # and from its own. A name is a module or a whole folder of luo_tui.
 FLOORS = (
     ("luo_tui",),
+    ("state",),
     ("model", "errors", "operations", "error_table"),
     ("uapi",),
     ("arrival",),
@@ -189,3 +190,26 @@ def test_a_look_at_the_status_loads_no_more_than_it_needs(tmp_path: Path) -> Non
 def test_what_status_does_without_is_there() -> None:
     """A name in the list above that has been changed would be missed by nobody."""
     assert {n for n in NOT_FOR_A_LOOK if n.startswith("luo_tui.")} <= NAMES
+
+
+def test_guests_wait_for_next_to_nothing() -> None:
+    """After a kexec they stand still until the program that loads them has been imported."""
+    code = (
+        "import sys\n"
+        "import luo_tui.__main__, luo_tui.cli.first, luo_tui.guests.arrival\n"
+        "print(*sorted(m for m in sys.modules if m.startswith('luo_tui')))\n"
+        "print(*sorted(m for m in sys.modules if '.' not in m))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ours, others = (line.split() for line in done.stdout.splitlines())
+    assert {name.removeprefix("luo_tui.") for name in ours} == {
+        *("luo_tui", "__main__", "cli", "cli.first", "state", "update", "update.folder"),
+        *("guests", "guests.arguments", "guests.arrival", "guests.context", "guests.control"),
+        *("guests.failed", "guests.load", "guests.proc", "guests.qmp", "guests.record"),
+        *("guests.start", "guests.together", "sources", "sources.clean", "uapi", "uapi.luo_v2"),
+    }
+    slow = {"argparse", "ast", "asyncio", "dataclasses", "inspect", "logging", "pyudev"}
+    slow |= {"subprocess", "tempfile", "textual", "threading", "tomllib", "traceback"}
+    assert not slow & set(others)

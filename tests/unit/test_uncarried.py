@@ -24,8 +24,9 @@ from luo_tui.model import (
 )
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedJump
 from luo_tui.orchestrator.simulated.host import SERVICES
-from luo_tui.update.facts import Act, Facts
+from luo_tui.update.facts import Act, Facts, GoesAlong
 from luo_tui.update.journal import MOST, encode_record, read
+from luo_tui.update.offers import offered
 from luo_tui.update.resource_list import few_of
 from luo_tui.update.uncarried import lost_guests, uncarried
 from luo_tui.update.walk import walk
@@ -77,6 +78,46 @@ def test_a_guest_is_carried_by_what_is_preserved_of_it(
     there: tuple[Resource | Guest, ...], lost: list[int]
 ) -> None:
     assert [g.pid for g in uncarried(facts(*there))] == lost
+
+
+RAM, ITS_STATE = "memory-backend-memfd", "luo-state-web1"
+WEB = Guest(40, "qemu", (RAM, ITS_STATE), GIB)
+OTHER = Guest(41, "qemu", (RAM,), GIB)
+ARMED = GoesAlong("web1", 40, GIB, (0, 1))
+
+
+def test_an_armed_guest_survives_and_its_memory_is_no_other_guests() -> None:
+    there = (kept(0, RAM, 9), kept(1, ITS_STATE, 9))
+    assert uncarried(replace(facts(*there, WEB), armed=(ARMED,))) == ()
+    # QEMU calls all guests' memory by one name. The other one is lost, whether both are there
+    # or the first has ended since it was armed.
+    assert uncarried(replace(facts(*there, WEB, OTHER), armed=(ARMED,))) == (OTHER,)
+    assert uncarried(replace(facts(*there, OTHER), armed=(ARMED,))) == (OTHER,)
+
+
+def test_the_consent_names_armed_guests_among_what_survives() -> None:
+    now = facts(kept(0, RAM, 9), kept(1, ITS_STATE, 9), WEB, OTHER)
+    action = offered(Act.KEXEC, replace(now, armed=(ARMED,)))
+    assert action is not None
+    assert action.survives[0] == "guest web1 [40], 1 GiB: goes on in the new kernel"
+    assert any("pauses and saves 1 guest of QEMU" in line for line in action.does)
+    assert (
+        "1 guest is not preserved and will be lost: memory-backend-memfd (qemu [41]), 1 GiB."
+        in action.lost
+    )
+    action = offered(Act.KEXEC, now)
+    assert action is not None
+    assert not any("of QEMU" in line for line in action.does)
+
+
+@pytest.mark.parametrize("arms", [True, False])
+def test_prepare_says_that_it_arms_guests(arms: bool) -> None:
+    now = facts()
+    normal = replace(now.snapshot, luo=LuoState(State.NORMAL))
+    action = offered(Act.PREPARE, replace(now, snapshot=normal, arms_guests=arms))
+    assert action is not None
+    assert any("Arms the guests of QEMU" in line for line in action.does) == arms
+    assert any("would carry nothing across" in line for line in action.does) != arms
 
 
 def test_what_began_since_prepare_is_told_apart() -> None:

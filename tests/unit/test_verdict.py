@@ -29,7 +29,7 @@ from luo_tui.model import (
 )
 from luo_tui.sources.condition import read_condition
 from luo_tui.update.before import Before, alike, before, handover
-from luo_tui.update.facts import Facts
+from luo_tui.update.facts import CameOver, Facts, Stands
 from luo_tui.update.history import read_history
 from luo_tui.update.journal import open_journal
 from luo_tui.update.resource_list import Listed, Promised, promised
@@ -166,6 +166,22 @@ def test_each_thing_amiss_is_told_and_graded(
 
 
 COLD: dict[str, Any] = {"luo": LuoState(State.NORMAL), "from_release": "", "stamps": Stamps()}
+
+
+@pytest.mark.parametrize(
+    ("stands", "grade", "text"),
+    [
+        (Stands.GOES_ON, Grade.GOOD, "kept: web1 goes on"),
+        (Stands.WAITS, Grade.NOT_YET, "web1 stands still: it is saved, and was not loaded"),
+        (Stands.ENDED, Grade.BAD, "web1 was loaded, and has ended since"),
+    ],
+)
+def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> None:
+    other = CameOver("db1", Stands.GOES_ON, 12.3)
+    found = judge(FACTS._replace(came_over=(other, CameOver("web1", stands))))
+    assert (grade, "guests", text) in found.reasons
+    assert (Grade.GOOD, "guests", "kept: db1 goes on, after about 12 s") in found.reasons
+    assert found.grade is grade
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Running:

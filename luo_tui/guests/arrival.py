@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Has guests go on that an earlier kernel has saved: what is done first in the new one.
+
+They stand still until then, so next to nothing is imported here, nor by what is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from luo_tui.guests.load import Keeper, load
+from luo_tui.guests.record import FOLDER, Records, waiting
+from luo_tui.guests.together import together
+from luo_tui.state import State
+from luo_tui.uapi import luo_v2
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Device:
+    """luo.ko's device, opened for each call. OSError with the kernel's errno."""
+
+    def state(self) -> State:
+        """Ask the kernel."""
+        with self._opened() as device:
+            return luo_v2.check(device)
+
+    def restore(self, token: int) -> int:
+        """Return a new descriptor for what came over."""
+        with self._opened() as device:
+            return luo_v2.restore(device, token)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        device = luo_v2.open_device()
+        try:
+            yield device
+        finally:
+            os.close(device)
+
+
+class Kernel(Keeper, Protocol):
+    """What kept the guests' memory, and tells its state."""
+
+    def state(self) -> State:
+        """Return the state now. OSError."""
+        ...
+
+
+def go_on(folder: Path, kernel: Kernel, boot: str = "") -> tuple[str, ...]:
+    """Load all guests that wait for it; return why each of the others is not, as sentences.
+
+    ``folder`` is the journal's, ``boot`` this kernel's boot id where the caller knows it.
+    Harmless where none waits, and again.
+    """
+    records = Records(folder / FOLDER)
+    try:
+        boot = boot or _BOOT_ID.read_text().strip()
+        there = waiting(records.all(), boot)
+        if not there:
+            return ()
+        state = kernel.state()
+        if state is not State.UPDATED:
+            names = ", ".join(record.name for record in there)
+            return (
+                f"These guests were saved for another kernel, and the state is {state}: {names}. "
+                f"Start them anew, and remove their records in {records.folder}.",
+            )
+        return together(there, lambda record: load(kernel, record, records))
+    except (OSError, ValueError) as error:
+        return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)

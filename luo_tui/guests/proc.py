@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+"""What is read of one process's folder in /proc by whoever starts guests, too (proc(5))."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def started(folder: Path) -> int:
+    """Return when a process began, in clock ticks since this kernel did. OSError."""
+    text = (folder / "stat").read_text(errors="surrogateescape")
+    # Its name may have blanks and brackets; what follows the last bracket has none.
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def words(path: Path) -> tuple[str, ...]:
+    """Return a file of words that end with a zero byte: cmdline, environ. OSError."""
+    data = path.read_bytes()
+    return tuple(os.fsdecode(w) for w in data.removesuffix(b"\0").split(b"\0")) if data else ()

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""What an operator is told of guests of QEMU before an act that arms or saves them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from luo_tui.update.facts import Facts
+from luo_tui.update.wording import count_text, size_text
+
+
+def arming(facts: Facts) -> Iterator[str]:
+    """Say what prepare does to guests."""
+    if facts.arms_guests:
+        yield (
+            "Arms the guests of QEMU that can be carried (`luo-tui guests` names them, and the "
+            "others with their reasons): their memory is preserved while they run."
+        )
+    elif not facts.snapshot.outgoing:
+        yield "Nothing is preserved: an update now would carry nothing across."
+
+
+def saving(facts: Facts) -> Iterator[str]:
+    """Say what the jump does to those that are armed."""
+    if facts.armed:
+        yield f"Before that it pauses and saves {count_text(len(facts.armed), 'guest')} of QEMU."
+
+
+def going_along(facts: Facts) -> tuple[str, ...]:
+    """Name those that are armed, as what survives."""
+    return tuple(
+        f"guest {one.name} [{one.pid}], {size_text(one.bytes)}: goes on in the new kernel"
+        for one in facts.armed
+    )

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Reads what is written down of guests of QEMU, as facts of an update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luo_tui.orchestrator import CarriesGuests, Orchestrator
+from luo_tui.update.facts import CameOver, GoesAlong, Stands
+from luo_tui.update.window_state import WindowState
+
+# Loaded where there are any.
+if TYPE_CHECKING:
+    from luo_tui.guests.record import Record
+
+_FOLDER = "guests"
+"""Of the records, in the journal's."""
+
+
+def arms_guests(orchestrator: Orchestrator) -> bool:
+    """Whether prepare arms guests on this host."""
+    return isinstance(orchestrator, CarriesGuests) and orchestrator.guests_wanted
+
+
+def recorded(orchestrator: Orchestrator, folder: Path) -> tuple[Record, ...]:
+    """Return what is written down; empty as well where only root may know.
+
+    Records that cannot be read are told by the acts that rest on them.
+    """
+    if not isinstance(orchestrator, CarriesGuests) or not (folder / _FOLDER).is_dir():
+        return ()
+    from luo_tui.guests.record import Records
+
+    try:
+        return Records(folder / _FOLDER).all()
+    except (OSError, ValueError):
+        return ()
+
+
+def armed(records: tuple[Record, ...], boot_id: str) -> tuple[GoesAlong, ...]:
+    """Return the guests that are armed in this boot."""
+    return tuple(_armed(records, boot_id))
+
+
+def _armed(records: tuple[Record, ...], boot_id: str) -> Iterator[GoesAlong]:
+    if records:
+        from luo_tui.guests.record import armed_in
+
+        for one in armed_in(records, boot_id):
+            memory = sum(kept.bytes for kept in one.memory.values())
+            yield GoesAlong(one.name, one.pid, memory, one.tokens)
+
+
+def came_over(
+    records: tuple[Record, ...], window: WindowState | None, boot_id: str
+) -> tuple[CameOver, ...]:
+    """Return the guests that were saved for the jump into this boot."""
+    if window is None or window.jumped_from in ("", boot_id):
+        return ()
+    return tuple(
+        CameOver(r.name, _stands(r), max(0.0, r.went_on - r.paused) if r.went_on else 0.0)
+        for r in records
+        if r.boot == window.jumped_from
+    )
+
+
+def _stands(record: Record) -> Stands:
+    from luo_tui.guests.proc import started
+    from luo_tui.guests.record import Phase
+
+    if record.phase is not Phase.LOADED:
+        return Stands.WAITS
+    try:
+        lives = started(Path("/proc") / str(record.pid)) == record.started
+    except (OSError, ValueError, IndexError):
+        lives = False
+    return Stands.GOES_ON if lives else Stands.ENDED
