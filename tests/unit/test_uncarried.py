@@ -88,16 +88,16 @@ ARMED = GoesAlong("web1", 40, GIB, (0, 1))
 
 def test_an_armed_guest_survives_and_its_memory_is_no_other_guests() -> None:
     there = (kept(0, RAM, 9), kept(1, ITS_STATE, 9))
-    assert uncarried(replace(facts(*there, WEB), armed=(ARMED,))) == ()
+    assert uncarried(facts(*there, WEB)._replace(armed=(ARMED,))) == ()
     # QEMU calls all guests' memory by one name. The other one is lost, whether both are there
     # or the first has ended since it was armed.
-    assert uncarried(replace(facts(*there, WEB, OTHER), armed=(ARMED,))) == (OTHER,)
-    assert uncarried(replace(facts(*there, OTHER), armed=(ARMED,))) == (OTHER,)
+    assert uncarried(facts(*there, WEB, OTHER)._replace(armed=(ARMED,))) == (OTHER,)
+    assert uncarried(facts(*there, OTHER)._replace(armed=(ARMED,))) == (OTHER,)
 
 
 def test_the_consent_names_armed_guests_among_what_survives() -> None:
     now = facts(kept(0, RAM, 9), kept(1, ITS_STATE, 9), WEB, OTHER)
-    action = offered(Act.KEXEC, replace(now, armed=(ARMED,)))
+    action = offered(Act.KEXEC, now._replace(armed=(ARMED,)))
     assert action is not None
     assert action.survives[0] == "guest web1 [40], 1 GiB: goes on in the new kernel"
     assert any("pauses and saves 1 guest of QEMU" in line for line in action.does)
@@ -113,8 +113,8 @@ def test_the_consent_names_armed_guests_among_what_survives() -> None:
 @pytest.mark.parametrize("arms", [True, False])
 def test_prepare_says_that_it_arms_guests(arms: bool) -> None:
     now = facts()
-    normal = replace(now.snapshot, luo=LuoState(State.NORMAL))
-    action = offered(Act.PREPARE, replace(now, snapshot=normal, arms_guests=arms))
+    normal = now.snapshot._replace(luo=LuoState(State.NORMAL))
+    action = offered(Act.PREPARE, now._replace(snapshot=normal, arms_guests=arms))
     assert action is not None
     assert any("Arms the guests of QEMU" in line for line in action.does) == arms
     assert any("would carry nothing across" in line for line in action.does) != arms
