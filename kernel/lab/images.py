@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *_PACKAGES,
             *_DROP,
             *dependencies,
-            cache.recipe(_build_base, _compile, _links, _accounts, _squash),
+            cache.recipe(_build_base, extract, _compile, _links, _accounts, squash),
         ),
         lambda work: _build_base(work, dependencies),
     )
@@ -78,7 +78,7 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *_VMM,
             cache.LAB.parent / "liveupdate.h",
             base.name,
-            cache.recipe(_build_top, _install, _compile, _build_initrd, pack, _squash),
+            cache.recipe(_build_top, _install, _compile, _build_initrd, pack, squash),
         ),
         lambda work: _build_top(work, base, keys, built, modules, package),
     )
@@ -98,13 +98,7 @@ def _dependencies() -> list[str]:
 def _build_base(work: Path, dependencies: list[str]) -> None:
     cache.say("building the guest's root file system")
     tree = work / "tree"
-    # Nothing runs in an extracted tree, so that anybody may make one.
-    mode = "root" if os.geteuid() == 0 else "chrootless"
-    cache.run(
-        ["mmdebstrap", f"--mode={mode}", "--variant=extract", f"--include={','.join(_PACKAGES)}",
-         _SUITE, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {_SUITE} main"],
-        "fetching the guest's packages (check the network, then repeat)",
-    )  # fmt: skip
+    extract(tree, _PACKAGES)
     site = tree / "usr/lib/python3/dist-packages"
     cache.run(
         [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install",
@@ -123,7 +117,18 @@ def _build_base(work: Path, dependencies: list[str]) -> None:
     cache.run(["ldconfig", "-r", tree], "indexing the guest's libraries", env=_with_sbin())
     _compile(tree, tree, f"usr/lib/python{_PYTHON}", "usr/lib/python3/dist-packages")
     # The tree stays: its Python compiles what the top layer holds.
-    _squash(tree, work / "base.img", level=12)
+    squash(tree, work / "base.img", level=12)
+
+
+def extract(tree: Path, packages: Sequence[str]) -> None:
+    """Unpack packages of the guest's suite, and all that they need, into ``tree``."""
+    # Nothing runs in an extracted tree, so that anybody may make one.
+    mode = "root" if os.geteuid() == 0 else "chrootless"
+    cache.run(
+        ["mmdebstrap", f"--mode={mode}", "--variant=extract", f"--include={','.join(packages)}",
+         _SUITE, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {_SUITE} main"],
+        "fetching the guest's packages (check the network, then repeat)",
+    )  # fmt: skip
 
 
 def _compile(base: Path, tree: Path, *folders: str) -> None:
@@ -226,7 +231,7 @@ def _build_top(
         _write(dot_ssh / "authorized_keys", public, 0o600)
         dot_ssh.chmod(0o700)
         dot_ssh.parent.chmod(0o700)
-    _squash(tree, work / "top.img", level=1)
+    squash(tree, work / "top.img", level=1)
     shutil.rmtree(tree)
 
 
@@ -260,7 +265,8 @@ def pack(tree: Path, image: Path) -> None:
     )  # fmt: skip
 
 
-def _squash(tree: Path, image: Path, *, level: int) -> None:
+def squash(tree: Path, image: Path, *, level: int) -> None:
+    """Make a read-only image of ``tree``; all in it is root's."""
     cache.run(
         ["mksquashfs", tree, image, "-all-root", "-noappend", "-no-progress", "-comp", "zstd",
          "-Xcompression-level", str(level)],

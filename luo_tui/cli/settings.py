@@ -114,7 +114,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "guests",
-        "have guests of QEMU go along with an update by luo.ko, without promise as yet",
+        "have guests of QEMU go along with an update by luo.ko",
         _yes_or_no,
         False,
         "false",

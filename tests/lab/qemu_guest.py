@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""A guest in a stock QEMU in a machine: started as an operator does, and asked by QMP."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import layers
+from machine import Built, Machine
+
+SOURCE = Path(__file__).with_suffix(".S")
+DISK = 1 << 20
+README = (Path(__file__).parents[2] / "README.md").read_text()
+EMULATED = " -cpu qemu64 -machine kernel-irqchip=off"
+"""What KVM on an emulated processor needs."""
+TOP = 128 << 20
+"""Where the memory that it fills ends."""
+LONG = 300.0
+"""Seconds that a busy machine has for what is to happen."""
+_ASK = """
+import json, sys
+from luo_tui.guests.qmp import Qmp
+with Qmp.connect(sys.argv[1], limit=60) as qmp:
+    state = qmp.command("query-status")["status"]
+    said = qmp.command("human-monitor-command", {"command-line": "xp /6wx 0x600"})
+words = [int(w, 16) for line in said.splitlines() if line for w in line.split(":")[1].split()]
+print(json.dumps([state, *words]))
+"""
+_ASKING = "/root/ask-guest.py"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the guest says of itself."""
+
+    state: str
+    count: int
+    passes: int
+    """How often it has looked at all of its memory, and at its disk."""
+    wrong_ram: int
+    wrong_register: int
+    wrong_disk: int
+    born: int
+    """Its time stamp counter when it began: another one for a guest that was started anew."""
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.wrong_ram or self.wrong_register or self.wrong_disk)
+
+
+def host(built: Built, name: str) -> Machine:
+    """Return a machine, not started yet, in which there is a QEMU."""
+    return Machine(name, built, qemu=layers.qemu(built.images.base))
+
+
+class Guest:
+    """One guest of a machine, by its name."""
+
+    def __init__(self, machine: Machine, name: str = "web1") -> None:
+        self.machine, self.name = machine, name
+        self.socket = f"/run/{name}.qmp"
+        self.disk = f"/var/lib/luo-tui/{name}.img"
+
+    def start(self, folder: Path, *more: str) -> None:
+        """Start it, and wait until it has looked at all of its memory; ``folder`` is for files."""
+        self.machine.put(self._program(folder), self.disk)
+        self.machine.must(f"{self.command} {' '.join(more)}", timeout=LONG)
+        self.counts(passes=1)
+
+    @property
+    def command(self) -> str:
+        """The command line that the README has, and what an emulated processor needs besides."""
+        (written,) = re.findall(r"^(qemu-system-x86_64 (?:.*\\\n)+.*)$", README, re.MULTILINE)
+        written = written.replace("\\\n", " ").replace("web1", self.name)
+        return written.replace("/srv/", "/var/lib/luo-tui/") + EMULATED
+
+    def _program(self, folder: Path) -> bytes:
+        made, image = folder / f"{self.name}.o", folder / self.name
+        subprocess.run(["as", "--32", "--defsym", f"TOP={TOP}", "-o", made, SOURCE], check=True)
+        subprocess.run(
+            ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-e", "_start",
+             "-o", image, made],
+            check=True,
+        )  # fmt: skip
+        return image.read_bytes().ljust(DISK, b"\0")
+
+    def figures(self) -> Figures:
+        """Ask it, by QMP."""
+        if self.machine.ssh(f"test -e {_ASKING}").returncode:
+            self.machine.put(_ASK.encode(), _ASKING)
+        said = self.machine.must(f"python3 {_ASKING} {self.socket}", timeout=LONG)
+        return Figures(*json.loads(said))
+
+    def counts(self, *, passes: int = 0) -> Figures:
+        """Wait until it has counted on, and gone so often through its memory; what it says then."""
+        first = self.figures()
+        end = time.monotonic() + LONG
+        while True:
+            now = self.figures()
+            if now.count > first.count and now.passes >= first.passes + passes:
+                return now
+            assert time.monotonic() < end, (first, now)
+
+    def kill(self) -> None:
+        """End its QEMU, if there is one, and wait until it has ended."""
+        self.machine.must(
+            "p=$(pidof qemu-system-x86_64) || exit 0; kill -KILL $p;"
+            f" while kill -0 $p 2>/dev/null; do sleep 0.1; done; rm -f {self.socket}"
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process of its QEMU; 0: there is none."""
+        said = self.machine.ssh("pidof qemu-system-x86_64").stdout.split()
+        return int(said[0]) if said else 0
