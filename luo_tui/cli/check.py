@@ -69,7 +69,10 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace, way_in: str = "") 
     if args.schema:
         print(schema_text(), end="")
         return Exit.OK
-    facts, findings = _look(orchestrator, args, way_in)
+    from luo_tui.cli.progress import reading_kernels
+
+    with reading_kernels():
+        facts, findings = _look(orchestrator, args, way_in)
     if args.json:
         print(json.dumps(_json(facts, findings), indent=2))
     else:

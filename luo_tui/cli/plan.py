@@ -169,6 +169,7 @@ def _refuse_losses(orchestrator: Orchestrator, window: Window, plan: Plan) -> No
 
 def _target(orchestrator: Orchestrator, window: Window, plan: Plan) -> Target:
     """Read the plan's target. NotDone: there is none, or it is no kernel."""
+    from luo_tui.cli.progress import reading_kernels
     from luo_tui.update.plan import BadPlan
     from luo_tui.update.target import Target, target_named
 
@@ -179,7 +180,8 @@ def _target(orchestrator: Orchestrator, window: Window, plan: Plan) -> Target:
         raise NotDone(f"{wrong}. Nothing was done.", Exit.USAGE) from wrong
     initrd = Path(plan.initrd) if plan.initrd else None
     running = window.facts().snapshot.host.release
-    found = target_named(kexec, plan.target, running, line, initrd)
+    with reading_kernels():
+        found = target_named(kexec, plan.target, running, line, initrd)
     if not isinstance(found, Target):
         raise NotDone(f"{found.path} {found.fault}.", Exit.BAD_IMAGE)
     return found

@@ -4,11 +4,37 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
+from collections.abc import Iterator
 from typing import TextIO
 
 _PAUSE = 5.0
 """Seconds between two lines where there is no terminal, at least: such lines are kept in a log."""
+_SHORT = 0.5
+"""Seconds that nobody needs to be told of."""
+
+
+@contextlib.contextmanager
+def reading_kernels() -> Iterator[None]:
+    """Say on a terminal how far the unpacking of kernels is, where it takes its time."""
+    shown = Progress(sys.stderr)
+    if not shown.on_terminal:
+        yield
+        return
+    from luo_tui.update.unpack import watched
+
+    began = time.monotonic()
+
+    def tell(done: int, size: int) -> None:
+        if size and time.monotonic() - began >= _SHORT:
+            shown.tell(f"reading a kernel: {done * 100 // size} %")
+
+    try:
+        with watched(tell):
+            yield
+    finally:
+        shown.clear()
 
 
 class Progress:
@@ -17,7 +43,7 @@ class Progress:
     def __init__(self, stream: TextIO | None) -> None:
         """Write to ``stream``; None: nowhere."""
         self._stream = stream
-        self._terminal = stream is not None and stream.isatty()
+        self.on_terminal = stream is not None and stream.isatty()
         self._told = self._held = ""
         self._at = -_PAUSE
 
@@ -27,7 +53,7 @@ class Progress:
             self._held = ""
             return
         now = time.monotonic()
-        if not self._terminal and now - self._at < _PAUSE:
+        if not self.on_terminal and now - self._at < _PAUSE:
             self._held = text
             return
         self._at, self._held = now, ""
@@ -37,12 +63,18 @@ class Progress:
         """Say how it ended, where that was not said, and leave the line."""
         if self._held:
             self._write(self._held)
-        if self._terminal and self._told:
+        if self.on_terminal and self._told:
             self._put("\n")
         self._told = self._held = ""
 
+    def clear(self) -> None:
+        """Take away what stands on the terminal."""
+        if self.on_terminal and self._told:
+            self._put(f"\r{'':{len(self._told)}}\r")
+        self._told = self._held = ""
+
     def _write(self, text: str) -> None:
-        if self._terminal:
+        if self.on_terminal:
             # Blanks over what was longer: no terminal is asked what it can.
             self._put(f"\r{text:{len(self._told)}}")
         else:

@@ -225,7 +225,10 @@ class Command:
         if self._act is Act.FINISH and facts.promises.lost:
             facts = self._window.settled(facts)
         if not self._read:
-            self._target, self._read = self._find_target(facts), True
+            from luo_tui.cli.progress import reading_kernels
+
+            with reading_kernels():
+                self._target, self._read = self._find_target(facts), True
         if isinstance(self._target, Target):
             return self._window.facts(self._target)
         if self._target is not None:

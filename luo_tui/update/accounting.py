@@ -94,15 +94,18 @@ class Accounting:
     def restored(self, each: Sequence[tuple[str, float]]) -> None:
         """Write down what was restored since the arrival: names, and CLOCK_BOOTTIME in seconds.
 
-        Nothing where there is none, or the kernel's log does not tell when the update
-        arrived. NotDone, ActFailed: as :meth:`arrive_unattended`.
+        Nothing where there is none, the kernel's log does not tell when the update
+        arrived, or another console has the window. ActFailed: it could not be written.
         """
         arrived = condition_of(self._window.orchestrator).arrived_up
         if not each or arrived is None:
             return
         took = [(label, max(0, round((up - arrived) * 1e3))) for label, up in each]
         took.sort(key=lambda one: one[1])
-        self._window.take()
+        try:
+            self._window.take()
+        except NotDone:
+            return
         try:
             now = self._window.facts()
             if now.window_state is None or now.window_state.closed:

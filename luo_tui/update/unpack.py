@@ -8,8 +8,10 @@ a status is to start fast.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Protocol
 
 _PIECE = 1 << 16
@@ -35,14 +37,34 @@ class Part:
 
     def __init__(self, fd: int, at: int = 0, size: int | None = None) -> None:
         """Read ``size`` bytes from ``at`` on, or all that follow."""
-        self._fd, self._at = fd, at
+        self._fd, self._begin, self._at = fd, at, at
         self._end = os.fstat(fd).st_size if size is None else at + size
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """Return the bytes that were read, and those that there are."""
+        return self._at - self._begin, self._end - self._begin
 
     def read(self, most: int) -> bytes:
         """Return up to ``most`` bytes; none at the end. OSError."""
         piece = os.pread(self._fd, max(0, min(most, self._end - self._at)), self._at)
         self._at += len(piece)
         return piece
+
+
+Watch = Callable[[int, int], None]
+"""Is told what is read of how many bytes."""
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextlib.contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Have ``watch`` told how far it is whenever something is unpacked by this thread meanwhile."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 def unpacked(part: Part, most: int) -> Iterator[bytes]:
@@ -59,9 +81,11 @@ def unpacked(part: Part, most: int) -> Iterator[bytes]:
             break
     else:
         pieces = _as_it_is(rest)
-    total = 0
+    total, watch = 0, _watch.get()
     for piece in pieces:
         total += len(piece)
+        if watch is not None:
+            watch(*part.done)
         if total > most:
             raise Torn(f"it unpacks to more than {most >> 20} MiB")
         yield piece

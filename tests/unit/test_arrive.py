@@ -16,6 +16,7 @@ from luo_tui.cli import planned_finish
 from luo_tui.errors import Exit
 from luo_tui.model import Snapshot, Stamps, State
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
+from luo_tui.update.accounting import Accounting
 from luo_tui.update.facts import Act
 from luo_tui.update.history import read_history
 from luo_tui.update.hook import HookPoint
@@ -207,6 +208,25 @@ def test_what_is_restored_while_it_waits_is_written_down(
     assert events(host).count("restored") == 1
     for fd in kept:
         os.close(fd)
+
+
+def test_what_is_restored_hinders_nobody_where_another_console_has_the_window(
+    host: SimulatedHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(host, tmp_path, False)
+    known = host.condition
+    monkeypatch.setattr(host, "condition", lambda: known()._replace(arrived_up=1.0))
+    before = events(host)
+    lock = Lock(host.lock_folder)
+    lock.take(BOB)
+    try:
+        Accounting(Console(host).window).restored([("a", 2.0)])
+    finally:
+        lock.release()
+    assert events(host) == before
+    Accounting(Console(host).window).restored([("a", 2.0), ("b", 1.5)])
+    (one,) = read_history(host.folder)
+    assert one.restores == (("b", 500.0), ("a", 1000.0))
 
 
 def test_without_a_jump_there_is_nothing_to_do(host: SimulatedHost, shell: Shell) -> None:

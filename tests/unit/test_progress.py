@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import io
+import sys
+from pathlib import Path
 
 import pytest
 
 from luo_tui.cli import progress
 from luo_tui.cli.progress import Progress
+from luo_tui.update.unpack import Part, unpacked
 
 
 class Terminal(io.StringIO):
@@ -38,6 +41,36 @@ def test_a_log_has_few_lines_and_always_the_last(monkeypatch: pytest.MonkeyPatch
     shown.tell("9 of 9")
     shown.end()
     assert stream.getvalue() == "0 of 9\n6 of 9\n9 of 9\n"
+
+
+def test_how_far_a_kernel_is_read_is_shown_and_taken_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    packed = tmp_path / "packed"
+    packed.write_bytes(bytes(400_000))
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "_SHORT", 0.0)
+    with progress.reading_kernels(), packed.open("rb") as file:
+        assert sum(map(len, unpacked(Part(file.fileno()), 1 << 20))) == 400_000
+    told = [text.strip() for text in stream.getvalue().split("\r")]
+    assert told[0] == told[-1] == told[-2] == ""
+    assert told[1:-2] == [f"reading a kernel: {n} %" for n in (16, 32, 49, 65, 81, 98, 100)]
+    # Whoever reads afterwards is not watched.
+    stream.truncate(0)
+    with packed.open("rb") as file:
+        assert list(unpacked(Part(file.fileno()), 1 << 20))
+    assert not stream.getvalue()
+
+
+def test_a_log_is_not_told_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "_SHORT", 0.0)
+    (tmp_path / "packed").write_bytes(bytes(400_000))
+    with progress.reading_kernels(), (tmp_path / "packed").open("rb") as file:
+        assert list(unpacked(Part(file.fileno()), 1 << 20))
+    assert not stream.getvalue()
 
 
 def test_nothing_is_written_where_nothing_is_to_be_told() -> None:
