@@ -349,6 +349,8 @@ int luo_kho_list(void)
 {
 	int err;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	if (!luo_in || luo_in->mark != LUO_SER_MARK)
 		return 0;
 
@@ -381,6 +383,8 @@ static int luo_kho_discard_one(struct luo_ser_file *ser, u32 len)
 bool luo_kho_take(void)
 {
 	unsigned long i;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (!luo_in)
 		return false;
