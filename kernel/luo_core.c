@@ -521,3 +521,22 @@ out:
 	up_write(&luo_lock);
 	return err;
 }
+
+/**
+ * luo_late - the very last moment before the jump
+ *
+ * Context: any, with all other CPUs stopped.
+ */
+void luo_late(void)
+{
+	struct luo_participant *p;
+
+	/* Without it this is no kexec, and others still run. */
+	if (!luo_leaving || !luo_kho_committed())
+		return;
+	list_for_each_entry(p, &luo_participants, list) {
+		if (p->ops->late)
+			p->ops->late(p);
+	}
+	luo_kho_seal_late();
+}

@@ -41,6 +41,11 @@ static void luo_file_finish(struct luo_participant *p)
 	luo_incoming_finish();
 }
 
+static void luo_file_late(struct luo_participant *p)
+{
+	luo_files_late();
+}
+
 static void luo_file_lost(struct luo_participant *p)
 {
 	unsigned long n = luo_files_outgoing();
@@ -60,6 +65,7 @@ static const struct luo_participant_ops luo_file_part_ops = {
 	.again = luo_file_freeze,
 	.cancel = luo_file_cancel,
 	.finish = luo_file_finish,
+	.late = luo_file_late,
 	.lost = luo_file_lost,
 };
 

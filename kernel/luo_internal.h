@@ -85,9 +85,11 @@ struct luo_participant;
  * @again: a kexec follows a FREEZE of long ago: take in what came since; optional
  * @cancel: undo @prepare and @freeze, as far as they were called
  * @finish: let go of what came; may end the participant
+ * @late: the very last moment: take in what came after the last veto, with all
+ *	other CPUs stopped, no lock, no allocation and no sleep; optional
  * @lost: a kexec goes without an update: say what is lost by it; optional
  *
- * Context: state lock held.
+ * Context: state lock held, but for @late.
  */
 struct luo_participant_ops {
 	void (*begin)(struct luo_participant *p);
@@ -96,6 +98,7 @@ struct luo_participant_ops {
 	int (*again)(struct luo_participant *p);
 	void (*cancel)(struct luo_participant *p);
 	void (*finish)(struct luo_participant *p);
+	void (*late)(struct luo_participant *p);
 	void (*lost)(struct luo_participant *p);
 };
 
@@ -217,6 +220,7 @@ int luo_freeze(void);
 int luo_cancel(void);
 int luo_finish(void);
 int luo_leave(void);
+void luo_late(void);
 
 /* luo_reboot.c */
 void luo_reboot_init(void);
@@ -343,15 +347,21 @@ void luo_kho_seal(void);
 int luo_kho_spare(void);
 struct luo_ser_page *luo_kho_spare_take(void);
 void luo_kho_spare_give(struct luo_ser_page *page);
-void luo_kho_late(void);
+bool luo_kho_committed(void);
+void luo_kho_seal_late(void);
 void luo_kho_subsystem(const char *name, u64 data);
 void luo_kho_commit(void);
 void luo_kho_stamp_jump(void);
 void luo_kho_abort(void);
 bool luo_kho_peek(void);
-int luo_kho_list(void);
-bool luo_kho_take(void);
+const struct luo_ser_root *luo_kho_in(void);
+int luo_kho_each(int (*use)(struct luo_ser_file *ser, u32 len));
+void luo_kho_consume(void);
 void luo_kho_finish(void);
+
+/* luo_arrival.c */
+int luo_arrival_list(void);
+bool luo_arrival_take(void);
 
 /* luo_debugfs.c */
 #ifdef CONFIG_LUO_DEBUGFS

@@ -41,7 +41,7 @@ static int __init luo_init(void)
 	err = luo_files_init();
 	if (err)
 		goto err_devices;
-	err = luo_kho_list();
+	err = luo_arrival_list();
 	if (err)
 		goto err_devices;
 	err = luo_sysfs_init();
@@ -51,7 +51,7 @@ static int __init luo_init(void)
 	if (err)
 		goto err_sysfs;
 
-	luo_state_found(luo_kho_take() ? LIVEUPDATE_STATE_UPDATED :
+	luo_state_found(luo_arrival_take() ? LIVEUPDATE_STATE_UPDATED :
 					 LIVEUPDATE_STATE_NORMAL);
 	err = luo_pci_init();
 	if (err)

@@ -53,6 +53,13 @@ def test_the_moves_know_nobody_who_takes_part() -> None:
         assert not known, f"luo_core.c uses {', '.join(sorted(known))} of {file}"
 
 
+def test_what_crosses_is_led_to_those_it_is_for_from_above() -> None:
+    kho = used(code("luo_kho.c"))
+    for file in (*PARTS, "luo_core.c", "luo_arrival.c"):
+        up = (kho & defined(file)) - {"luo_cycles"}
+        assert not up, f"luo_kho.c uses {', '.join(sorted(up))} of {file}"
+
+
 def test_each_entry_of_kconfig_is_read() -> None:
     entries = re.findall(r"^config (\w+)$", (KERNEL / "Kconfig").read_text(), re.M)
     assert "LUO" in entries
