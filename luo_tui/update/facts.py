@@ -85,7 +85,9 @@ class Stands(StrEnum):
 
     GOES_ON = "goes on"
     WAITS = "stands still: it is saved, and was not loaded"
+    PAUSED = "was loaded, and is not known to run: ask its monitor"
     ENDED = "was loaded, and has ended since"
+    LOST = "was not saved before the jump"
 
 
 class CameOver(NamedTuple):
