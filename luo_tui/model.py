@@ -312,11 +312,17 @@ class Guest(NamedTuple):
     """Their bytes in all."""
     started: float = 0.0
     """CLOCK_BOOTTIME in seconds; 0: not known."""
+    name: str = ""
+    """What its QEMU was told to call it; empty: nothing, or it is none of QEMU."""
+    is_qemu: bool = False
 
     @property
     def label(self) -> str:
-        """What an operator calls it."""
-        name = next((m for m in self.memory if m), "")
+        """What an operator calls it.
+
+        QEMU calls the memory of all its guests by one name, which is no guest's.
+        """
+        name = self.name or ("" if self.is_qemu else next((m for m in self.memory if m), ""))
         return f"{name} ({self.comm or '?'} [{self.pid}])" if name else f"{self.comm} [{self.pid}]"
 
 

@@ -216,6 +216,7 @@ def main() -> None:
         patch("luo_tui.monitor.log.time", SimpleNamespace(time=Noon.now().timestamp)),
         patch("luo_tui.orchestrator.simulated.machinery.time", SimpleNamespace(time=_morning)),
         patch("luo_tui.orchestrator.simulated.kernel.time", SimpleNamespace(**kernels)),
+        patch("luo_tui.orchestrator.simulated.host._boottime", lambda: 300.0),
     )
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as standing:
         for one in fixed:

@@ -20,7 +20,7 @@ MOUSE = "LUO_TUI_MOUSE"
 """Variable that is 1 to use the mouse, 0 not to; unset, it depends on the terminal."""
 SERVED = "LUO_TUI_DEMO"
 """Variable that names the folder of a served simulated host."""
-PLACES = ("overview", "resources", "devices", "events", "window", "history")
+PLACES = ("overview", "resources", "devices", "events", "window", "guests", "history")
 
 
 class BadSettings(Exception):

@@ -30,6 +30,7 @@ from luo_tui.console.screens.asking import AskAct, Asking
 from luo_tui.console.screens.base import Drawn, Place, help_rows
 from luo_tui.console.screens.devices import Devices
 from luo_tui.console.screens.events import Events
+from luo_tui.console.screens.guests import Guests
 from luo_tui.console.screens.help import Help
 from luo_tui.console.screens.history import History
 from luo_tui.console.screens.kexec import AskKexec, AskTyped
@@ -55,6 +56,9 @@ from luo_tui.update.facts import Act, Step, arrival_is_due
 from luo_tui.update.offers import Ask
 from luo_tui.update.rules import why_not
 from luo_tui.update.target import Target
+
+_AGAIN = 2.0
+"""Seconds after which guests are looked for again, while their place is in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Console(ActApp[KexecRequest | Left]):
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
-        place.WORD: place for place in (Resources, Devices, Events, WalkScreen, History)
+        place.WORD: place for place in (Resources, Devices, Events, WalkScreen, Guests, History)
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),
@@ -171,6 +175,7 @@ class Console(ActApp[KexecRequest | Left]):
 
     def on_mount(self) -> None:
         """Go where the operator wants to be, and say what happened before."""
+        self._guests_again = self.set_interval(_AGAIN, self.viewer.ask, pause=True)
         self.action_place(self._wishes.place)
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         if self._notice:
@@ -261,6 +266,7 @@ class Console(ActApp[KexecRequest | Left]):
             return
         self._say("")
         self.place = word
+        self._watch_guests(here=word == Guests.WORD)
         if word == Overview.WORD:
             self.pop_screen()
             return
@@ -270,6 +276,16 @@ class Console(ActApp[KexecRequest | Left]):
             self.push_screen(word)
         else:
             self.switch_screen(word)
+
+    def _watch_guests(self, *, here: bool) -> None:
+        """Look for guests while their place is in front: nobody notifies of them."""
+        self.session.shows_guests = here
+        if here:
+            self._guests_again.reset()
+            self._guests_again.resume()
+            self.viewer.ask()
+        else:
+            self._guests_again.pause()
 
     def action_help(self) -> None:
         """Open the help that belongs here."""

@@ -23,6 +23,7 @@ from luo_tui.sources.files import FilesSource
 from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, ours_is_loaded
+from luo_tui.update.guest_list import GuestList
 from luo_tui.update.history import HistoryReader, PastWindow
 from luo_tui.update.images import read_image, scan
 from luo_tui.update.offers import Action, Ask
@@ -65,6 +66,8 @@ class View:
     """Why they could not be read."""
     last_restored: float = 0.0
     """CLOCK_REALTIME at which the latest restore was seen here; 0: none was."""
+    guests: GuestList | None = None
+    """The guests of this host; None while nobody looks at them."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -129,6 +132,8 @@ class Session:
         self.window = Window(orchestrator, folder, look, me)
         self.busy = threading.Lock()
         """Held while an act is under way."""
+        self.shows_guests = False
+        """Whether views are to tell of guests: to look through all processes costs."""
         self._history = HistoryReader(folder)
         self._log = Log()
         self._waiting = ("", 0, 0.0)
@@ -174,6 +179,7 @@ class Session:
             history=self._history.read(),
             history_fault=self._history.fault,
             last_restored=self._last_restore(snapshot),
+            guests=self.window.guest_list(facts) if self.shows_guests else None,
         )
 
     def _last_restore(self, snapshot: Snapshot) -> float:

@@ -12,9 +12,10 @@ from pathlib import Path
 from luo_tui.guests import arguments
 from luo_tui.guests.facts import STATE_NAME, GuestFacts, MachineFacts, ProcessFacts
 from luo_tui.guests.machine import read_machine
-from luo_tui.guests.process import IN_MEMORY, file_system, is_qemu, read_process
+from luo_tui.guests.process import IN_MEMORY, file_system, read_process
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpSilent
 from luo_tui.sources.processes import running
+from luo_tui.sources.qemu import is_qemu
 from luo_tui.sources.reading import ABSENT, EXHAUSTED
 
 _OWN = ("/proc/self/fd/", "/dev/fd/")

@@ -12,17 +12,11 @@ from luo_tui.guests.facts import Memfd, ProcessFacts
 from luo_tui.guests.proc import started, words
 from luo_tui.sources.reading import ABSENT
 
-_QEMU = re.compile(r"\.?qemu-(system-\w+|kvm)(-wrapped)?")
 _MEMFD = "/memfd:"
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _UNIT = re.compile(r"(?:^|/)([^/]+\.service)(?:/|$)")
 IN_MEMORY = ("devtmpfs", "hugetlbfs", "ramfs", "tmpfs")
 """File systems that a kexec empties."""
-
-
-def is_qemu(program: str) -> bool:
-    """Whether a program of this name is a QEMU that has a machine."""
-    return _QEMU.fullmatch(program) is not None
 
 
 def read_process(proc: Path, pid: int) -> ProcessFacts:

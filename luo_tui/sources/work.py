@@ -2,18 +2,21 @@
 """What runs on this host that a kexec ends: guests, what holds much memory, and services.
 
 Nobody notifies of it, and to look through all processes costs: it is read when
-somebody is to decide on it, not watched. Guests have /dev/kvm open; a memfd that
-is large may be a guest's memory all the same (kernel/lab/vmm keeps it so).
+somebody is to decide on it, not watched. Guests have /dev/kvm open, or are QEMU's,
+which does without; a memfd that is large may be a guest's memory all the same
+(kernel/lab/vmm keeps it so).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from luo_tui.model import Guest, Work
 from luo_tui.sources.clean import clean
-from luo_tui.sources.processes import open_files
+from luo_tui.sources.processes import Process, open_files, running
+from luo_tui.sources.qemu import guest_name, is_qemu, options
 from luo_tui.sources.reading import ABSENT, Reading
 
 LARGE = 256 << 20
@@ -38,28 +41,40 @@ def read_work(
     opened = open_files(proc, (_KVM, _MEMFD))
     if opened.missing:
         reading.lacks("which guests run is {}", "", opened.missing)
-    kvm = {p.pid for p in opened.of(_KVM)}
+    guests = {p.pid for p in opened.of(_KVM)}
+    qemus = frozenset(running(proc, is_qemu).pids)
+    there = {p.pid: p for those in opened.by_path.values() for p in those}
+    there |= {pid: Process(pid, _comm(proc / str(pid))) for pid in qemus}
     found = []
-    for process in sorted({p for those in opened.by_path.values() for p in those}, key=_pid):
-        if process.pid == me:
+    for pid, process in sorted(there.items()):
+        if pid == me:
             continue
-        memory = _memory(proc / str(process.pid))
-        if process.pid in kvm or sum(memory.values()) >= LARGE:
-            largest = sorted(memory, key=lambda name: -memory[name])
-            found.append(
-                Guest(
-                    process.pid,
-                    process.comm,
-                    tuple(largest),
-                    sum(memory.values()),
-                    _started(proc / str(process.pid)),
-                )
-            )
+        memory = _memory(proc / str(pid))
+        if pid in guests or pid in qemus or sum(memory.values()) >= LARGE:
+            found.append(_guest(proc / str(pid), process, memory, is_qemu=pid in qemus))
     return Work(names, tuple(found), _services(cgroups, reading), reading.missing)
 
 
-def _pid(process: object) -> int:
-    return getattr(process, "pid", 0)
+def _guest(folder: Path, process: Process, memory: Mapping[str, int], *, is_qemu: bool) -> Guest:
+    return Guest(
+        process.pid,
+        process.comm,
+        tuple(sorted(memory, key=lambda name: -memory[name])),
+        sum(memory.values()),
+        _started(folder),
+        _given_name(folder) if is_qemu else "",
+        is_qemu,
+    )
+
+
+def _given_name(folder: Path) -> str:
+    """Return what a QEMU calls its guest; empty where it was not told, or may not be read."""
+    try:
+        words = (folder / "cmdline").read_bytes().removesuffix(b"\0").split(b"\0")
+    except OSError as error:
+        Reading().refused(error, "")
+        return ""
+    return clean(guest_name(options([os.fsdecode(word) for word in words])))
 
 
 def _comm(process: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from luo_tui.model import Snapshot, State
 from luo_tui.update.facts import Facts
+from luo_tui.update.guest_list import GuestList
 from luo_tui.update.wording import count_text
 
 
@@ -53,6 +54,21 @@ def no_devices(snapshot: Snapshot) -> str:
         )
     return (
         "This host shows no PCI, virtio or mediated device: there is none that a kexec would reset."
+    )
+
+
+def no_guests(found: GuestList | None) -> str:
+    """Say what it means that no guest is there; None while nobody has looked yet."""
+    if found is None:
+        return "The guests of this host are being looked for ..."
+    if found.missing:
+        return (
+            f"Whether a guest runs here is not known: {found.missing[0]}. "
+            "Root sees them all: sudo luo-tui"
+        )
+    return (
+        "No guest runs on this host, so an update ends none: no process is a QEMU, has /dev/kvm "
+        "open, or has 256 MiB of memfds."
     )
 
 

@@ -78,6 +78,8 @@ class GoesAlong(NamedTuple):
     """Of its memory."""
     tokens: tuple[int, ...]
     """Under which its memory and its state are preserved."""
+    paused: float = 0.0
+    """CLOCK_REALTIME in seconds when it was paused to be saved; 0: it runs."""
 
 
 class Stands(StrEnum):
@@ -98,6 +100,12 @@ class CameOver(NamedTuple):
     seconds: float = 0.0
     """How long it was paused, by the host's clock, which a kexec may put wrong by a second; 0: not
     known."""
+    pid: int = 0
+    """Of the process that has it; of one that waits, in the kernel before this one."""
+    bytes: int = 0
+    """Of its memory."""
+    paused: float = 0.0
+    """CLOCK_REALTIME in seconds when it was paused to be saved."""
 
 
 ONLY_LOOKS = "This console only looks: it was opened with --read-only."

@@ -14,6 +14,7 @@ from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
 from luo_tui.update.guest_facts import armed, arms_guests, came_over, recorded
+from luo_tui.update.guest_list import GuestList, guest_list
 from luo_tui.update.held import HOLDS, HeldRecords, resource_of
 from luo_tui.update.history import HistoryReader
 from luo_tui.update.journal import read_latest
@@ -136,12 +137,19 @@ class FactsReader:
         """Look for what runs, where a decision rests on it; for pictures not again and again."""
         if not work.wanted(snapshot, self._orchestrator.abilities):
             return None
+        return self._looked(snapshot)
+
+    def _looked(self, snapshot: Snapshot) -> Work:
         at, boot_id, found = self._worked
         now = time.monotonic()
         if found is None or boot_id != snapshot.host.boot_id or now - at > _FRESH:
-            found = work.look(self._orchestrator, snapshot)
+            found = work.look_now(self._orchestrator)
             self._worked = (time.monotonic(), snapshot.host.boot_id, found)
         return found
+
+    def guest_list(self, facts: Facts) -> GuestList:
+        """List the guests of the host; looks for them where the facts rest on none."""
+        return guest_list(facts, facts.work or self._looked(facts.snapshot))
 
     def _promised_here(
         self, window_state: WindowState | None, snapshot: Snapshot

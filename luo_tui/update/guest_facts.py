@@ -58,10 +58,12 @@ def _armed(records: tuple[Record, ...], snapshot: Snapshot) -> Iterator[GoesAlon
 
         preserved = {resource.token for resource in snapshot.outgoing}
         for one in armed_in(records, snapshot.host.boot_id):
-            if not preserved.issuperset(one.tokens) or not _lives(one):
-                continue
-            memory = sum(kept.bytes for kept in one.memory.values())
-            yield GoesAlong(one.name, one.pid, memory, one.tokens)
+            if preserved.issuperset(one.tokens) and _lives(one):
+                yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused)
+
+
+def _memory(record: Record) -> int:
+    return sum(kept.bytes for kept in record.memory.values())
 
 
 def came_over(
@@ -71,7 +73,14 @@ def came_over(
     if window is None or window.jumped_from in ("", boot_id):
         return ()
     return tuple(
-        CameOver(r.name, _stands(r), max(0.0, r.went_on - r.paused) if r.went_on else 0.0)
+        CameOver(
+            r.name,
+            _stands(r),
+            max(0.0, r.went_on - r.paused) if r.went_on else 0.0,
+            r.pid,
+            _memory(r),
+            r.paused,
+        )
         for r in records
         if r.boot == window.jumped_from
     )

@@ -19,6 +19,7 @@ from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import CarriesGuests, HoldsShutdown, Orchestrator
 from luo_tui.update.facts import Facts, gone_holder
 from luo_tui.update.facts_reader import FactsReader
+from luo_tui.update.guest_list import GuestList
 from luo_tui.update.journal import Journal, JournalReading, open_journal, read_latest
 from luo_tui.update.lock import Lock, LockReading
 from luo_tui.update.lock_folder import UnsafeLock
@@ -144,6 +145,10 @@ class OpenWindow:
         """Read what belongs to ``snapshot``: journal, lock, and the target's files."""
         lock, plan = self.lock_reading(), self.planned.plan()
         return self._reader.facts_of(snapshot, target, lock, plan, mine=self.mine)
+
+    def guest_list(self, facts: Facts) -> GuestList:
+        """Look for the guests of this host, to show them: no decision rests on it."""
+        return self._reader.guest_list(facts)
 
     def take(self) -> None:
         """Take the lock, unless this console has it.

@@ -18,8 +18,11 @@ def wanted(snapshot: Snapshot, abilities: Abilities) -> bool:
 
 def look(orchestrator: Orchestrator, snapshot: Snapshot) -> Work | None:
     """Return what runs; None where nothing rests on it. Never fails: what is missing is told."""
-    if not wanted(snapshot, orchestrator.abilities):
-        return None
+    return look_now(orchestrator) if wanted(snapshot, orchestrator.abilities) else None
+
+
+def look_now(orchestrator: Orchestrator) -> Work:
+    """Return what runs, whether or not a decision rests on it. Never fails."""
     try:
         return orchestrator.work()
     except OSError as error:

@@ -220,7 +220,7 @@ async def test_the_help_tells_the_keys_of_where_one_is(bench: Bench) -> None:
         assert isinstance(app.screen, TargetScreen)
         await press(pilot, "escape", "2", "?")
         assert "p prepare (not now)" in flat(app)
-        assert "1 2 3 4 5 7 overview, resources" in flat(app)
+        assert "1 2 3 4 5 6 7 overview, resources" in flat(app)
 
 
 async def test_while_one_types_the_keys_below_are_those_of_typing(bench: Bench) -> None:
@@ -342,7 +342,7 @@ async def test_places_without_room_keep_their_numbers(bench: Bench) -> None:
     async with app.run_test(size=(60, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "3")
-        assert " 1  2 [3 devices] 4  5  7" in text(app)
+        assert " 1  2 [3 devices] 4  5  6  7" in text(app)
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert "2 resources" in text(app)

@@ -9,11 +9,13 @@ from luo_tui.model import Host, LuoState, Snapshot, SourceHealth, State
 from luo_tui.update.empty_lists import (
     no_devices,
     no_events,
+    no_guests,
     no_images,
     no_resources,
     no_windows,
 )
 from luo_tui.update.facts import Facts
+from luo_tui.update.guest_list import GuestList
 from luo_tui.update.resource_list import Listed, Promised
 
 EMPTY = Snapshot(Host("h", "7", "b"), LuoState(State.NORMAL))
@@ -68,3 +70,11 @@ def test_each_says_what_to_do() -> None:
     assert "by its path below" in no_images("/boot")
     assert "will stand here" in no_events("")
     assert "none that a kexec would reset" in no_devices(EMPTY)
+
+
+def test_what_it_means_that_no_guest_is_listed() -> None:
+    assert "No guest runs on this host" in no_guests(GuestList())
+    assert "being looked for" in no_guests(None)
+    said = no_guests(GuestList(missing=("which guests run is known to root alone",)))
+    assert said.startswith("Whether a guest runs here is not known: ")
+    assert "No guest" not in said

@@ -21,9 +21,10 @@ from luo_tui.guests.facts import (
     Memory,
     ProcessFacts,
 )
-from luo_tui.guests.process import file_system, is_qemu
+from luo_tui.guests.process import file_system
 from luo_tui.guests.rules import judge
 from luo_tui.sources.processes import running
+from luo_tui.sources.qemu import is_qemu
 
 SETTINGS = settings(max_examples=60, deadline=None, database=None)
 ARGV = (

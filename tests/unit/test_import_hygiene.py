@@ -208,7 +208,8 @@ def test_guests_wait_for_next_to_nothing() -> None:
         *("luo_tui", "__main__", "cli", "cli.first", "state", "update", "update.folder"),
         *("guests", "guests.arguments", "guests.arrival", "guests.context", "guests.control"),
         *("guests.failed", "guests.load", "guests.proc", "guests.qmp", "guests.record"),
-        *("guests.start", "guests.together", "sources", "sources.clean", "uapi", "uapi.luo_v2"),
+        *("guests.start", "guests.together", "sources", "sources.clean", "sources.qemu"),
+        *("uapi", "uapi.luo_v2"),
     }
     slow = {"argparse", "ast", "asyncio", "dataclasses", "inspect", "logging", "pyudev"}
     slow |= {"subprocess", "tempfile", "textual", "threading", "tomllib", "traceback"}

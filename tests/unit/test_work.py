@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.sources.clean import clean
 from luo_tui.sources.work import LARGE, read_work
 
 
@@ -40,6 +41,35 @@ def test_guests_are_those_with_virtual_cpus(tmp_path: Path) -> None:
     assert (guest.pid, guest.comm, guest.started) == (40, "qemu) x", 300.0)
     assert guest.label == "qemu) x [40]"
     assert (found.services, found.missing) == ((), ())
+
+
+def test_a_guest_of_qemu_has_the_name_that_it_was_given(tmp_path: Path) -> None:
+    """Also without virtual CPUs of the kernel's: QEMU can do without."""
+    process(tmp_path, 1, "init")
+    said = {
+        40: "-m\x00128\x00-name\x00guest=web1,debug-threads=on",
+        41: "-name\x00a,,b\x1b[2J",
+        42: "-daemonize",
+        43: "",
+    }
+    for pid, words in said.items():
+        folder = process(tmp_path, pid, "qemu-system-x86", 0, "/memfd:ram (deleted)")
+        (folder / "exe").symlink_to("/usr/bin/qemu-system-x86_64 (deleted)")
+        (folder / "cmdline").write_text(f"/usr/bin/qemu-system-x86_64\0{words}\0")
+    image = process(tmp_path, 44, "qemu-img")
+    (image / "exe").symlink_to("/usr/bin/qemu-img")
+    (tmp_path / "43/cmdline").unlink()
+    found = read_work(tmp_path, tmp_path / "none")
+    assert [(g.pid, g.name, g.is_qemu) for g in found.guests] == [
+        (40, "web1", True),
+        (41, clean("a,b\x1b[2J"), True),
+        (42, "", True),
+        (43, "", True),
+    ]
+    assert found.guests[0].label == "web1 (qemu-system-x86 [40])"
+    # QEMU calls all guests' memory by one name.
+    assert found.guests[2].label == "qemu-system-x86 [42]"
+    assert found.missing == ()
 
 
 def test_a_large_memfd_is_taken_for_a_guests() -> None:

@@ -13,6 +13,7 @@ PLACES = {
     "devices": "3",
     "events": "4",
     "window": "5",
+    "guests": "6",
     "history": "7",
 }
 """The places by name, each with its key."""
