@@ -80,6 +80,8 @@ class GoesAlong(NamedTuple):
     """Under which its memory and its state are preserved."""
     paused: float = 0.0
     """CLOCK_REALTIME in seconds when it was paused to be saved; 0: it runs."""
+    ended: bool = False
+    """Whether its process has ended since: then the kexec is refused."""
 
 
 class Stands(StrEnum):

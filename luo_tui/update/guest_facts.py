@@ -47,7 +47,7 @@ def armed(records: tuple[Record, ...], snapshot: Snapshot) -> tuple[GoesAlong, .
     """Return the guests that are armed in this boot.
 
     The kernel outranks the record: one whose memory or state is no longer
-    preserved, or whose process has ended, is not armed, whatever is written down.
+    preserved is not armed, whatever is written down.
     """
     return tuple(_armed(records, snapshot))
 
@@ -58,8 +58,9 @@ def _armed(records: tuple[Record, ...], snapshot: Snapshot) -> Iterator[GoesAlon
 
         preserved = {resource.token for resource in snapshot.outgoing}
         for one in armed_in(records, snapshot.host.boot_id):
-            if preserved.issuperset(one.tokens) and _lives(one):
-                yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused)
+            if preserved.issuperset(one.tokens):
+                ended = not _lives(one)
+                yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused, ended)
 
 
 def _memory(record: Record) -> int:

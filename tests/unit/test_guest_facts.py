@@ -55,8 +55,11 @@ def test_a_guest_is_armed_while_all_of_it_is_preserved(record: Record) -> None:
         assert armed((record,), preserving(*left)) == (), "its record alone proves nothing"
 
 
-def test_a_guest_that_has_ended_is_not_armed(record: Record) -> None:
-    assert armed((record._replace(started=GONE),), preserving(1, 2)) == ()
+def test_that_an_armed_guest_has_ended_is_told(record: Record) -> None:
+    (one,) = armed((record._replace(started=GONE),), preserving(1, 2))
+    assert one.ended
+    (one,) = armed((record,), preserving(1, 2))
+    assert not one.ended
     assert armed((record._replace(boot=BEFORE),), preserving(1, 2)) == ()
 
 
