@@ -30,7 +30,7 @@ _SIGN = {
     Becomes.WENT_ON: "ok",
 }
 _MEANS = {
-    Becomes.WAITS: "they were saved for the jump into this kernel, and not loaded",
+    Becomes.WAITS: "they were saved for the jump into this kernel, and stand still",
     Becomes.ENDED: "they were to go on, and have no process any more",
     Becomes.LOST: "a kexec ends them, as things stand",
     Becomes.NOT_ASKED: "prepare arms those that can be carried",
