@@ -104,7 +104,7 @@ async def test_a_guest_that_was_not_loaded_is_told_by_its_name(bench: Bench) -> 
         show(app, DB, came_over=(came,), arms_guests=True)
         await pilot.pause(0)
         said = flat(app)
-        assert "stands still: they were saved for the jump into this kernel, and stand still" in said
+        assert "they were saved for the jump into this kernel, and stand still" in said
         assert said.index("web1") < said.index("db1")
 
 

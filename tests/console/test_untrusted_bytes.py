@@ -81,12 +81,12 @@ def test_replies_to_what_nobody_asked_do_nothing() -> None:
     "raw",
     [
         b">|Konsole 24.08\x1b\\",
-        b"1$r2 q\x1b\\",
-        b";rgb:1414/1919/1f1f\x1b\\",
-        b"8;30;100t",
-        b"?62;1c",
+        pytest.param(b"1$r2 q\x1b\\", marks=pytest.mark.extra),
+        pytest.param(b";rgb:1414/1919/1f1f\x1b\\", marks=pytest.mark.extra),
+        pytest.param(b"8;30;100t", marks=pytest.mark.extra),
+        pytest.param(b"?62;1c", marks=pytest.mark.extra),
         b"lq\x03\x11\x1c\r",
-        b":leave\r\r",
+        pytest.param(b":leave\r\r", marks=pytest.mark.extra),
         b"ql" * 40,
     ],
 )
@@ -225,11 +225,13 @@ def test_the_hosts_name_cannot_be_pasted() -> None:
     [
         ({}, (), True),
         ({"SSH_CONNECTION": "192.0.2.7 50000 192.0.2.8 22"}, (), False),
-        ({"SSH_TTY": "/dev/pts/7"}, (), False),
+        pytest.param({"SSH_TTY": "/dev/pts/7"}, (), False, marks=pytest.mark.extra),
         ({"TMUX": "/tmp/tmux-0/default,1,0"}, (), False),
         ({"SSH_TTY": "/dev/pts/7"}, ("--mouse",), True),
-        ({"SSH_TTY": "/dev/pts/7", "LUO_TUI_MOUSE": "1"}, (), True),
-        ({}, ("--no-mouse",), False),
+        pytest.param(
+            {"SSH_TTY": "/dev/pts/7", "LUO_TUI_MOUSE": "1"}, (), True, marks=pytest.mark.extra
+        ),
+        pytest.param({}, ("--no-mouse",), False, marks=pytest.mark.extra),
         ({"LUO_TUI_MOUSE": "1"}, ("--no-mouse",), False),
     ],
 )
@@ -318,9 +320,11 @@ def test_where_the_console_does_not_end_by_itself_too() -> None:
     ("path", "why"),
     [
         ("~nosuchuser/x", "there is no such user, or it has no home directory."),
-        ("/no/such/folder/x", "No such file or directory"),
+        pytest.param("/no/such/folder/x", "No such file or directory", marks=pytest.mark.extra),
         ("/dev/null", "it exists already"),
-        ("/proc/x", "Permission denied|No such file or directory"),
+        pytest.param(
+            "/proc/x", "Permission denied|No such file or directory", marks=pytest.mark.extra
+        ),
     ],
 )
 def test_a_path_that_leads_nowhere_is_told(path: str, why: str) -> None:

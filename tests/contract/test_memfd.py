@@ -57,6 +57,7 @@ def test_every_size_and_every_hole(machine: Machine) -> None:
     finished(machine)
 
 
+@pytest.mark.extra
 def test_a_tebibyte_with_a_few_pages(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
     fd = machine.call("memfd", name="tebibyte", size=TIB)
@@ -108,6 +109,7 @@ def test_every_seal(machine: Machine, flags: int, seals: int) -> None:
     finished(machine)
 
 
+@pytest.mark.extra
 def test_huge_pages_stay_huge(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
     machine.shell("echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled")
@@ -233,6 +235,7 @@ def test_what_is_written_between_freeze_and_kexec_arrives(machine: Machine) -> N
     finished(machine)
 
 
+@pytest.mark.extra
 def test_a_writer_that_never_stops_loses_nothing(machine: Machine) -> None:
     """Nothing that was acknowledged up to the moment at which the old kernel stood still."""
     fd = machine.call("memfd", name="writer", size=256 << 20)
@@ -251,6 +254,7 @@ def test_a_writer_that_never_stops_loses_nothing(machine: Machine) -> None:
     finished(machine)
 
 
+@pytest.mark.extra
 def test_more_than_can_be_taken_in_at_the_last_moment_is_told(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
     fd = machine.call("memfd", name="flood", size=400 << 20)

@@ -158,6 +158,7 @@ def test_a_file_that_refuses_is_named(host: LabMachine) -> None:
     host.call("preserve", fd=host.call("open", path="/dev/luo-test"))
 
 
+@pytest.mark.extra
 def test_times_are_told(host: LabMachine) -> None:
     order(host, "prepare_ms", "0,30,0")
     order(host, "freeze_ms", "0,0,40")

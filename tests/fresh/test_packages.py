@@ -43,6 +43,7 @@ def fresh(tree: Path, suite: str, work: Path, *folders: Path) -> root.Root:
     return root.Root(tree, suite, work)
 
 
+@pytest.mark.extra
 def test_two_builds_are_the_same(built: Path, tmp_path: Path) -> None:
     # From another place, at another time.
     root.copy_checkout(tmp_path / "elsewhere")
@@ -134,6 +135,7 @@ def test_the_console_is_installed_used_and_purged(suite: str, built: Path, tmp_p
     ]
 
 
+@pytest.mark.extra
 def test_completions_complete_what_is_there_now(built: Path, tmp_path: Path) -> None:
     machine = fresh(root.bare(HERE), HERE, tmp_path, built)
     said = machine.run("sh tests/fresh/completions.sh $PWD/debs-0", root=True)

@@ -243,6 +243,7 @@ def test_a_device_works_on_through_two_updates(boot: Boot, extra: str) -> None:
     assert in_flight
 
 
+@pytest.mark.extra
 def test_a_cancelled_update_gives_the_device_back(boot: Boot) -> None:
     edu = boot()
     machine = edu.machine
@@ -409,6 +410,7 @@ def test_what_came_over_otherwise_is_not_given_to_the_driver(boot: Boot) -> None
         edu.copy("to-device")
 
 
+@pytest.mark.extra
 def test_one_that_refuses_stops_all_of_it(boot: Boot) -> None:
     """And the next try takes both along."""
     edu = boot((*EDU, "-device", "edu,addr=0x11,dma_mask=0xffffffff", "-smp", "2"))

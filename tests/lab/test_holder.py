@@ -82,6 +82,7 @@ def beside(machine: Machine, what: str) -> str:
     ).strip()
 
 
+@pytest.mark.extra
 def test_what_is_held_and_refused(host: Machine) -> None:
     must(host, "head -c 3000000 /dev/urandom >/tmp/web; : >/tmp/empty")
     assert "held web: token 1" in must(host, "luo-tui hold /tmp/web --name web")
@@ -161,6 +162,7 @@ def test_a_chain_of_updates_by_commands(host: Machine, built: lab.Built) -> None
     assert told.count("finished") >= 3, told
 
 
+@pytest.mark.extra
 def test_a_holder_that_was_killed_stops_the_kexec(host: Machine, built: lab.Built) -> None:
     must(host, "head -c 4000000 /dev/urandom >/tmp/web; luo-tui hold /tmp/web --name web")
     must(host, f"luo-tui load {built.kernels['new'].release}")

@@ -161,6 +161,7 @@ def test_a_device_that_is_plugged_in_takes_part(machine: Machine) -> None:
         leave(t)
 
 
+@pytest.mark.extra
 def test_what_came_over_is_seen_to_be_taken_back(machine: Machine, hands: Hands) -> None:
     """After an update that no console had a part in."""
     assert machine.built is not None

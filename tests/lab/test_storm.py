@@ -75,6 +75,7 @@ def same_as_sysfs(machine: Machine, t: Terminal, names: list[str]) -> None:
     assert "not live" not in t.flat()
 
 
+@pytest.mark.extra
 def test_a_burst_of_events(machine: Machine, hands: Hands) -> None:
     hands.preserve("before")
     with look_on(machine) as t:

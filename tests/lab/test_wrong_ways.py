@@ -154,6 +154,7 @@ def test_a_kexec_with_nothing_loaded_changes_nothing(host: Machine) -> None:
         driver.cancel(t)
 
 
+@pytest.mark.extra
 def test_a_host_found_frozen_is_taken_back(host: Machine) -> None:
     with driver.over_ssh(host) as t:
         t.wait_for("Nothing is prepared.")
