@@ -22,7 +22,8 @@ KEY := $(shell { $(PYTHON) -VV; $(PYTHON) -c 'import sys; print(sys.executable)'
 VENV := $(CACHE)/venv-$(KEY)
 PY := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
-export PYTHONDONTWRITEBYTECODE := 1
+# Half of a short command is compiling, which is kept; beside the checkout, not in it.
+export PYTHONPYCACHEPREFIX := $(VENV)/bytecode
 # The limits on `make test` count from here, whatever has to be installed first.
 ifndef TESTS_BEGAN
 export TESTS_BEGAN := $(shell date +%s)

@@ -13,7 +13,7 @@
 #include "luo_abi.h"
 
 struct file;
-struct luo_participant;
+struct luo_subsystem_entry;
 struct luo_subsystem;
 struct module;
 
@@ -57,7 +57,7 @@ struct luo_subsystem {
 	struct module *owner;
 	const struct luo_subsystem_ops *ops;
 	/* private: */
-	struct luo_participant *participant;
+	struct luo_subsystem_entry *entry;
 };
 
 int luo_register_subsystem(struct luo_subsystem *sub);

@@ -11,6 +11,9 @@
  *       |                                                       | kexec
  *       +------------------ FINISH -------- updated <===========+
  *
+ * The moves know nothing of what takes part but one ordered list of participants,
+ * and nothing of those who tell of a move but a chain of listeners.
+ *
  * luo_lock covers every move and every change to the resources; restores
  * share it, each with a lock of its file besides. The word itself can be read
  * without it, so that a long PREPARE hides nothing. The reboot path takes the
@@ -26,11 +29,9 @@
  */
 #define pr_fmt(fmt) "luo: " fmt
 
-#include <linux/kexec_handover.h>
 #include <linux/module.h>
 #include <linux/rwsem.h>
 #include <linux/timex.h>
-#include <linux/utsname.h>
 
 #ifdef CONFIG_X86
 #include <asm/tsc.h>
@@ -38,10 +39,15 @@
 
 #include "luo_internal.h"
 
-static DECLARE_RWSEM(luo_lock);
+DECLARE_RWSEM(luo_lock);
 static enum liveupdate_state luo_state = LIVEUPDATE_STATE_NORMAL;
 static bool luo_leaving;
 static u64 luo_seq;
+
+/* Whoever takes part, by order: files are the first. */
+static LIST_HEAD(luo_participants);
+/* Whoever tells others of the moves. */
+static RAW_NOTIFIER_HEAD(luo_listeners);
 
 /* When the latest update did what, and which release it came from. */
 struct luo_ser_times luo_times;
@@ -159,6 +165,8 @@ void luo_state_lock_always(void)
  */
 bool luo_state_open(void)
 {
+	lockdep_assert_held(&luo_lock);
+
 	return !luo_leaving && (luo_state == LIVEUPDATE_STATE_NORMAL ||
 				luo_state == LIVEUPDATE_STATE_UPDATED);
 }
@@ -182,6 +190,105 @@ void luo_state_unlock(void)
 	up_write(&luo_lock);
 }
 
+/**
+ * luo_participant_add - somebody takes part from now on
+ * @p: the participant, with its operations
+ * @order: its place among the others
+ *
+ * Context: state lock held.
+ */
+void luo_participant_add(struct luo_participant *p, int order)
+{
+	struct luo_participant *next;
+
+	lockdep_assert_held_write(&luo_lock);
+
+	WRITE_ONCE(p->order, order);
+	list_for_each_entry(next, &luo_participants, list) {
+		if (next->order > order)
+			break;
+	}
+	list_add_tail(&p->list, &next->list);
+}
+
+/**
+ * luo_participant_del - somebody takes part no more
+ * @p: the participant
+ *
+ * Context: state lock held, or nobody but the caller is left.
+ */
+void luo_participant_del(struct luo_participant *p)
+{
+	list_del(&p->list);
+}
+
+/**
+ * luo_moves_listen - hear of every move from now on
+ * @nb: called with a &struct luo_move, under the state lock
+ *
+ * Context: state lock held.
+ */
+void luo_moves_listen(struct notifier_block *nb)
+{
+	lockdep_assert_held_write(&luo_lock);
+
+	raw_notifier_chain_register(&luo_listeners, nb);
+}
+
+/**
+ * luo_moves_ignore - hear of moves no longer
+ * @nb: as in luo_moves_listen()
+ *
+ * Context: state lock held, or nobody can move any more.
+ */
+void luo_moves_ignore(struct notifier_block *nb)
+{
+	raw_notifier_chain_unregister(&luo_listeners, nb);
+}
+
+static void luo_tell(enum liveupdate_state from)
+{
+	struct luo_move move = { from, luo_state, luo_seq };
+
+	raw_notifier_call_chain(&luo_listeners, luo_state, &move);
+}
+
+/**
+ * luo_state_begin - the first state of this module
+ * @state: updated if a handover came, which is not taken yet; else normal
+ *
+ * Nobody may see a machine that was just updated in state normal, yet a handover
+ * can be taken only once, when nothing can fail any more. So it is announced
+ * first, and callers wait until luo_state_found().
+ *
+ * Context: state lock held, nobody can ask for the state yet.
+ */
+void luo_state_begin(enum liveupdate_state state)
+{
+	lockdep_assert_held_write(&luo_lock);
+
+	luo_state = state;
+}
+
+/**
+ * luo_state_found - the handover is taken, or there was none that could be
+ * @state: updated if it was taken, else normal
+ *
+ * Context: state lock held.
+ */
+void luo_state_found(enum liveupdate_state state)
+{
+	bool told = luo_state != LIVEUPDATE_STATE_NORMAL;
+
+	lockdep_assert_held_write(&luo_lock);
+
+	if (state != LIVEUPDATE_STATE_NORMAL)
+		__module_get(THIS_MODULE);
+	WRITE_ONCE(luo_state, state);
+	if (told)
+		luo_tell(state);
+}
+
 /* The one place where the state changes: readable first, then announced. */
 static void luo_state_set(enum liveupdate_state state)
 {
@@ -193,8 +300,8 @@ static void luo_state_set(enum liveupdate_state state)
 		__module_get(THIS_MODULE);
 
 	WRITE_ONCE(luo_state, state);
-	luo_sysfs_notify();
-	luo_ioctl_moved(old, state, ++luo_seq);
+	luo_seq++;
+	luo_tell(old);
 	pr_info("%s -> %s\n", luo_state_name(old), luo_state_name(state));
 
 	if (state == LIVEUPDATE_STATE_NORMAL && state != old)
@@ -210,7 +317,10 @@ static void luo_state_set(enum liveupdate_state state)
  */
 int luo_prepare(void)
 {
+	struct luo_participant *p;
 	int err;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (luo_state != LIVEUPDATE_STATE_NORMAL)
 		return -EINVAL;
@@ -220,7 +330,10 @@ int luo_prepare(void)
 		.prepare_begin = luo_cycles(),
 	};
 
-	luo_subsystems_begin();
+	list_for_each_entry(p, &luo_participants, list) {
+		if (p->ops->begin)
+			p->ops->begin(p);
+	}
 	err = luo_kho_begin();
 	if (err) {
 		luo_count(LUO_COUNT_PREPARE_REFUSED);
@@ -228,24 +341,21 @@ int luo_prepare(void)
 		return err;
 	}
 
-	err = luo_files_outgoing() ? luo_kho_spare() : 0;
-	if (err)
-		goto err_record;
-	err = luo_files_prepare();
-	if (err)
-		goto err_record;
-	err = luo_subsystems_prepare();
-	if (err)
-		goto err_files;
+	list_for_each_entry(p, &luo_participants, list) {
+		err = p->ops->prepare(p);
+		if (err)
+			goto err_cancel;
+	}
 
 	luo_count(LUO_COUNT_PREPARE);
 	luo_times.prepare_end = luo_cycles();
 	luo_state_set(LIVEUPDATE_STATE_PREPARED);
 	return 0;
 
-err_files:
-	luo_files_cancel();
-err_record:
+err_cancel:
+	/* The one that refused first. */
+	list_for_each_entry_from_reverse(p, &luo_participants, list)
+		p->ops->cancel(p);
 	luo_kho_abort();
 	luo_count(LUO_COUNT_PREPARE_REFUSED);
 	return err;
@@ -253,8 +363,10 @@ err_record:
 
 static void luo_undo(void)
 {
-	luo_subsystems_cancel();
-	luo_files_cancel();
+	struct luo_participant *p;
+
+	list_for_each_entry_reverse(p, &luo_participants, list)
+		p->ops->cancel(p);
 	luo_kho_abort();
 	luo_state_set(LIVEUPDATE_STATE_NORMAL);
 }
@@ -268,7 +380,10 @@ static void luo_undo(void)
  */
 int luo_freeze(void)
 {
-	int err;
+	struct luo_participant *p;
+	int err = 0;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (luo_state != LIVEUPDATE_STATE_PREPARED)
 		return -EINVAL;
@@ -276,7 +391,11 @@ int luo_freeze(void)
 	luo_times.freeze_begin = luo_cycles();
 	luo_times.freeze_end = 0;
 
-	err = luo_files_freeze() ?: luo_subsystems_freeze();
+	list_for_each_entry(p, &luo_participants, list) {
+		err = p->ops->freeze(p);
+		if (err)
+			break;
+	}
 	if (err) {
 		luo_count(LUO_COUNT_FREEZE_REFUSED);
 		luo_undo();
@@ -291,13 +410,19 @@ int luo_freeze(void)
 }
 
 /*
- * A kexec follows a FREEZE that may have been long ago: take in what files got
- * since, or give all up.
+ * A kexec follows a FREEZE that may have been long ago: take in what came since,
+ * or give all up.
  */
 static int luo_freeze_again(void)
 {
-	int err = luo_files_freeze();
+	struct luo_participant *p;
+	int err = 0;
 
+	list_for_each_entry(p, &luo_participants, list) {
+		err = p->ops->again ? p->ops->again(p) : 0;
+		if (err)
+			break;
+	}
 	if (err) {
 		luo_count(LUO_COUNT_FREEZE_REFUSED);
 		luo_undo();
@@ -315,6 +440,8 @@ static int luo_freeze_again(void)
  */
 int luo_cancel(void)
 {
+	lockdep_assert_held_write(&luo_lock);
+
 	if (luo_state != LIVEUPDATE_STATE_PREPARED &&
 	    luo_state != LIVEUPDATE_STATE_FROZEN)
 		return -EINVAL;
@@ -337,18 +464,16 @@ int luo_cancel(void)
  */
 int luo_finish(void)
 {
-	unsigned long lost;
+	struct luo_participant *p, *tmp;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (luo_state != LIVEUPDATE_STATE_UPDATED)
 		return -EINVAL;
 
-	lost = luo_incoming_lost();
-	if (lost)
-		pr_warn("finish discards %lu resources that nobody holds\n",
-			lost);
 	luo_count(LUO_COUNT_FINISH);
-	luo_subsystems_finish();
-	luo_incoming_finish();
+	list_for_each_entry_safe_reverse(p, tmp, &luo_participants, list)
+		p->ops->finish(p);
 	luo_kho_finish();
 	luo_state_set(LIVEUPDATE_STATE_NORMAL);
 	return 0;
@@ -366,26 +491,23 @@ int luo_finish(void)
  */
 int luo_leave(void)
 {
-	unsigned long n;
+	struct luo_participant *p;
 	int err = 0;
 
 	down_write(&luo_lock);
 	if (luo_leaving)
 		goto out;
 
-	n = luo_files_outgoing();
 	switch (luo_state) {
 	case LIVEUPDATE_STATE_PREPARED:
 		err = luo_freeze();
 		break;
 	case LIVEUPDATE_STATE_NORMAL:
-		if (n)
-			pr_warn("kexec in state normal: %lu preserved resources are not handed over\n",
-				n);
-		break;
 	case LIVEUPDATE_STATE_UPDATED:
-		pr_warn("kexec in state updated: nothing is handed over, what came with the last update is lost (%lu not restored)\n",
-			luo_incoming_unrestored());
+		list_for_each_entry(p, &luo_participants, list) {
+			if (p->ops->lost)
+				p->ops->lost(p);
+		}
 		break;
 	case LIVEUPDATE_STATE_FROZEN:
 		err = luo_freeze_again();
@@ -400,99 +522,21 @@ out:
 	return err;
 }
 
-static int __init luo_init(void)
+/**
+ * luo_late - the very last moment before the jump
+ *
+ * Context: any, with all other CPUs stopped.
+ */
+void luo_late(void)
 {
-	int err;
+	struct luo_participant *p;
 
-	if (!kho_is_enabled()) {
-		pr_err("not loaded: kexec handover is off (boot with kho=on, and see that its scratch memory was reserved)\n");
-		return -EOPNOTSUPP;
+	/* Without it this is no kexec, and others still run. */
+	if (!luo_leaving || !luo_kho_committed())
+		return;
+	list_for_each_entry(p, &luo_participants, list) {
+		if (p->ops->late)
+			p->ops->late(p);
 	}
-
-	if (luo_sysfs_device_taken()) {
-		pr_err("not loaded: the kernel's own orchestrator has /dev/liveupdate (boot with liveupdate=off)\n");
-		return -EBUSY;
-	}
-
-	/*
-	 * Nobody may see a machine that was just updated in state normal, yet
-	 * a handover can be taken only once, when nothing can fail any more.
-	 * So it is announced first, and callers wait until it is taken. What
-	 * that needs memory for comes before all: the next load finds a
-	 * handover as it was if there is none, and an init that failed after
-	 * the device was there would free this code while somebody waits in it.
-	 */
-	down_write(&luo_lock);
-	if (luo_kho_peek())
-		luo_state = LIVEUPDATE_STATE_UPDATED;
-
-	err = luo_devices_init();
-	if (err)
-		goto err_unlock;
-	err = luo_handler_register_locked(&luo_memfd_handler);
-	if (err)
-		goto err_devices;
-	err = luo_kho_list();
-	if (err)
-		goto err_devices;
-	err = luo_sysfs_init();
-	if (err)
-		goto err_incoming;
-	err = luo_ioctl_init();
-	if (err)
-		goto err_sysfs;
-
-	if (luo_kho_take()) {
-		__module_get(THIS_MODULE);
-		luo_sysfs_notify();
-	} else if (luo_state != LIVEUPDATE_STATE_NORMAL) {
-		WRITE_ONCE(luo_state, LIVEUPDATE_STATE_NORMAL);
-		luo_sysfs_notify();
-	}
-	err = luo_pci_init();
-	if (err)
-		pr_err("no PCI device can take part (%d)\n", err);
-	up_write(&luo_lock);
-
-	luo_image_init();
-	luo_memfd_init();
-	luo_debugfs_init();
-	luo_reboot_init();
-	pr_info("loaded, state %s\n", luo_state_name(luo_state));
-	return 0;
-
-err_sysfs:
-	luo_sysfs_exit();
-err_incoming:
-	luo_incoming_unlist();
-err_devices:
-	luo_devices_exit();
-err_unlock:
-	up_write(&luo_lock);
-	pr_err("not loaded (%d)\n", err);
-	return err;
+	luo_kho_seal_late();
 }
-
-static void __exit luo_exit(void)
-{
-	luo_reboot_exit();
-	luo_debugfs_exit();
-	luo_memfd_exit();
-	luo_image_exit();
-	/*
-	 * The device goes last of the two: whoever hears of its going may look
-	 * at the folder and must not find it. Nobody opens it any more.
-	 */
-	luo_sysfs_exit();
-	luo_ioctl_exit();
-	luo_subsystems_exit();
-	luo_devices_exit();
-}
-
-module_init(luo_init);
-module_exit(luo_exit);
-
-MODULE_DESCRIPTION("Live Update Orchestrator, version 2, over kexec handover");
-MODULE_LICENSE("GPL");
-MODULE_INFO(luo_compatible, LUO_COMPATIBLE);
-MODULE_INFO(luo_abi, LUO_ABI_TEXT);

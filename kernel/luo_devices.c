@@ -18,7 +18,10 @@
 #define pr_fmt(fmt) "luo: " fmt
 
 #include <linux/hex.h>
+#include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
 
 #include "luo_internal.h"
 
@@ -104,6 +107,95 @@ void luo_node_del(struct luo_node *node)
 		device_del(&node->dev);
 	node->added = false;
 }
+
+static struct luo_timed_node *to_luo_timed(const struct device *dev)
+{
+	return container_of(to_luo_node(dev), struct luo_timed_node, node);
+}
+
+static const char * const luo_step_names[] = {
+	[LUO_STEP_PREPARE] = "prepare",
+	[LUO_STEP_FREEZE] = "freeze",
+	[LUO_STEP_CANCEL] = "cancel",
+	[LUO_STEP_FINISH] = "finish",
+};
+
+/**
+ * luo_step_name - the word for a call
+ * @step: the call
+ *
+ * Return: a constant string.
+ */
+const char *luo_step_name(enum luo_step_kind step)
+{
+	return luo_step_names[step];
+}
+
+/**
+ * luo_timed_forget - a new update begins
+ * @timed: the node
+ */
+void luo_timed_forget(struct luo_timed_node *timed)
+{
+	memset(timed->steps, 0, sizeof(timed->steps));
+	WRITE_ONCE(timed->result, 0);
+}
+
+/**
+ * luo_timed_done - note and announce how a call went
+ * @timed: the node
+ * @step: the call
+ * @began: when it began
+ * @err: what it returned
+ */
+void luo_timed_done(struct luo_timed_node *timed, enum luo_step_kind step,
+		    ktime_t began, int err)
+{
+	WRITE_ONCE(timed->steps[step].ns,
+		   ktime_to_ns(ktime_sub(ktime_get(), began)));
+	WRITE_ONCE(timed->steps[step].result, err);
+	WRITE_ONCE(timed->last, step);
+	if (step == LUO_STEP_PREPARE || step == LUO_STEP_FREEZE)
+		WRITE_ONCE(timed->result, err);
+	luo_node_changed(&timed->node);
+}
+
+static ssize_t result_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	/* A refusal stays readable after everybody was cancelled. */
+	return sysfs_emit(buf, "%d\n", READ_ONCE(to_luo_timed(dev)->result));
+}
+static DEVICE_ATTR_RO(result);
+
+#define LUO_STEP_ATTR(_name, _step)					\
+static ssize_t _name##_ns_show(struct device *dev,			\
+			       struct device_attribute *attr, char *buf) \
+{									\
+	struct luo_timed_node *timed = to_luo_timed(dev);		\
+									\
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(timed->steps[_step].ns)); \
+}									\
+static DEVICE_ATTR_RO(_name##_ns)
+
+LUO_STEP_ATTR(prepare, LUO_STEP_PREPARE);
+LUO_STEP_ATTR(freeze, LUO_STEP_FREEZE);
+LUO_STEP_ATTR(cancel, LUO_STEP_CANCEL);
+LUO_STEP_ATTR(finish, LUO_STEP_FINISH);
+
+static struct attribute *luo_timed_attrs[] = {
+	&dev_attr_result.attr,
+	&dev_attr_prepare_ns.attr,
+	&dev_attr_freeze_ns.attr,
+	&dev_attr_cancel_ns.attr,
+	&dev_attr_finish_ns.attr,
+	NULL
+};
+
+/* What every timed node shows, beside its own. */
+const struct attribute_group luo_timed_group = {
+	.attrs = luo_timed_attrs,
+};
 
 /**
  * luo_devices_init - make the class

@@ -13,8 +13,7 @@
  *      FINISH     device gone; contents freed if nobody else holds it
  *
  * This file has what goes out with the next update; luo_incoming.c has what
- * came with the last one. Tokens are never used twice in the life of what
- * they stand for: new ones begin above the highest that came.
+ * came with the last one.
  *
  * PREPARE and FREEZE go through the list in the order of preservation,
  * everything that undoes them in reverse.
@@ -31,10 +30,7 @@
 
 static LIST_HEAD(luo_outgoing);
 static unsigned long luo_nr_outgoing;
-static u64 luo_next_token;
 
-/* token -> resource, outgoing and incoming */
-static DEFINE_XARRAY(luo_by_token);
 /* what makes a file the same -> outgoing resource */
 static DEFINE_XARRAY(luo_by_id);
 
@@ -44,42 +40,6 @@ static unsigned long luo_file_id(const struct luo_file_handler *handler,
 	if (handler->ops->id)
 		return handler->ops->id(file);
 	return (unsigned long)file_inode(file);
-}
-
-/**
- * luo_token_find - what a token stands for
- * @token: the token
- *
- * Context: state lock held.
- * Return: the outgoing or incoming resource, or NULL.
- */
-struct luo_resource *luo_token_find(u64 token)
-{
-	return xa_load(&luo_by_token, token);
-}
-
-/**
- * luo_token_insert - let a token stand for what came with it
- * @res: the resource
- *
- * Context: state lock held.
- * Return: 0, -EBUSY if the token stands for something, or -ENOMEM.
- */
-int luo_token_insert(struct luo_resource *res)
-{
-	luo_next_token = max(luo_next_token, res->lf.token + 1);
-	return xa_insert(&luo_by_token, res->lf.token, res, GFP_KERNEL);
-}
-
-/**
- * luo_token_erase - a token stands for nothing any more
- * @token: the token
- *
- * Context: state lock held.
- */
-void luo_token_erase(u64 token)
-{
-	xa_erase(&luo_by_token, token);
 }
 
 /**
@@ -98,6 +58,8 @@ int luo_files_preserve(struct file *file, u64 *token)
 	unsigned long id;
 	int err;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	if (!handler)
 		return -ENOENT;
 	id = luo_file_id(handler, file);
@@ -106,7 +68,7 @@ int luo_files_preserve(struct file *file, u64 *token)
 		return -EEXIST;
 	}
 
-	res = luo_resource_alloc(luo_next_token);
+	res = luo_resource_alloc(luo_token_next());
 	if (!res) {
 		luo_handler_put(handler);
 		return -ENOMEM;
@@ -119,7 +81,7 @@ int luo_files_preserve(struct file *file, u64 *token)
 	if (handler->ops->name)
 		handler->ops->name(file, res->name, sizeof(res->name));
 
-	err = xa_err(xa_store(&luo_by_token, res->lf.token, res, GFP_KERNEL));
+	err = luo_token_insert(res);
 	if (err)
 		goto err_drop;
 	err = xa_err(xa_store(&luo_by_id, id, res, GFP_KERNEL));
@@ -136,7 +98,7 @@ int luo_files_preserve(struct file *file, u64 *token)
 
 	list_add_tail(&res->list, &luo_outgoing);
 	luo_nr_outgoing++;
-	luo_next_token++;
+	luo_token_pass(res->lf.token);
 	luo_count(LUO_COUNT_PRESERVE);
 	/* One for each preserved file: unloading is refused by this alone. */
 	__module_get(THIS_MODULE);
@@ -149,7 +111,7 @@ err_unpreserve:
 err_id:
 	xa_erase(&luo_by_id, id);
 err_token:
-	xa_erase(&luo_by_token, res->lf.token);
+	luo_token_erase(res->lf.token);
 err_drop:
 	luo_resource_drop(res);
 	return err;
@@ -165,6 +127,8 @@ err_drop:
 int luo_files_unpreserve(u64 token)
 {
 	struct luo_resource *res = luo_token_find(token);
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (!res || res->state != LUO_RES_PRESERVED)
 		return -ENOENT;
@@ -183,6 +147,8 @@ int luo_files_unpreserve(u64 token)
 
 static void luo_files_cancel_one(struct luo_resource *res)
 {
+	if (!res->ser)
+		return;
 	res->ser->ready = 0;
 	res->handler->ops->cancel(&res->lf);
 	res->lf.record = NULL;
@@ -201,14 +167,16 @@ static void luo_files_refused(struct luo_resource *res, const char *move)
  * luo_files_prepare - pin and record all outgoing files
  *
  * Context: state lock held, luo_kho_begin() done.
- * Return: 0, or the error of the file that refused; everything is undone
- * then.
+ * Return: 0, or the error of the file that refused; luo_files_cancel() undoes
+ * what was done.
  */
 int luo_files_prepare(void)
 {
 	struct luo_resource *res;
 	struct luo_ser_file *ser;
 	int err;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry(res, &luo_outgoing, list)
 		WRITE_ONCE(res->result, 0);
@@ -219,7 +187,7 @@ int luo_files_prepare(void)
 			err = PTR_ERR(ser);
 			WRITE_ONCE(res->result, err);
 			luo_files_refused(res, "prepare");
-			goto err_cancel;
+			return err;
 		}
 		strscpy(ser->handler, res->handler->compatible);
 		ser->token = res->lf.token;
@@ -234,19 +202,13 @@ int luo_files_prepare(void)
 		WRITE_ONCE(res->result, err);
 		if (err) {
 			luo_files_refused(res, "prepare");
-			luo_files_cancel_one(res);
-			goto err_cancel;
+			return err;
 		}
 		ser->ready = 1;
 		luo_kho_seal_record(ser);
 	}
 	luo_kho_seal();
 	return 0;
-
-err_cancel:
-	list_for_each_entry_continue_reverse(res, &luo_outgoing, list)
-		luo_files_cancel_one(res);
-	return err;
 }
 
 /**
@@ -259,6 +221,8 @@ int luo_files_freeze(void)
 {
 	struct luo_resource *res;
 	int err;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry(res, &luo_outgoing, list) {
 		if (!res->handler->ops->freeze)
@@ -291,13 +255,15 @@ void luo_files_late(void)
 }
 
 /**
- * luo_files_cancel - undo prepare and freeze of all files
+ * luo_files_cancel - undo prepare and freeze of all files that were prepared
  *
- * Context: state lock held, all prepared.
+ * Context: state lock held.
  */
 void luo_files_cancel(void)
 {
 	struct luo_resource *res;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry_reverse(res, &luo_outgoing, list)
 		luo_files_cancel_one(res);
@@ -311,6 +277,8 @@ void luo_files_cancel(void)
  */
 unsigned long luo_files_outgoing(void)
 {
+	lockdep_assert_held_write(&luo_lock);
+
 	return luo_nr_outgoing;
 }
 
@@ -324,6 +292,8 @@ unsigned long luo_files_outgoing(void)
 bool luo_files_use(const struct luo_file_handler *handler)
 {
 	struct luo_resource *res;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry(res, &luo_outgoing, list) {
 		if (res->handler == handler)
@@ -340,5 +310,7 @@ bool luo_files_use(const struct luo_file_handler *handler)
  */
 struct list_head *luo_files_list(void)
 {
+	lockdep_assert_held_write(&luo_lock);
+
 	return &luo_outgoing;
 }

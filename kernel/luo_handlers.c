@@ -32,6 +32,8 @@ struct luo_file_handler *luo_handler_get_for(struct file *file)
 {
 	struct luo_file_handler *h;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	list_for_each_entry(h, &luo_handlers, node) {
 		if (h->ops->can_preserve(file))
 			return luo_handler_get(h);
@@ -50,6 +52,8 @@ struct luo_file_handler *luo_handler_get_named(const char *compatible)
 {
 	struct luo_file_handler *h;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	list_for_each_entry(h, &luo_handlers, node) {
 		if (!strncmp(h->compatible, compatible, LUO_COMPATIBLE_LEN))
 			return luo_handler_get(h);
@@ -65,20 +69,25 @@ struct luo_file_handler *luo_handler_get_named(const char *compatible)
  */
 void luo_handler_put(struct luo_file_handler *handler)
 {
+	lockdep_assert_held_write(&luo_lock);
+
 	module_put(handler->owner);
 }
 
 /**
- * luo_handler_register_locked - luo_register_file_handler() from luo.ko
+ * luo_handler_add - ask a handler too from now on
  * @handler: the handler
  *
  * Context: state lock held.
- * Return: as luo_register_file_handler().
+ * Return: 0; -EINVAL if something is missing or too long; -EEXIST if there is
+ * a handler for the same records.
  */
-int luo_handler_register_locked(struct luo_file_handler *handler)
+int luo_handler_add(struct luo_file_handler *handler)
 {
 	const struct luo_file_ops *ops = handler->ops;
 	struct luo_file_handler *h;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (!ops || !ops->can_preserve || !ops->size || !ops->prepare ||
 	    !ops->cancel || !ops->restore || !ops->finish || !handler->kind ||
@@ -91,57 +100,18 @@ int luo_handler_register_locked(struct luo_file_handler *handler)
 			return -EEXIST;
 	}
 	list_add_tail(&handler->node, &luo_handlers);
-	luo_incoming_adopt(handler);
 	return 0;
 }
 
 /**
- * luo_register_file_handler - handle a kind of files from now on
- * @handler: the handler, which must stay until it is unregistered
- *
- * Files of its kind that came with the last update can be restored from now
- * on. Handlers are asked in the order in which they were registered.
- *
- * Context: may sleep; not from a callback.
- * Return: 0; -EINVAL if something is missing or too long; -EEXIST if there is
- * a handler for the same records.
- */
-int luo_register_file_handler(struct luo_file_handler *handler)
-{
-	int err;
-
-	luo_state_lock_always();
-	err = luo_handler_register_locked(handler);
-	luo_state_unlock();
-	return err;
-}
-EXPORT_SYMBOL_GPL(luo_register_file_handler);
-
-/**
- * luo_unregister_file_handler - no longer handle a kind of files
+ * luo_handler_del - ask a handler no longer
  * @handler: the handler
  *
- * Files that came are given back and wait for another handler. From the exit
- * of its own module this cannot fail: every preserved file pins it. Nor from
- * its failing init, if nobody could get at such a file before: let nothing
- * fail after what they are preserved from has appeared. Files that came can be
- * restored from the moment of registering, so register late.
- *
- * Context: may sleep; not from a callback.
- * Return: 0, or -EBUSY while a file of this kind is preserved.
+ * Context: state lock held.
  */
-int luo_unregister_file_handler(struct luo_file_handler *handler)
+void luo_handler_del(struct luo_file_handler *handler)
 {
-	int err = 0;
+	lockdep_assert_held_write(&luo_lock);
 
-	luo_state_lock_always();
-	if (luo_files_use(handler)) {
-		err = -EBUSY;
-	} else {
-		list_del(&handler->node);
-		luo_incoming_give_back(handler);
-	}
-	luo_state_unlock();
-	return err;
+	list_del(&handler->node);
 }
-EXPORT_SYMBOL_GPL(luo_unregister_file_handler);

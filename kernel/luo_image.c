@@ -137,8 +137,14 @@ void luo_image_exit(void)
  */
 bool luo_image_known(void)
 {
-	return luo_image_probing == ARRAY_SIZE(luo_image_probes) &&
-	       !READ_ONCE(luo_image_missed);
+	int i;
+
+	for (i = 0; i < luo_image_probing; i++) {
+		/* Hit while another probe ran, and not called. */
+		if (READ_ONCE(luo_image_probes[i].nmissed))
+			return false;
+	}
+	return i == ARRAY_SIZE(luo_image_probes) && !READ_ONCE(luo_image_missed);
 }
 
 /**

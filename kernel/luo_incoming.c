@@ -72,6 +72,8 @@ int luo_incoming_list(struct luo_ser_file *ser, u32 len)
 	struct luo_resource *res;
 	int err;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	if (!why && luo_token_find(ser->token))
 		why = "its token came twice";
 	if (why) {
@@ -88,6 +90,7 @@ int luo_incoming_list(struct luo_ser_file *ser, u32 len)
 		luo_resource_drop(res);
 		return err;
 	}
+	luo_token_pass(res->lf.token);
 	list_add_tail(&res->list, &luo_incoming);
 	atomic_long_inc(&luo_nr_unrestored);
 	return 0;
@@ -101,6 +104,8 @@ int luo_incoming_list(struct luo_ser_file *ser, u32 len)
 void luo_incoming_unlist(void)
 {
 	struct luo_resource *res, *tmp;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry_safe(res, tmp, &luo_incoming, list) {
 		luo_token_erase(res->lf.token);
@@ -121,6 +126,8 @@ void luo_incoming_show(void)
 {
 	struct luo_resource *res;
 	int err;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry(res, &luo_incoming, list) {
 		if (!res->handler)
@@ -168,6 +175,8 @@ void luo_incoming_adopt(struct luo_file_handler *handler)
 {
 	struct luo_resource *res;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	list_for_each_entry(res, &luo_incoming, list) {
 		if (res->handler || res->broken || res->lf.file)
 			continue;
@@ -192,6 +201,8 @@ void luo_incoming_adopt(struct luo_file_handler *handler)
 void luo_incoming_give_back(struct luo_file_handler *handler)
 {
 	struct luo_resource *res;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry(res, &luo_incoming, list) {
 		if (res->handler != handler)
@@ -249,6 +260,8 @@ int luo_incoming_restore(u64 token, struct file **file)
 	struct luo_resource *res = luo_token_find(token);
 	int err;
 
+	lockdep_assert_held(&luo_lock);
+
 	if (!res || res->state == LUO_RES_PRESERVED)
 		return -ENOENT;
 
@@ -271,6 +284,8 @@ void luo_incoming_restored(u64 token)
 {
 	struct luo_resource *res = luo_token_find(token);
 
+	lockdep_assert_held(&luo_lock);
+
 	mutex_lock(&res->lock);
 	if (res->state != LUO_RES_RESTORED) {
 		WRITE_ONCE(res->state, LUO_RES_RESTORED);
@@ -289,6 +304,8 @@ void luo_incoming_restored(u64 token)
 void luo_incoming_finish(void)
 {
 	struct luo_resource *res, *tmp;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry_safe_reverse(res, tmp, &luo_incoming, list) {
 		luo_token_erase(res->lf.token);
@@ -313,6 +330,8 @@ void luo_incoming_finish(void)
  */
 unsigned long luo_incoming_unrestored(void)
 {
+	lockdep_assert_held_write(&luo_lock);
+
 	return atomic_long_read(&luo_nr_unrestored);
 }
 
@@ -326,6 +345,8 @@ unsigned long luo_incoming_lost(void)
 {
 	struct luo_resource *res;
 	unsigned long lost = 0;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	list_for_each_entry(res, &luo_incoming, list)
 		lost += !luo_resource_held(res);

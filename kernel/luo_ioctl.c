@@ -20,6 +20,7 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/notifier.h>
 #include <linux/uaccess.h>
 
 #include "luo_internal.h"
@@ -209,26 +210,30 @@ static struct miscdevice luo_misc = {
 	.mode = 0600,
 };
 
-/**
- * luo_ioctl_moved - tell who listens to the device's events of a move
- * @from: the state before
- * @to: the state now
- * @seq: number of this move since the module was loaded
- *
- * Whoever misses an event because memory ran out still finds the state in
- * sysfs, whose poll(2) needs none.
+/*
+ * Tell who listens to the device's events of a move. Whoever misses an event
+ * because memory ran out still finds the state in sysfs, whose poll(2) needs none.
  */
-void luo_ioctl_moved(enum liveupdate_state from, enum liveupdate_state to,
-		     u64 seq)
+static int luo_ioctl_moved(struct notifier_block *nb, unsigned long state,
+			   void *data)
 {
+	const struct luo_move *move = data;
 	char now[32], was[32], number[32];
 	char *envp[4] = { now, was, number, };
 
-	snprintf(now, sizeof(now), "LUO_STATE=%s", luo_state_name(to));
-	snprintf(was, sizeof(was), "LUO_PREVIOUS=%s", luo_state_name(from));
-	snprintf(number, sizeof(number), "LUO_SEQ=%llu", seq);
+	if (move->from == move->to)
+		return NOTIFY_DONE;
+	snprintf(now, sizeof(now), "LUO_STATE=%s", luo_state_name(move->to));
+	snprintf(was, sizeof(was), "LUO_PREVIOUS=%s",
+		 luo_state_name(move->from));
+	snprintf(number, sizeof(number), "LUO_SEQ=%llu", move->seq);
 	kobject_uevent_env(&luo_misc.this_device->kobj, KOBJ_CHANGE, envp);
+	return NOTIFY_OK;
 }
+
+static struct notifier_block luo_ioctl_nb = {
+	.notifier_call = luo_ioctl_moved,
+};
 
 /**
  * luo_ioctl_init - make the device appear
@@ -237,7 +242,11 @@ void luo_ioctl_moved(enum liveupdate_state from, enum liveupdate_state to,
  */
 int luo_ioctl_init(void)
 {
-	return misc_register(&luo_misc);
+	int err = misc_register(&luo_misc);
+
+	if (!err)
+		luo_moves_listen(&luo_ioctl_nb);
+	return err;
 }
 
 /**
@@ -245,5 +254,6 @@ int luo_ioctl_init(void)
  */
 void luo_ioctl_exit(void)
 {
+	luo_moves_ignore(&luo_ioctl_nb);
 	misc_deregister(&luo_misc);
 }

@@ -192,18 +192,26 @@ void luo_kho_spare_give(struct luo_ser_page *page)
 }
 
 /**
- * luo_kho_late - take in what came after the freeze
+ * luo_kho_committed - is what crosses complete?
  *
- * Context: any, with all other CPUs stopped.
+ * Context: any.
+ * Return: true between luo_kho_commit() and luo_kho_abort(), or the jump.
  */
-void luo_kho_late(void)
+bool luo_kho_committed(void)
 {
 	struct luo_ser_root *root = READ_ONCE(luo_out);
 
-	if (!root || root->mark != LUO_SER_MARK)
-		return;
-	luo_files_late();
-	root->crc = luo_root_crc(&luo_here, root);
+	return root && root->mark == LUO_SER_MARK;
+}
+
+/**
+ * luo_kho_seal_late - the root is as it shall arrive, spare pages taken or not
+ *
+ * Context: any, with all other CPUs stopped.
+ */
+void luo_kho_seal_late(void)
+{
+	luo_out->crc = luo_root_crc(&luo_here, luo_out);
 }
 
 /**
@@ -267,7 +275,7 @@ void luo_kho_abort(void)
  *
  * Changes nothing but what is known about the past.
  *
- * Return: true if a complete one waits for luo_kho_take().
+ * Return: true if a complete one waits to be taken.
  */
 bool luo_kho_peek(void)
 {
@@ -317,8 +325,25 @@ bool luo_kho_peek(void)
 	return root->mark == LUO_SER_MARK;
 }
 
-/* Go through the records that came; @use says for how long. */
-static int luo_kho_each(int (*use)(struct luo_ser_file *ser, u32 len))
+/**
+ * luo_kho_in - what luo_kho_peek() found
+ *
+ * Context: state lock held.
+ * Return: its root, until luo_kho_finish(); or NULL.
+ */
+const struct luo_ser_root *luo_kho_in(void)
+{
+	return luo_in;
+}
+
+/**
+ * luo_kho_each - go through the records that came
+ * @use: called with each record and its length; an error ends it
+ *
+ * Context: state lock held, there is something.
+ * Return: 0, or the error.
+ */
+int luo_kho_each(int (*use)(struct luo_ser_file *ser, u32 len))
 {
 	struct luo_ser_page *page;
 	u64 phys;
@@ -338,74 +363,19 @@ static int luo_kho_each(int (*use)(struct luo_ser_file *ser, u32 len))
 }
 
 /**
- * luo_kho_list - make resources of what luo_kho_peek() found
+ * luo_kho_consume - what came is taken, for good
  *
- * Changes nothing that came; luo_incoming_unlist() undoes it.
- *
- * Context: state lock held, handlers are there.
- * Return: 0, or -ENOMEM: another load of this module can try again then.
+ * Context: state lock held, there is something.
  */
-int luo_kho_list(void)
+void luo_kho_consume(void)
 {
-	int err;
-
-	if (!luo_in || luo_in->mark != LUO_SER_MARK)
-		return 0;
-
-	err = luo_kho_each(luo_incoming_list);
-	if (err) {
-		luo_incoming_unlist();
-		pr_err("no memory for the %llu resources that came: nothing is lost, load this module again\n",
-		       luo_in->nr_files);
-	}
-	return err;
-}
-
-static unsigned long luo_kho_freed;
-
-static int luo_kho_discard_one(struct luo_ser_file *ser, u32 len)
-{
-	luo_kho_freed += luo_incoming_discard(ser, len);
-	return 0;
-}
-
-/**
- * luo_kho_take - take over what came, once
- *
- * A handover that luo_kho_peek() found incomplete is given back here. Nothing
- * can fail any more: luo_kho_list() was done.
- *
- * Context: state lock held.
- * Return: true if there is now something to finish.
- */
-bool luo_kho_take(void)
-{
-	unsigned long i;
-
-	if (!luo_in)
-		return false;
-
 	luo_in->consumed = 1;
 	/* They were of use in the old kernel only. */
 	luo_chain_release(luo_in->spare);
-	if (luo_in->mark != LUO_SER_MARK) {
-		luo_kho_each(luo_kho_discard_one);
-		pr_err("handover refused: it was never frozen; %lu of its %llu resources were whole and their memory is free again\n",
-		       luo_kho_freed, luo_in->nr_files);
-		luo_kho_finish();
-		return false;
-	}
-
+	if (luo_in->mark != LUO_SER_MARK)
+		return;
 	luo_times.arrived = luo_cycles();
 	luo_in->times.arrived = luo_times.arrived;
-
-	luo_incoming_show();
-	for (i = 0; i < luo_in->nr_subsystems; i++)
-		luo_subsystems_take(&luo_in->subsystems[i]);
-
-	pr_info("took over %llu files and %u subsystems from %s\n",
-		luo_in->nr_files, luo_in->nr_subsystems, luo_from_release);
-	return true;
 }
 
 /**

@@ -107,6 +107,8 @@ struct luo_pci_device *luo_pci_find(struct pci_dev *pdev)
 {
 	struct luo_pci_device *dev;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	list_for_each_entry(dev, &luo_pci_devices, list) {
 		if (dev->domain == pci_domain_nr(pdev->bus) &&
 		    dev->slot == pci_dev_id(pdev))
@@ -144,18 +146,13 @@ void luo_pci_read(struct pci_dev *pdev, struct luo_ser_pci_device *ser)
  * @began: when it began
  * @err: what it returned
  */
-void luo_pci_step_done(struct luo_pci_device *dev, enum luo_pci_step step,
+void luo_pci_step_done(struct luo_pci_device *dev, enum luo_step_kind step,
 		       ktime_t began, int err)
 {
-	WRITE_ONCE(dev->steps[step].ns, ktime_to_ns(ktime_sub(ktime_get(), began)));
-	WRITE_ONCE(dev->steps[step].result, err);
-	if (step == LUO_PCI_PREPARE || step == LUO_PCI_FREEZE)
-		WRITE_ONCE(dev->result, err);
 	if (err)
 		pci_warn(dev->pdev, "%s refused (%d) by driver %s\n",
-			 step == LUO_PCI_PREPARE ? "prepare" : "freeze", err,
-			 dev->driver);
-	luo_node_changed(&dev->node);
+			 luo_step_name(step), err, dev->driver);
+	luo_timed_done(&dev->timed, step, began, err);
 }
 
 /**
@@ -209,8 +206,8 @@ int luo_pci_register(struct pci_dev *pdev, const struct luo_pci_ops *ops)
 		pci_warn(pdev, "takes no part in live updates: %s\n", reason);
 		err = -EOPNOTSUPP;
 	}
-	WRITE_ONCE(dev->result, err);
-	luo_node_changed(&dev->node);
+	WRITE_ONCE(dev->timed.result, err);
+	luo_node_changed(&dev->timed.node);
 out:
 	luo_state_unlock();
 	return err;
@@ -249,7 +246,7 @@ void luo_pci_unregister(struct pci_dev *pdev)
 	dev->ops = NULL;
 	WRITE_ONCE(dev->refused, NULL);
 	if (dev->came)
-		luo_node_changed(&dev->node);
+		luo_node_changed(&dev->timed.node);
 	else
 		luo_pci_node_free(dev);
 out:
@@ -340,13 +337,13 @@ static int luo_pci_prepare_one(struct luo_pci_device *dev)
 	pm_runtime_get_sync(&dev->pdev->dev);
 	luo_pci_read(dev->pdev, ser);
 
-	memset(dev->steps, 0, sizeof(dev->steps));
+	luo_timed_forget(&dev->timed);
 	dev->frozen = false;
 	WRITE_ONCE(dev->ser, ser);
 	err = pci_device_is_present(dev->pdev) ? 0 : -ENODEV;
 	if (!err && dev->ops->prepare)
 		err = dev->ops->prepare(dev->pdev, &ser->data);
-	luo_pci_step_done(dev, LUO_PCI_PREPARE, began, err);
+	luo_pci_step_done(dev, LUO_STEP_PREPARE, began, err);
 	return err;
 }
 
@@ -405,7 +402,7 @@ static int luo_pci_freeze(struct luo_subsystem *sub, u64 *data)
 		if (!err && dev->ops->freeze)
 			err = dev->ops->freeze(dev->pdev, &dev->ser->data);
 		WRITE_ONCE(dev->frozen, !err);
-		luo_pci_step_done(dev, LUO_PCI_FREEZE, began, err);
+		luo_pci_step_done(dev, LUO_STEP_FREEZE, began, err);
 		if (err)
 			return err;
 	}
@@ -426,7 +423,7 @@ static void luo_pci_cancel(struct luo_subsystem *sub, u64 data)
 		if (dev->ops->cancel)
 			dev->ops->cancel(dev->pdev, dev->ser->data);
 		WRITE_ONCE(dev->ser, NULL);
-		luo_pci_step_done(dev, LUO_PCI_CANCEL, began, 0);
+		luo_pci_step_done(dev, LUO_STEP_CANCEL, began, 0);
 		pm_runtime_put(&dev->pdev->dev);
 		module_put(dev->pdev->dev.driver->owner);
 	}
@@ -458,6 +455,8 @@ int luo_pci_init(void)
 {
 	u64 data;
 	int err;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	err = luo_subsystem_register_locked(&luo_pci_subsystem);
 	if (err)

@@ -83,11 +83,11 @@ static void luo_pci_take_one(struct luo_ser_pci_device *came)
 	dev->lost = luo_pci_why_lost(came, pdev);
 	WRITE_ONCE(dev->came, came);
 	if (dev->lost)
-		pr_err("%s: lost on the way: %s\n", dev_name(&dev->node.dev),
+		pr_err("%s: lost on the way: %s\n", dev_name(&dev->timed.node.dev),
 		       dev->lost);
 	else
 		pci_info(pdev, "came over alive\n");
-	luo_node_changed(&dev->node);
+	luo_node_changed(&dev->timed.node);
 	pci_dev_put(pdev);
 }
 
@@ -101,6 +101,8 @@ void luo_pci_take(u64 data)
 {
 	const char *why = luo_check_pci(&luo_here, data);
 	u32 i;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	if (why) {
 		pr_err("what came of PCI devices cannot be read, they are lost: %s\n",
@@ -158,7 +160,7 @@ int luo_pci_incoming(struct pci_dev *pdev, const struct luo_pci_ops *ops,
 		*data = dev->came->data;
 		err = 0;
 	}
-	luo_node_changed(&dev->node);
+	luo_node_changed(&dev->timed.node);
 out:
 	luo_state_unlock();
 	return err;
@@ -201,6 +203,8 @@ void luo_pci_finish(struct luo_subsystem *sub, u64 data)
 	ktime_t began;
 	u64 number;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	list_for_each_entry_safe_reverse(dev, tmp, &luo_pci_devices, list) {
 		if (!dev->came)
 			continue;
@@ -214,7 +218,7 @@ void luo_pci_finish(struct luo_subsystem *sub, u64 data)
 		WRITE_ONCE(dev->lost, NULL);
 		WRITE_ONCE(dev->claimed, false);
 		if (dev->pdev)
-			luo_pci_step_done(dev, LUO_PCI_FINISH, began, 0);
+			luo_pci_step_done(dev, LUO_STEP_FINISH, began, 0);
 		else
 			luo_pci_node_free(dev);
 	}

@@ -16,18 +16,9 @@
  */
 #define LUO_PCI_ORDER		1000
 
-/* The calls of a driver. */
-enum luo_pci_step {
-	LUO_PCI_PREPARE,
-	LUO_PCI_FREEZE,
-	LUO_PCI_CANCEL,
-	LUO_PCI_FINISH,
-	LUO_PCI_STEPS,
-};
-
 /**
  * struct luo_pci_device - a device whose driver takes part, or that came
- * @node: its device in the class, which also owns this memory
+ * @timed: its device in the class, which also owns this memory
  * @list: in the list of all
  * @domain: PCI domain
  * @slot: bus, device and function
@@ -39,12 +30,10 @@ enum luo_pci_step {
  * @came: its record, from arrival to finish
  * @lost: why what came cannot be used; NULL if it can
  * @claimed: the driver has taken over what came
- * @result: what the driver said last to prepare or freeze
- * @steps: how each call went
  * @driver: name of its driver, printable
  */
 struct luo_pci_device {
-	struct luo_node node;
+	struct luo_timed_node timed;
 	struct list_head list;
 	u32 domain;
 	u16 slot;
@@ -56,8 +45,6 @@ struct luo_pci_device {
 	struct luo_ser_pci_device *came;
 	const char *lost;
 	bool claimed;
-	int result;
-	struct luo_step steps[LUO_PCI_STEPS];
 	char driver[LUO_PCI_DRIVER_LEN];
 };
 
@@ -67,7 +54,7 @@ extern struct list_head luo_pci_devices;
 const char *luo_pci_unfit(struct pci_dev *pdev);
 struct luo_pci_device *luo_pci_find(struct pci_dev *pdev);
 void luo_pci_read(struct pci_dev *pdev, struct luo_ser_pci_device *ser);
-void luo_pci_step_done(struct luo_pci_device *dev, enum luo_pci_step step,
+void luo_pci_step_done(struct luo_pci_device *dev, enum luo_step_kind step,
 		       ktime_t began, int err);
 
 /* luo_pci_incoming.c */

@@ -27,7 +27,7 @@
 
 static struct luo_pci_device *to_luo_pci(const struct device *dev)
 {
-	return container_of(to_luo_node(dev), struct luo_pci_device, node);
+	return container_of(to_luo_node(dev), struct luo_pci_device, timed.node);
 }
 
 static const char *luo_pci_state(const struct luo_pci_device *dev)
@@ -85,41 +85,24 @@ static ssize_t driver_name_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(driver_name);
 
-static ssize_t result_show(struct device *dev, struct device_attribute *attr,
-			   char *buf)
-{
-	return sysfs_emit(buf, "%d\n", READ_ONCE(to_luo_pci(dev)->result));
-}
-static DEVICE_ATTR_RO(result);
-
-#define LUO_PCI_STEP_ATTR(_name, _step)					\
-static ssize_t _name##_ns_show(struct device *dev,			\
-			       struct device_attribute *attr, char *buf) \
-{									\
-	return sysfs_emit(buf, "%llu\n",				\
-			  READ_ONCE(to_luo_pci(dev)->steps[_step].ns));	\
-}									\
-static DEVICE_ATTR_RO(_name##_ns)
-
-LUO_PCI_STEP_ATTR(prepare, LUO_PCI_PREPARE);
-LUO_PCI_STEP_ATTR(freeze, LUO_PCI_FREEZE);
-LUO_PCI_STEP_ATTR(cancel, LUO_PCI_CANCEL);
-LUO_PCI_STEP_ATTR(finish, LUO_PCI_FINISH);
-
 static struct attribute *luo_pci_attrs[] = {
 	&dev_attr_kind.attr,
 	&dev_attr_name.attr,
 	&dev_attr_state.attr,
 	&dev_attr_reason.attr,
 	&dev_attr_driver_name.attr,
-	&dev_attr_result.attr,
-	&dev_attr_prepare_ns.attr,
-	&dev_attr_freeze_ns.attr,
-	&dev_attr_cancel_ns.attr,
-	&dev_attr_finish_ns.attr,
 	NULL
 };
-ATTRIBUTE_GROUPS(luo_pci);
+
+static const struct attribute_group luo_pci_group = {
+	.attrs = luo_pci_attrs,
+};
+
+static const struct attribute_group *luo_pci_groups[] = {
+	&luo_pci_group,
+	&luo_timed_group,
+	NULL
+};
 
 static int luo_pci_uevent(const struct device *device,
 			  struct kobj_uevent_env *env)
@@ -132,7 +115,7 @@ static int luo_pci_uevent(const struct device *device,
 	       add_uevent_var(env, "LUO_STATE=%s", luo_pci_state(dev)) ?:
 	       add_uevent_var(env, "LUO_REASON=%s", luo_pci_reason(dev)) ?:
 	       add_uevent_var(env, "LUO_DRIVER=%s", dev->driver) ?:
-	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(dev->result));
+	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(dev->timed.result));
 }
 
 static void luo_pci_release(struct device *dev)
@@ -162,18 +145,20 @@ struct luo_pci_device *luo_pci_node_new(u32 domain, u16 slot,
 	struct luo_pci_device *dev = kzalloc_obj(*dev, GFP_KERNEL);
 	int err;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
 	dev->domain = domain;
 	dev->slot = slot;
 	luo_pci_node_driver(dev, driver);
-	luo_node_init(&dev->node, &luo_pci_type);
-	err = dev_set_name(&dev->node.dev, "pci-%04x:%02x:%02x.%d", domain,
+	luo_node_init(&dev->timed.node, &luo_pci_type);
+	err = dev_set_name(&dev->timed.node.dev, "pci-%04x:%02x:%02x.%d", domain,
 			   PCI_BUS_NUM(slot), PCI_SLOT(slot), PCI_FUNC(slot));
 	if (!err)
-		err = luo_node_add(&dev->node);
+		err = luo_node_add(&dev->timed.node);
 	if (err) {
-		put_device(&dev->node.dev);
+		put_device(&dev->timed.node.dev);
 		return ERR_PTR(err);
 	}
 	list_add_tail(&dev->list, &luo_pci_devices);
@@ -200,9 +185,11 @@ void luo_pci_node_driver(struct luo_pci_device *dev, const char *driver)
  */
 void luo_pci_node_free(struct luo_pci_device *dev)
 {
+	lockdep_assert_held_write(&luo_lock);
+
 	list_del(&dev->list);
-	luo_node_del(&dev->node);
-	put_device(&dev->node.dev);
+	luo_node_del(&dev->timed.node);
+	put_device(&dev->timed.node.dev);
 }
 
 /**
@@ -215,6 +202,8 @@ void luo_pci_show(struct seq_file *m)
 {
 	struct pci_dev *pdev = NULL;
 	struct luo_pci_device *dev;
+
+	lockdep_assert_held_write(&luo_lock);
 
 	for_each_pci_dev(pdev) {
 		dev = luo_pci_find(pdev);

@@ -169,9 +169,7 @@ static void luo_reboot_last(struct kmsg_dumper *dumper,
 {
 	if (detail->reason != KMSG_DUMP_SHUTDOWN)
 		return;
-	/* Without it this is no kexec, and others still run. */
-	if (luo_state_leaving())
-		luo_kho_late();
+	luo_late();
 	luo_kho_stamp_jump();
 }
 

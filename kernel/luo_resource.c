@@ -2,9 +2,10 @@
 /**
  * DOC: Preserved files in the class
  *
- * One device "token<N>" for each preserved or incoming file. Who preserved it,
- * and the name of the file, are root's alone to read: the class is seen in
- * every container, and events go to everybody who listens.
+ * One device "token<N>" for each preserved or incoming file, and what each token
+ * stands for. Who preserved it, and the name of the file, are root's alone to
+ * read: the class is seen in every container, and events go to everybody who
+ * listens.
  */
 #define pr_fmt(fmt) "luo: " fmt
 
@@ -15,8 +16,13 @@
 #include <linux/rwsem.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/xarray.h>
 
 #include "luo_internal.h"
+
+/* token -> resource, outgoing and incoming */
+static DEFINE_XARRAY(luo_by_token);
+static u64 luo_next_token;
 
 static const char * const luo_resource_states[] = {
 	[LUO_RES_PRESERVED] = "preserved",
@@ -290,6 +296,8 @@ void luo_resource_forget_handler(struct luo_resource *res)
 {
 	struct luo_file_handler *handler = res->handler;
 
+	lockdep_assert_held_write(&luo_lock);
+
 	down_write(&luo_resource_sem);
 	WRITE_ONCE(res->handler, NULL);
 	up_write(&luo_resource_sem);
@@ -313,4 +321,73 @@ void luo_resource_drop(struct luo_resource *res)
 	put_device(&res->node.dev);
 	if (handler)
 		luo_handler_put(handler);
+}
+
+/**
+ * luo_token_next - the token for the next file that is preserved
+ *
+ * Never used twice in the life of what it stands for: above the highest that came.
+ *
+ * Context: state lock held.
+ * Return: the token; luo_token_pass() when it was given out.
+ */
+u64 luo_token_next(void)
+{
+	lockdep_assert_held_write(&luo_lock);
+
+	return luo_next_token;
+}
+
+/**
+ * luo_token_find - what a token stands for
+ * @token: the token
+ *
+ * Context: state lock held.
+ * Return: the outgoing or incoming resource, or NULL.
+ */
+struct luo_resource *luo_token_find(u64 token)
+{
+	lockdep_assert_held(&luo_lock);
+
+	return xa_load(&luo_by_token, token);
+}
+
+/**
+ * luo_token_insert - let a token stand for what came with it
+ * @res: the resource
+ *
+ * Context: state lock held.
+ * Return: 0, -EBUSY if the token stands for something, or -ENOMEM.
+ */
+int luo_token_insert(struct luo_resource *res)
+{
+	lockdep_assert_held_write(&luo_lock);
+
+	return xa_insert(&luo_by_token, res->lf.token, res, GFP_KERNEL);
+}
+
+/**
+ * luo_token_pass - new tokens begin above this one
+ * @token: the token
+ *
+ * Context: state lock held.
+ */
+void luo_token_pass(u64 token)
+{
+	lockdep_assert_held_write(&luo_lock);
+
+	luo_next_token = max(luo_next_token, token + 1);
+}
+
+/**
+ * luo_token_erase - a token stands for nothing any more
+ * @token: the token
+ *
+ * Context: state lock held.
+ */
+void luo_token_erase(u64 token)
+{
+	lockdep_assert_held_write(&luo_lock);
+
+	xa_erase(&luo_by_token, token);
 }

@@ -12,6 +12,7 @@
 
 #include <linux/kernfs.h>
 #include <linux/kobject.h>
+#include <linux/notifier.h>
 #include <linux/rcupdate.h>
 #include <linux/sysfs.h>
 
@@ -110,13 +111,19 @@ static const struct attribute_group *luo_groups[] = {
 	NULL
 };
 
-/**
- * luo_sysfs_notify - wake those who poll the state
- */
-void luo_sysfs_notify(void)
+/* Wake those who poll the state. */
+static int luo_sysfs_moved(struct notifier_block *nb, unsigned long state,
+			   void *move)
 {
 	sysfs_notify(luo_kobj, NULL, "state");
+	return NOTIFY_OK;
 }
+
+static struct notifier_block luo_sysfs_nb = {
+	.notifier_call = luo_sysfs_moved,
+	/* Who is told by an event finds the state in here. */
+	.priority = 1,
+};
 
 /**
  * luo_sysfs_device_taken - does somebody else own the device node?
@@ -163,9 +170,12 @@ int luo_sysfs_init(void)
 		return -ENOMEM;
 
 	err = sysfs_create_groups(luo_kobj, luo_groups);
-	if (err)
+	if (err) {
 		kobject_put(luo_kobj);
-	return err;
+		return err;
+	}
+	luo_moves_listen(&luo_sysfs_nb);
+	return 0;
 }
 
 /**
@@ -173,6 +183,7 @@ int luo_sysfs_init(void)
  */
 void luo_sysfs_exit(void)
 {
+	luo_moves_ignore(&luo_sysfs_nb);
 	sysfs_remove_groups(luo_kobj, luo_groups);
 	kobject_put(luo_kobj);
 }

@@ -57,9 +57,12 @@ def explain(op: Op, error: int | OSError) -> Explanation:
     An OSError that names a file came from opening the device, not from the
     call on it: ENOENT means another thing there.
     """
-    # Its texts are many, and most commands end without one.
-    from luo_tui import error_table as table
-
+    try:
+        # Its texts are many, and most commands end without one.
+        from luo_tui import error_table as table
+    except (ImportError, OSError):
+        # No descriptor is left, or the package is being replaced.
+        return _unexplained(op, error)
     said = ""
     if isinstance(error, HolderError):
         op, said = error.op, error.said
@@ -78,6 +81,17 @@ def explain(op: Op, error: int | OSError) -> Explanation:
     if said:
         remedy = f"{said} {remedy}"
     return Explanation(op, number, meaning, remedy, code)
+
+
+def load_texts() -> None:
+    """Load what :func:`explain` says, before an act that may leave no descriptor for it."""
+    import luo_tui.error_table  # noqa: F401 - it stays loaded
+
+
+def _unexplained(op: Op, error: int | OSError) -> Explanation:
+    number = error if isinstance(error, int) else (error.errno or 0)
+    meaning = os.strerror(number).lower() if number else str(error)
+    return Explanation(op, number, meaning, "See the kernel's log.", Exit.FAILED)
 
 
 class ActFailed(Exception):

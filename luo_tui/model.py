@@ -385,7 +385,7 @@ class BoundDriver(NamedTuple):
     device: str
     driver: str
     module: str
-    """The module's name; empty for a driver that is built in and has none."""
+    """The name of the module that was loaded for it; empty for a driver that is built in."""
     alias: str
     """What a kernel finds a driver for the device by; empty: not told."""
     in_use: bool = False

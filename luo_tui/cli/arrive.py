@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from luo_tui.orchestrator import CarriesGuests, Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
+    from luo_tui.update.open_window import OpenWindow
     from luo_tui.update.verdict import Verdict
 
 SCHEMA = 1
@@ -88,6 +89,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     window = OpenWindow(orchestrator, args.folder, look)
     fault: NotDone | ActFailed | None = None
     written = False
+    told: tuple[str, ...] = ()
     try:
         if orchestrator.may_act():
             _make_ready(orchestrator)
@@ -96,9 +98,9 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
             show = Progress(sys.stderr)
             restored = wait_for_restores(orchestrator, window, args.wait, show.tell)
             show.end()
-            Accounting(window).restored([(one.label, one.up) for one in restored])
-            # The hook that waits for the restores is due only now.
+            # The hook that waits for the restores is due only now; it may have guests go on.
             Accounting(window).arrive_unattended()
+            told = _write_restores(window, [(one.label, one.up) for one in restored])
     except NotDone as refused:
         if refused.code is Exit.NOT_PERMITTED:
             raise
@@ -106,10 +108,10 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     except ActFailed as failed:
         fault = failed
     judged = verdict(window.facts(), condition_of(orchestrator))
-    told: tuple[str, ...] = ()
     finished = False
-    if fault is None:
-        finished, told = finish_by_plan(orchestrator, args.folder, judged)
+    if fault is None and not not_on:
+        finished, more = finish_by_plan(orchestrator, args.folder, judged)
+        told += more
     if args.wall and judged is not None and not finished:
         told += _tell_all(judged)
     said = (*not_on, *_complaints(fault), *told)
@@ -140,6 +142,17 @@ def _make_ready(orchestrator: Orchestrator) -> None:
         orchestrator.make_ready()
     except OSError as error:
         raise ActFailed.of(Op.HOLDER, error, None) from error
+
+
+def _write_restores(window: OpenWindow, each: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+    """Write down when each was restored; return why it could not be. It hinders nothing else."""
+    from luo_tui.update.accounting import Accounting
+
+    try:
+        Accounting(window).restored(each)
+    except ActFailed as failed:
+        return ("When each was restored was not written down.", *failed.lines())
+    return ()
 
 
 def _tell_all(judged: Verdict) -> tuple[str, ...]:

@@ -42,10 +42,10 @@ def run(arguments: Sequence[str], not_on: tuple[str, ...] | None = None) -> int:
             sys.stdout.flush()
         return code
     except NotDone as refused:
-        _complain((refused.reason,))
+        _complain((*(not_on or ()), refused.reason))
         return refused.code
     except ActFailed as failed:
-        _complain(failed.lines())
+        _complain((*(not_on or ()), *failed.lines()))
         return failed.explanation.code
     except BrokenPipeError:
         raise

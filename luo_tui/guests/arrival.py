@@ -14,6 +14,7 @@ from typing import Protocol
 
 from luo_tui.guests.load import Keeper, load
 from luo_tui.guests.record import FOLDER, Records, waiting
+from luo_tui.guests.start import make_folders
 from luo_tui.guests.together import together
 from luo_tui.state import State
 from luo_tui.uapi import luo_v2
@@ -70,6 +71,10 @@ def go_on(folder: Path, kernel: Kernel, boot: str = "") -> tuple[str, ...]:
                 f"These guests were saved for another kernel, and the state is {state}: {names}. "
                 f"Start them anew, and remove their records in {records.folder}.",
             )
+        for record in there:
+            # Two may share one: made here, it is whole before either of them needs it.
+            with contextlib.suppress(OSError):
+                make_folders(record.context)
         return together(there, lambda record: load(kernel, record, records))
     except (OSError, ValueError) as error:
         return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
 
 from luo_tui.guests.record import Record
+
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def together(records: Iterable[Record], do: Callable[[Record], object]) -> tuple[str, ...]:
@@ -26,8 +29,13 @@ def together(records: Iterable[Record], do: Callable[[Record], object]) -> tuple
         import threading
 
         threads = [threading.Thread(target=one, args=(r,), daemon=True) for r in wanted]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        # A guest must not be left halfway because somebody presses Ctrl+C.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return tuple(faults[r.name] for r in wanted if r.name in faults)

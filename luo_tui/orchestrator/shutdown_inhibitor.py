@@ -118,14 +118,19 @@ def _answer(child: subprocess.Popen[bytes]) -> str:
     with contextlib.suppress(BrokenPipeError):
         os.write(_stream(child.stdin).fileno(), _WORD)
     out, err = _stream(child.stdout), _stream(child.stderr)
-    ready, _, _ = select.select([out], [], [], _PATIENCE)
-    if not ready:
+    if not _ready(out):
         return _silent()
     if os.read(out.fileno(), len(_WORD)):
         return ""
     # It has closed its output without a word: what it says of that follows at once.
-    ready, _, _ = select.select([err], [], [], _PATIENCE)
-    return _said(os.read(err.fileno(), 4096) if ready else b"")
+    return _said(os.read(err.fileno(), 4096) if _ready(err) else b"")
+
+
+def _ready(stream: IO[bytes]) -> bool:
+    """Wait for something to read, or for its end."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return bool(poll.poll(_PATIENCE * 1e3))
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

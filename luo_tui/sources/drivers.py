@@ -28,8 +28,10 @@ def read_drivers(devices: Iterable[Device], sys: Path = Path("/sys")) -> BoundDr
 
 
 def _read(device: Device, folder: Path, reading: Reading) -> BoundDriver:
-    """Read one; a driver that is built in may have no module's name."""
+    """Read one; only a module that was loaded has a state (kernel/module/sysfs.c)."""
     one = folder / device.id
     module = reading.link(one / "driver/module", "the module that drives {} is unknown", device.id)
+    if module and not (one / "driver/module/initstate").exists():
+        module = ""
     alias = reading.text(one / "modalias", "the modalias of {} is unknown", device.id)
     return BoundDriver(device.id, device.driver, module, alias, bool(device.users))

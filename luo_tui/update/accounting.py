@@ -97,8 +97,10 @@ class Accounting:
         Nothing where there is none, the kernel's log does not tell when the update
         arrived, or another console has the window. ActFailed: it could not be written.
         """
+        if not each:
+            return
         arrived = condition_of(self._window.orchestrator).arrived_up
-        if not each or arrived is None:
+        if arrived is None:
             return
         took = [(label, max(0, round((up - arrived) * 1e3))) for label, up in each]
         took.sort(key=lambda one: one[1])

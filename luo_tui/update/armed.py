@@ -22,8 +22,8 @@ def arming(facts: Facts) -> Iterator[str]:
 
 def saving(facts: Facts) -> Iterator[str]:
     """Say what the jump does to those that are armed."""
-    if facts.armed:
-        yield f"Before that it pauses and saves {count_text(len(facts.armed), 'guest')} of QEMU."
+    if going := [one for one in facts.armed if not one.ended]:
+        yield f"Before that it pauses and saves {count_text(len(going), 'guest')} of QEMU."
 
 
 def going_along(facts: Facts) -> tuple[str, ...]:
@@ -31,4 +31,5 @@ def going_along(facts: Facts) -> tuple[str, ...]:
     return tuple(
         f"guest {one.name} [{one.pid}], {size_text(one.bytes)}: goes on in the new kernel"
         for one in facts.armed
+        if not one.ended
     )

@@ -80,6 +80,8 @@ class GoesAlong(NamedTuple):
     """Under which its memory and its state are preserved."""
     paused: float = 0.0
     """CLOCK_REALTIME in seconds when it was paused to be saved; 0: it runs."""
+    ended: bool = False
+    """Whether its process has ended since: then the kexec is refused."""
 
 
 class Stands(StrEnum):
@@ -87,7 +89,9 @@ class Stands(StrEnum):
 
     GOES_ON = "goes on"
     WAITS = "stands still: it is saved, and was not loaded"
+    PAUSED = "was loaded, and is not known to run: ask its monitor"
     ENDED = "was loaded, and has ended since"
+    LOST = "was not saved before the jump"
 
 
 class CameOver(NamedTuple):

@@ -98,7 +98,7 @@ class FactsReader:
             predicted=predict(self._history.read()),
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
-            armed=armed(guests, boot_id),
+            armed=armed(guests, snapshot),
             came_over=came_over(guests, journal.window_state, boot_id),
         )
 

@@ -54,8 +54,7 @@ def read_fallback(boot: Path, firmware: FirmwareBoot) -> Fallback:
         except NotUnderstood as error:
             fault = f"{folder}/grub.cfg does not tell: {clean(str(error))}"
             return Fallback(firmware, fault=fault)
-    loader = boot / "loader/loader.conf"
-    if loader.exists():
+    if _is_there(boot / "loader/loader.conf"):
         fault = "which of its entries systemd-boot starts was not read; bootctl(1) tells"
         return Fallback(firmware, fault=fault)
     return Fallback(firmware, fault=f"no configuration of a boot loader was found in {boot}")
@@ -76,10 +75,18 @@ def _by_grub(boot: Path, folder: Path, text: str, firmware: FirmwareBoot) -> Fal
         firmware,
         _release(path),
         clean(str(path)),
-        path.exists(),
+        _is_there(path),
         clean(once),
         f"{folder}/grub.cfg",
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, as far as this user may know."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _release(path: Path) -> str:

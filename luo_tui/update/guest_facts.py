@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from luo_tui.model import Snapshot
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
 from luo_tui.update.facts import CameOver, GoesAlong, Stands
 from luo_tui.update.window_state import WindowState
@@ -29,27 +30,37 @@ def recorded(orchestrator: Orchestrator, folder: Path) -> tuple[Record, ...]:
 
     Records that cannot be read are told by the acts that rest on them.
     """
-    if not isinstance(orchestrator, CarriesGuests) or not (folder / _FOLDER).is_dir():
+    if not isinstance(orchestrator, CarriesGuests):
         return ()
-    from luo_tui.guests.record import Records
-
     try:
+        # Also whether it is there may be root's alone to know.
+        if not (folder / _FOLDER).is_dir():
+            return ()
+        from luo_tui.guests.record import Records
+
         return Records(folder / _FOLDER).all()
     except (OSError, ValueError):
         return ()
 
 
-def armed(records: tuple[Record, ...], boot_id: str) -> tuple[GoesAlong, ...]:
-    """Return the guests that are armed in this boot."""
-    return tuple(_armed(records, boot_id))
+def armed(records: tuple[Record, ...], snapshot: Snapshot) -> tuple[GoesAlong, ...]:
+    """Return the guests that are armed in this boot.
+
+    The kernel outranks the record: one whose memory or state is no longer
+    preserved is not armed, whatever is written down.
+    """
+    return tuple(_armed(records, snapshot))
 
 
-def _armed(records: tuple[Record, ...], boot_id: str) -> Iterator[GoesAlong]:
+def _armed(records: tuple[Record, ...], snapshot: Snapshot) -> Iterator[GoesAlong]:
     if records:
         from luo_tui.guests.record import armed_in
 
-        for one in armed_in(records, boot_id):
-            yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused)
+        preserved = {resource.token for resource in snapshot.outgoing}
+        for one in armed_in(records, snapshot.host.boot_id):
+            if preserved.issuperset(one.tokens):
+                ended = not _lives(one)
+                yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused, ended)
 
 
 def _memory(record: Record) -> int:
@@ -77,13 +88,22 @@ def came_over(
 
 
 def _stands(record: Record) -> Stands:
-    from luo_tui.guests.proc import started
     from luo_tui.guests.record import Phase
 
-    if record.phase is not Phase.LOADED:
+    if record.phase is Phase.SAVED:
         return Stands.WAITS
+    if record.phase is not Phase.LOADED:
+        return Stands.LOST
+    if not _lives(record):
+        return Stands.ENDED
+    return Stands.GOES_ON if record.went_on or not record.goes_on else Stands.PAUSED
+
+
+def _lives(record: Record) -> bool:
+    """Whether the process is the one that was written down."""
+    from luo_tui.guests.proc import started
+
     try:
-        lives = started(Path("/proc") / str(record.pid)) == record.started
+        return started(Path("/proc") / str(record.pid)) == record.started
     except (OSError, ValueError, IndexError):
-        lives = False
-    return Stands.GOES_ON if lives else Stands.ENDED
+        return False

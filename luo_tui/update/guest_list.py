@@ -91,14 +91,17 @@ def summary(guests: Sequence[ListedGuest]) -> str:
 
 def _running(facts: Facts, work: Work) -> Iterator[ListedGuest]:
     lost = {g.pid for g in uncarried(facts)}
-    armed = {one.pid: one for one in facts.armed}
-    on = {one.pid: one for one in facts.came_over if one.stands is Stands.GOES_ON}
+    armed = {one.pid: one for one in facts.armed if not one.ended}
+    on = {o.pid: o for o in facts.came_over if o.stands in (Stands.GOES_ON, Stands.PAUSED)}
     for guest in work.guests:
         along = armed.get(guest.pid)
         if along is not None:
             becomes, reason = Becomes.ARMED, _ARMED
         elif guest.pid in on:
-            becomes, reason = Becomes.WENT_ON, _went_on(on[guest.pid])
+            came = on[guest.pid]
+            paused = came.stands is Stands.PAUSED
+            becomes = Becomes.WAITS if paused else Becomes.WENT_ON
+            reason = _PAUSED if paused else _went_on(came)
         elif guest.pid not in lost:
             becomes, reason = Becomes.CARRIED, "Its memory is preserved for the next update."
         else:
@@ -136,6 +139,8 @@ _WAITS = (
     "It was saved for the jump into this kernel, and was not loaded: sudo luo-tui arrive tries "
     "again, and says why. Finish (key f) discards its memory."
 )
+_PAUSED = "It was loaded in this kernel, and is not known to run: ask its monitor, or `cont` there."
+_UNSAVED = "It was not saved before the jump into this kernel: start it anew."
 _DISCARDED = (
     "It was saved for the jump into this kernel, and never loaded; its memory is not there any "
     "more. Start it anew."
@@ -181,7 +186,7 @@ def _gone(facts: Facts, work: Work) -> Iterator[ListedGuest]:
     """Yield those that have no process here: their records tell of them."""
     there = {g.pid for g in work.guests}
     for along in facts.armed:
-        if along.pid not in there:
+        if along.ended or along.pid not in there:
             yield _armed_and_gone(along, unseen=bool(work.missing))
     for one in facts.came_over:
         if one.stands is Stands.WAITS:
@@ -194,6 +199,14 @@ def _gone(facts: Facts, work: Work) -> Iterator[ListedGuest]:
                 bytes=one.bytes,
                 paused=one.paused,
                 is_qemu=True,
+            )
+        elif one.stands is Stands.LOST:
+            yield ListedGuest(
+                one.name, one.pid, Becomes.LOST, _UNSAVED, "ended", bytes=one.bytes, is_qemu=True
+            )
+        elif one.stands is Stands.PAUSED and one.pid not in there:
+            yield ListedGuest(
+                one.name, one.pid, Becomes.WAITS, _PAUSED, bytes=one.bytes, is_qemu=True
             )
         elif one.stands is Stands.ENDED or one.pid not in there:
             yield ListedGuest(
@@ -210,7 +223,7 @@ def _gone(facts: Facts, work: Work) -> Iterator[ListedGuest]:
 
 
 def _armed_and_gone(along: GoesAlong, *, unseen: bool) -> ListedGuest:
-    if unseen:
+    if unseen and not along.ended:
         return ListedGuest(along.name, along.pid, Becomes.ARMED, _ARMED, "not known",
                            bytes=along.bytes, paused=along.paused, is_qemu=True)  # fmt: skip
     reason = "It was armed, and its process has ended since: the kexec is refused. Cancel (key c)."

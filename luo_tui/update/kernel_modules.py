@@ -8,10 +8,11 @@ matched against, as fnmatch(3) does. A driver that can't be a module is in none.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -62,21 +63,39 @@ def find_drivers(
     except OSError as error:
         return TargetDrivers(fault=f"{error.filename or there} {why_unreadable(error)}")
     changes, unlisted = [], 0
+    here = _Lists(modules / running, absent)
     for driver in absent:
         others = theirs.get(driver.alias, ())
-        if others or driver.module or _is_listed(modules / running, driver):
+        if driver.module or here.know(driver, others):
             changes.append(DriverChange(driver.device, driver.driver, driver.in_use, others))
         else:
             unlisted += 1
     return TargetDrivers(len(bound) - len(absent), tuple(changes), unlisted)
 
 
-def _is_listed(folder: Path, driver: BoundDriver) -> bool:
-    """Whether the running kernel's lists know the driver; not, where they cannot be read."""
-    try:
-        return _plain(driver.driver) in _names(folder) or bool(_matches(folder, (driver,)))
-    except OSError:
-        return False
+class _Lists:
+    """The running kernel's lists, which name what can be a module; none where they cannot be read.
+
+    A built-in driver may have a module's name as well, and stand in none of them.
+    """
+
+    def __init__(self, folder: Path, drivers: Sequence[BoundDriver]) -> None:
+        self._names: frozenset[str] = frozenset()
+        self._matched: Mapping[str, tuple[str, ...]] = {}
+        if drivers:
+            with contextlib.suppress(OSError):
+                self._names = _names(folder)
+                self._matched = _matches(folder, drivers)
+
+    def know(self, driver: BoundDriver, others: Iterable[str]) -> bool:
+        """Whether they know the driver, by its name; else by its device.
+
+        A driver's name need not be its module's: one for the device is listed here
+        that is not among ``others``, which the target has for it.
+        """
+        if _plain(driver.driver) in self._names:
+            return True
+        return not set(self._matched.get(driver.alias, ())).issubset(others)
 
 
 def _names(folder: Path) -> frozenset[str]:

@@ -56,6 +56,8 @@ class Action(NamedTuple):
     """Why it cannot be done now; empty when it can."""
     always: tuple[str, ...] = ()
     """What of :attr:`lost` goes with the act on every host."""
+    lost_shown: Sequence[str] = ()
+    """:attr:`lost` for the eye: a line for each guest, with all that it loses; empty: the same."""
 
     @property
     def beyond(self) -> tuple[str, ...]:
@@ -252,8 +254,9 @@ def _kexec(facts: Facts) -> Action:
             ((kept, "{}"),), (*_carried(found), *_handed_over(facts)), first=going_along(facts)
         )
         or ("Nothing: no resource is preserved.",),
-        lost=(*lost_guests(facts), *always, *losses(found)),
+        lost=(*lost_guests(facts), *always, *(line for o in found for line in losses((o,)))),
         always=always,
+        lost_shown=(*lost_guests(facts), *always, *losses(found)),
         way_back=f"None after the jump. Until then: {before}.",
         ask=Ask.TYPE,
         typed=typed_word(snapshot, facts.image.release if facts.image else target),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luo_tui.errors import ActFailed, Exit, NotDone, Op
+from luo_tui.errors import ActFailed, Exit, NotDone, Op, load_texts
 from luo_tui.model import KernelImage, Snapshot, State
 from luo_tui.orchestrator import CarriesGuests, HoldsShutdown, Orchestrator
 from luo_tui.update.facts import Facts, gone_holder
@@ -158,6 +158,7 @@ class OpenWindow:
         """
         if self._journal is not None and self._lock.lost:
             self.release()
+        load_texts()
         try:
             self._lock.take(self.me)
         except UnsafeLock as unsafe:

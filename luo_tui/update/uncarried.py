@@ -24,7 +24,7 @@ def uncarried(facts: Facts) -> tuple[Guest, ...]:
     """Return the guests that a kexec ends, the largest first; none where nobody looked."""
     if facts.work is None:
         return ()
-    armed = {one.pid for one in facts.armed}
+    armed = {one.pid for one in facts.armed if not one.ended}
     guests = [g for g in facts.work.guests if g.pid not in armed]
     theirs = {token for one in facts.armed for token in one.tokens}
     kept = [r for r in facts.snapshot.outgoing if r.token not in theirs]

@@ -239,7 +239,10 @@ def _all_kept(number: int) -> str:
 _OF_GUEST = {
     Stands.GOES_ON: Grade.GOOD,
     Stands.WAITS: Grade.NOT_YET,
-    Stands.ENDED: Grade.BAD,
+    Stands.PAUSED: Grade.UNKNOWN,
+    # It may have been switched off.
+    Stands.ENDED: Grade.UNKNOWN,
+    Stands.LOST: Grade.BAD,
 }
 
 

@@ -276,6 +276,7 @@ def test_a_cancelled_update_gives_the_device_back(boot: Boot) -> None:
     edu.copy("from-device")
 
 
+@pytest.mark.extra
 def test_a_device_that_takes_no_part_is_reset_as_ever(boot: Boot) -> None:
     edu = boot(parameters="participate=0")
     machine = edu.machine
@@ -476,6 +477,7 @@ ctypes.CDLL(None).syscall(169, 0xFEE1DEAD, 672274793, 0xA1B2C3D4, b"kexec reboot
 """reboot(RESTART2) with the words of a kexec: the firmware's reset."""
 
 
+@pytest.mark.extra
 def test_an_image_from_before_luo_is_not_known_to_hand_over(boot: Boot) -> None:
     """Whatever is in it: nobody has seen it being filled."""
     edu = boot()
@@ -509,6 +511,7 @@ def test_an_image_from_before_luo_is_not_known_to_hand_over(boot: Boot) -> None:
     assert edu.read("factorial") == "24"
 
 
+@pytest.mark.extra
 def test_a_reset_that_calls_itself_a_kexec_leaves_nothing_running(boot: Boot) -> None:
     """An image that hands over is loaded, and not what comes next."""
     edu = boot()

@@ -22,12 +22,12 @@ def open_on(machine: Machine, where: str) -> Terminal:
 
 
 def hold(machine: Machine) -> str:
-    """Hold 64 MiB of random bytes; return their digest."""
+    """Hold 16 MiB of random bytes; return their digest."""
     machine.must(f"rm -f {FILE} {BACK}")
-    machine.must(f"dd if=/dev/urandom of={FILE} bs=1M count=64 2>/dev/null", timeout=120)
+    machine.must(f"dd if=/dev/urandom of={FILE} bs=1M count=16 2>/dev/null", timeout=120)
     digest = machine.must(f"sha256sum {FILE}").split()[0]
     said = machine.must(f"luo-tui hold {FILE} --name cache", timeout=120)
-    assert "64 MiB" in said
+    assert "16 MiB" in said
     assert digest in said
     machine.must(f"rm {FILE}")
     return digest
@@ -79,7 +79,7 @@ def see_it_listed(t: Terminal) -> None:
     """From the walk to the overview and back: the held file is among the resources."""
     t.send("escape")
     screen = t.wait_for("token kind state")
-    assert "preserved 64 MiB" in screen
+    assert "preserved 16 MiB" in screen
     assert screen.split("token kind state")[1].count("cache") == 1
     t.send("w")
     t.wait_for("[>] prepare")

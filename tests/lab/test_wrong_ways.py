@@ -105,6 +105,7 @@ def test_without_root_all_but_names_is_shown_and_nothing_can_be_pressed(host: Ma
     assert not loaded(host)
 
 
+@pytest.mark.extra
 def test_a_wrong_host_name_does_nothing(built: Built, host: Machine) -> None:
     target = built.kernels["new"].release
     with driver.over_ssh(host) as t:
@@ -183,6 +184,7 @@ def test_a_second_console_watches(built: Built, host: Machine) -> None:
         second.wait_for("Nothing is prepared.")
 
 
+@pytest.mark.extra
 def test_a_console_killed_after_prepare_is_picked_up(built: Built, host: Machine) -> None:
     with driver.over_ssh(host) as t:
         driver.load(t, built.kernels["new"].release)

@@ -88,9 +88,15 @@ def test_what_no_list_tells_of_is_no_change(tmp_path: Path) -> None:
     port = BoundDriver("0000:00:01.0", "pcieport", "", "pci:v00008086d00001901sv0sd0bc06sc04i00")
     lists(tmp_path, "new")
     assert found(tmp_path, port) == TargetDrivers(unlisted=1)
+    # What else both kernels have for such a device says nothing of it.
+    hotplug = "alias pci:v*d*sv*sd*bc06sc04i* shpchp\n"
+    lists(tmp_path, "old", alias=hotplug)
+    (tmp_path / "new/modules.alias").write_text(hotplug)
+    assert found(tmp_path, port) == TargetDrivers(unlisted=1)
     # Where the running kernel's lists name it, theirs should, too.
-    lists(tmp_path, "old", builtin="kernel/drivers/pci/pcieport.ko\n")
-    assert found(tmp_path, port).changes == (DriverChange(port.device, "pcieport", False, ()),)
+    (tmp_path / "old/modules.builtin").write_text("kernel/drivers/pci/pcieport.ko\n")
+    (change,) = found(tmp_path, port).changes
+    assert change == DriverChange(port.device, "pcieport", False, ("shpchp",))
 
 
 @pytest.mark.parametrize("missing", ["modules.dep", "modules.builtin", "modules.alias"])
@@ -128,6 +134,7 @@ def test_the_drivers_of_this_host_are_read_from_sysfs(tmp_path: Path) -> None:
     folder = tmp_path / "bus/pci/devices/0000:5e:00.0"
     driver = tmp_path / "bus/pci/drivers/ice"
     (tmp_path / "module/ice").mkdir(parents=True)
+    (tmp_path / "module/ice/initstate").write_text("live\n")
     driver.mkdir(parents=True)
     (driver / "module").symlink_to(tmp_path / "module/ice")
     folder.mkdir(parents=True)
@@ -141,6 +148,9 @@ def test_the_drivers_of_this_host_are_read_from_sysfs(tmp_path: Path) -> None:
     told = read_drivers(devices, tmp_path)
     assert told.drivers == (ice(), BoundDriver("0000:01:00.0", "gone", "", ""))
     assert told.missing == ()
+    # A built-in driver may have the name of a module, which has no state.
+    (tmp_path / "module/ice/initstate").unlink()
+    assert read_drivers(devices, tmp_path).drivers[0] == ice("")
     (folder / "modalias").unlink()
     (folder / "modalias").mkdir()
     assert "the modalias of 0000:5e:00.0 is unknown" in read_drivers(devices, tmp_path).missing[0]

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 import pytest
 
+import luo_tui
 from luo_tui.errors import ActFailed, Exit, Op, explain
 from luo_tui.model import State
 
@@ -121,3 +123,16 @@ def test_a_failed_act_says_what_how_and_what_next() -> None:
     assert "Could not kexec" in text
     assert "The state is now: normal." in text
     assert text.endswith("The freeze was cancelled.")
+
+
+def test_where_the_texts_cannot_be_loaded_the_errno_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No descriptor is left to read them by, or the package is being replaced."""
+    monkeypatch.delitem(sys.modules, "luo_tui.error_table", raising=False)
+    monkeypatch.delattr(luo_tui, "error_table", raising=False)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(luo_tui, "__path__", [])
+    told = explain(Op.STATE, errno.EMFILE)
+    assert told.meaning == os.strerror(errno.EMFILE).lower()
+    assert told.remedy

@@ -162,3 +162,27 @@ def test_guests_are_looked_for_where_no_decision_rests_on_them(tmp_path: Path) -
     there = reader.guest_list(found)
     assert there.guests == ()
     assert there.missing == ("what runs here could not be read: Too many open files",)
+
+
+def test_one_that_may_be_paused_or_was_never_saved_is_grave() -> None:
+    came = (
+        CameOver("web1", Stands.PAUSED, 0.0, 40, GIB, 1000.0),
+        CameOver("db1", Stands.LOST, 0.0, 77, GIB, 0.0),
+        CameOver("ci", Stands.PAUSED, 0.0, 78, GIB, 1000.0),
+    )
+    there = {g.name: g for g in listed(facts(State.UPDATED, came_over=came), WEB)}
+    assert "is not known to run" in there["web1"].reason
+    assert "was not saved" in there["db1"].reason
+    assert "is not known to run" in there["ci"].reason
+    assert [there[n].becomes for n in ("web1", "db1", "ci")] == [
+        Becomes.WAITS,
+        Becomes.LOST,
+        Becomes.WAITS,
+    ]
+
+
+def test_an_armed_guest_that_has_ended_is_no_other_process() -> None:
+    found = facts(State.PREPARED, armed=(ALONG._replace(ended=True),))
+    there = {g.becomes for g in listed(found, WEB)}
+    assert Becomes.ENDED in there
+    assert Becomes.ARMED not in there

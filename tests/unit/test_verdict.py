@@ -173,7 +173,9 @@ COLD: dict[str, Any] = {"luo": LuoState(State.NORMAL), "from_release": "", "stam
     [
         (Stands.GOES_ON, Grade.GOOD, "kept: web1 goes on"),
         (Stands.WAITS, Grade.NOT_YET, "web1 stands still: it is saved, and was not loaded"),
-        (Stands.ENDED, Grade.BAD, "web1 was loaded, and has ended since"),
+        (Stands.PAUSED, Grade.UNKNOWN, "web1 was loaded, and is not known to run: ask its monitor"),
+        (Stands.ENDED, Grade.UNKNOWN, "web1 was loaded, and has ended since"),
+        (Stands.LOST, Grade.BAD, "web1 was not saved before the jump"),
     ],
 )
 def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> None:

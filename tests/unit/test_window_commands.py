@@ -244,7 +244,7 @@ def test_what_was_not_agreed_to_is_not_done(shell: Shell) -> None:
     said = shell.refused(Exit.USAGE, "kexec", "--yes")
     assert "it needs --yes-to HOSTNAME and --agree DIGEST" in said
     assert "This would be lost: pci 0000:3b:00.2: cloud-hyperviso [2101] loses it" in said
-    assert " and 5 more. Nothing was done" in said
+    assert " and 6 more. Nothing was done" in said
     assert "it needs --agree DIGEST" in shell.refused(Exit.USAGE, "kexec", "--yes-to", HOST_NAME)
     agreed = shell.digest("kexec")
     assert "needs --yes-to HOSTNAME." in shell.refused(Exit.USAGE, "kexec", "--agree", agreed)

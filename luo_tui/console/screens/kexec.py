@@ -64,7 +64,7 @@ class AskTyped(AskAct):
     def lines(self, action: Action) -> Sequence[Row]:
         """Return the loss, then what survives it."""
         return (
-            *listed("Lost", action.lost, MOST, style="$text-error"),
+            *listed("Lost", action.lost_shown or action.lost, MOST, style="$text-error"),
             *listed("Survives", action.survives or ("Nothing.",), MOST),
             *listed("Does", action.does, MOST),
             Row(action.way_back, "Way back"),

@@ -267,7 +267,7 @@ def action_rows(action: Action, most: int = MOST, rest: str = _ELSEWHERE) -> Ite
     ``rest`` says where the others are listed of which there are more than ``most``.
     """
     if action.lost:
-        yield from listed("Lost", action.lost, most, rest, style="$text-error")
+        yield from listed("Lost", action.lost_shown or action.lost, most, rest, style="$text-error")
     yield from listed("Does", action.does, most, rest)
     yield from listed("Survives", action.survives or ("Nothing.",), most, rest)
     if not action.lost:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""What is told of a guest by its record: no more than the kernel and its process bear out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from luo_tui.guests.context import read_context
+from luo_tui.guests.proc import started
+from luo_tui.guests.record import Kept, Phase, Record
+from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, Snapshot, State
+from luo_tui.orchestrator.choose import open_orchestrator
+from luo_tui.update.facts import Stands
+from luo_tui.update.guest_facts import armed, came_over, recorded
+from luo_tui.update.window_state import WindowState
+
+HERE, BEFORE = "boot-2", "boot-1"
+WINDOW = WindowState("7", jumped_from=BEFORE)
+GONE = 0
+"""No process began then, but the first."""
+
+
+@pytest.fixture
+def record() -> Record:
+    pid = os.getpid()
+    return Record(
+        name="web1",
+        phase=Phase.ARMED,
+        boot=HERE,
+        pid=pid,
+        started=started(Path(f"/proc/{pid}")),
+        argv=("qemu",),
+        exe="/usr/bin/qemu",
+        cwd="/",
+        socket="/run/web1.qmp",
+        machine="pc-q35-7.2",
+        context=read_context(Path("/proc"), pid, ()),
+        memory={"ram": Kept(1, 4096)},
+        state=Kept(2, 4096),
+    )
+
+
+def preserving(*tokens: int) -> Snapshot:
+    kept = Resources(Resource(t, "memfd", ResourceState.PRESERVED, "ram") for t in tokens)
+    return Snapshot(Host("hv", "7.3", HERE), LuoState(State.NORMAL), resources=kept)
+
+
+def test_a_guest_is_armed_while_all_of_it_is_preserved(record: Record) -> None:
+    (one,) = armed((record,), preserving(1, 2, 3))
+    assert (one.name, one.pid, one.tokens) == ("web1", os.getpid(), (1, 2))
+    for left in ((), (1,), (2, 3)):
+        assert armed((record,), preserving(*left)) == (), "its record alone proves nothing"
+
+
+def test_that_an_armed_guest_has_ended_is_told(record: Record) -> None:
+    (one,) = armed((record._replace(started=GONE),), preserving(1, 2))
+    assert one.ended
+    (one,) = armed((record,), preserving(1, 2))
+    assert not one.ended
+    assert armed((record._replace(boot=BEFORE),), preserving(1, 2)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "stands"),
+    [
+        ({"phase": Phase.SAVED}, Stands.WAITS),
+        ({"phase": Phase.ARMED}, Stands.LOST),
+        ({"phase": Phase.SAVING}, Stands.LOST),
+        ({"phase": Phase.LOADED, "paused": 5.0, "went_on": 9.5}, Stands.GOES_ON),
+        ({"phase": Phase.LOADED}, Stands.PAUSED),
+        ({"phase": Phase.LOADED, "goes_on": False}, Stands.GOES_ON),
+        ({"phase": Phase.LOADED, "went_on": 9.5, "started": GONE}, Stands.ENDED),
+    ],
+)
+def test_what_became_of_it(record: Record, changed: dict[str, object], stands: Stands) -> None:
+    (one,) = came_over((record._replace(boot=BEFORE, **changed),), WINDOW, HERE)  # type: ignore[arg-type]
+    assert one.stands is stands
+    assert one.seconds == (4.5 if changed.get("paused") else changed.get("went_on", 0))
+
+
+def test_of_another_jump_nothing_is_told(record: Record) -> None:
+    assert came_over((record._replace(boot="boot-0"),), WINDOW, HERE) == ()
+    assert came_over((record,), WindowState("7"), HERE) == ()
+
+
+def test_a_folder_that_is_closed_to_this_user_tells_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    assert recorded(open_orchestrator(), tmp_path) == ()
