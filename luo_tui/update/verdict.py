@@ -101,8 +101,9 @@ def _sum(reasons: tuple[Reason, ...], window: WindowState | None) -> Verdict:
     worst = ordered[0]
     if worst.grade is Grade.GOOD:
         source, target = (window.jumped_release, window.target) if window else ("", "")
-        line = f"GOOD: {target} took over from {source or 'the other kernel'}, and all is as it was"
-        return Verdict(Grade.GOOD, f"{line}.", ordered)
+        whole = "all else" if window is not None and window.ended_guests else "all"
+        took = f"{target} took over from {source or 'the other kernel'}"
+        return Verdict(Grade.GOOD, f"GOOD: {took}, and {whole} is as it was.", ordered)
     more = sum(r.grade is worst.grade for r in ordered) - 1
     others = f" (and {more:,} more)" if more else ""
     return Verdict(worst.grade, f"{worst.grade.upper()}: {worst.text}{others}.", ordered)
@@ -126,7 +127,7 @@ def _reasons(facts: Facts, window: WindowState, condition: Condition) -> Iterato
     if facts.snapshot.luo.state is State.UPDATED:
         yield from _promises(facts)
     known = facts.promised.before if facts.promised else None
-    yield from _guests(facts)
+    yield from _guests(facts, window)
     yield from _devices(facts, known, condition)
     yield from _links(known, condition)
     yield from _units(known, condition)
@@ -245,7 +246,10 @@ _OF_GUEST = {
 }
 
 
-def _guests(facts: Facts) -> Iterator[Reason]:
+def _guests(facts: Facts, window: WindowState) -> Iterator[Reason]:
+    if window.ended_guests:
+        text = f"ended by the jump, as it was agreed to: {few(window.ended_guests, 8)}"
+        yield Reason(Grade.GOOD, "guests", text)
     for one in facts.came_over:
         kept = "kept: " if one.stands is Stands.GOES_ON else ""
         paused = f", after about {one.seconds:,.0f} s" if one.seconds else ""

@@ -104,6 +104,8 @@ class WindowState(NamedTuple):
     jumped_at: str = ""
     jumped_release: str = ""
     """Release of the kernel from which the jump was made."""
+    ended_guests: tuple[str, ...] = ()
+    """Those that the jump ended: they were named as not preserved when it was agreed to."""
     tokens: tuple[int, ...] = ()
     """What was preserved when it jumped, in windows of format 0 alone; see
     :func:`luo_tui.update.resource_list.promised`."""
@@ -232,11 +234,13 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 jumped_at=r.at,
                 jumped_release=_text(r, "release"),
                 target=_text(r, "target", window_state.target),
+                ended_guests=_texts(r, "unpreserved"),
                 **_promised(r),
             )
         case "returned":
             return window_state._replace(
                 jumped_from="",
+                ended_guests=(),
                 jumped_at="",
                 # A jump that failed before the freeze leaves the host prepared, by us.
                 prepared=r.data.get("state") == "prepared",
@@ -248,6 +252,12 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "closed":
             return window_state._replace(closed=_text(r, "how") or "closed")
     return window_state
+
+
+def _texts(r: Record, key: str) -> tuple[str, ...]:
+    found = r.data.get(key)
+    texts = found if isinstance(found, list) else ()
+    return tuple(clean(text) for text in texts if isinstance(text, str))
 
 
 def _hook(window_state: WindowState, point: str, phase: str) -> WindowState:

@@ -18,7 +18,8 @@ from luo_tui.console.wishes import Wishes
 from luo_tui.model import Guest, Work
 from luo_tui.update.facts import Act, CameOver, GoesAlong, Stands
 from luo_tui.update.guest_list import guest_list
-from tests.console.stage import Bench, flat, press, settle, text
+from luo_tui.update.verdict import verdict
+from tests.console.stage import Bench, flat, jump, load_and_prepare, press, settle, text
 
 GIB = 1 << 30
 WEB = Guest(40, "qemu-system-x86", ("memory-backend-memfd",), GIB, 50.0, "web1", is_qemu=True)
@@ -134,6 +135,51 @@ async def test_enter_asks_qemu_in_a_thread(bench: Bench, monkeypatch: pytest.Mon
         await pilot.pause(0)
         assert asked == [41]
         assert "can be carried" in flat(app)
+
+
+async def test_a_guest_that_is_not_carried_is_named_from_the_place_to_the_verdict(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("guest-not-carried")
+    load_and_prepare(bench)
+    app = bench.console()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "6")
+        screen = app.screen
+        assert isinstance(screen, Guests)
+        assert screen.listed.shown[0].name == "guest-old1"
+        assert "1 lost, 3 carried" in flat(app)
+        await press(pilot, "k")
+        assert "will be lost: guest-old1 (qemu-system-x86 [2290])." in flat(app)
+    app.session.window.release()
+    assert jump(bench)
+    facts = bench.session().window.facts()
+    assert facts.window_state is not None
+    assert facts.window_state.ended_guests == ("guest-old1 (qemu-system-x86 [2290])",)
+    judged = verdict(facts, bench.host.condition())
+    assert judged is not None
+    assert any("as it was agreed to: guest-old1" in reason.text for reason in judged.reasons)
+
+
+async def test_a_guest_that_does_not_load_is_named_from_the_place_to_finish(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make("guest-does-not-load")
+    load_and_prepare(bench)
+    assert jump(bench)
+    app = bench.console()
+    async with app.run_test(size=(120, 50)) as pilot:
+        await settle(pilot)
+        await press(pilot, "6")
+        said = flat(app)
+        assert "guest-ci (token 2): a guest whose memory that is has not gone on (key 2)" in said
+        assert "2 not yet" in said
+        await press(pilot, "5")
+        assert "1 resource not restored yet" in flat(app)
+        await press(pilot, "f")
+        assert "guest-ci (token 2)" in flat(app)
+        assert "discard 1 unrestored" in flat(app)
 
 
 def test_a_process_that_is_no_qemu_could_not_be_asked() -> None:

@@ -222,6 +222,31 @@ def test_memory_short_at_restore(tmp_path: Path) -> None:
     assert not see(made).incoming
 
 
+def test_a_guest_that_does_not_load(tmp_path: Path) -> None:
+    made = host(tmp_path, "guest-does-not-load")
+    Life(made)
+    jump(made)
+    life = Life(made)
+    live(life, 20)
+    (stuck,) = see(made).incoming
+    assert stuck.name == "guest-ci"
+    running = {name for g in made.work().guests for name in g.memory}
+    assert {"guest-web1", "guest-db1"} <= running
+    assert "guest-ci" not in running
+    told = f"restore token {stuck.token}: its device state is of another version"
+    assert sum(told in line for line in lines(made)) == 1
+
+
+def test_a_guest_that_is_not_carried_ends_with_the_jump(tmp_path: Path) -> None:
+    made = host(tmp_path, "guest-not-carried")
+    (old,) = (g for g in made.work().guests if g.is_qemu)
+    assert old.label == "guest-old1 (qemu-system-x86 [2290])"
+    assert not any(r.pid == old.pid for r in made.resources())
+    jump(made)
+    assert not any(g.is_qemu for g in made.work().guests)
+    assert not see(made).incoming, "all others have gone on"
+
+
 def test_a_device_lost_on_the_way(tmp_path: Path) -> None:
     made = host(tmp_path, "device-lost")
     jump(made)

@@ -186,6 +186,14 @@ def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> No
     assert found.grade is grade
 
 
+def test_a_guest_that_the_jump_ended_by_agreement_is_named() -> None:
+    window = WINDOW._replace(ended_guests=("old1 (qemu [41])",))
+    found = judge(FACTS._replace(window_state=window))
+    text = "ended by the jump, as it was agreed to: old1 (qemu [41])"
+    assert (Grade.GOOD, "guests", text) in found.reasons
+    assert found.line.endswith("and all else is as it was.")
+
+
 @pytest.mark.parametrize(
     ("facts", "condition", "grade", "words"),
     [

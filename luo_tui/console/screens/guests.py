@@ -13,9 +13,10 @@ from luo_tui.console.session import View
 from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.table import Column
 from luo_tui.console.widgets.text import Row
+from luo_tui.model import State
 from luo_tui.update.empty_lists import no_guests
 from luo_tui.update.guest_list import RUNS, Becomes, ListedGuest, summary
-from luo_tui.update.wording import clock_text, size_text
+from luo_tui.update.wording import clock_text, few, size_text
 
 _PATIENCE = 2.0
 """Seconds that a guest has for each answer; one whose socket another program has takes them."""
@@ -106,6 +107,10 @@ class Guests(ListingPlace[ListedGuest]):
             yield Row("being looked for", "guests")
             return
         yield Row(summary(found.guests) or ("none seen" if found.missing else "none"), "guests")
+        if view.snapshot.incoming and view.snapshot.luo.state is State.UPDATED:
+            waiting = few([r.label for r in view.snapshot.incoming])
+            text = f"{waiting}: a guest whose memory that is has not gone on (key 2)"
+            yield Row(text, "not restored", style="$text-warning")
         for sentence in found.missing[:1]:
             yield Row(f"there may be more: {sentence}", "not known", style="$text-warning")
 

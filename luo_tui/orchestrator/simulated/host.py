@@ -61,6 +61,10 @@ GUESTS = (
     ("guest-ci", 4 * _GIB, 2231, "cloud-hyperviso"),
     ("vm-state", 262_144, 1840, "vmmd"),
 )
+UNCARRIED = Guest(2290, "qemu-system-x86", name="guest-old1", is_qemu=True)
+"""Runs where that was ordered; its memory is in no memfd."""
+UNLOADED = GUESTS[2][0]
+"""The guest that does not load where that was ordered."""
 AGENTS = ("cloud-hyperviso", "vmmd", "blkd")
 """Processes that come back with the new kernel's user space."""
 _VMM = AGENTS[0]
@@ -107,6 +111,8 @@ class SimulatedHost(SimulatedKernel):
         host.lay_boot()
         for name, size, pid, comm in GUESTS:
             host.start_process(name, size, pid, comm)
+        if scenario == "guest-not-carried":
+            host.guests[UNCARRIED.name] = UNCARRIED._replace(started=_boottime())
         if scenario in ("crowd", "overrun"):
             room = _open_files(_CROWD + _HIGH + _SPARE)
             if scenario == "crowd":
@@ -218,8 +224,12 @@ class SimulatedHost(SimulatedKernel):
     def _come_back(self) -> None:
         """Let those guests run whose memory came over: the others are gone."""
         now = _boottime()
-        came = [k.resource() for k in self._kept.values() if k.comm == _VMM]
+        came = [k.resource() for k in self._kept.values() if k.comm == _VMM and not self._stuck(k)]
         self.guests = {r.name: Guest(r.pid, r.comm, (r.name,), r.bytes, now) for r in came}
+
+    def _stuck(self, kept: Kept) -> bool:
+        """Whether it is memory that its guest's process cannot go on with."""
+        return self.scenario == "guest-does-not-load" and kept.name == UNLOADED
 
     def _crowd(self, room: int) -> None:
         self.lowest_fd = _HIGH
@@ -308,13 +318,15 @@ class SimulatedHost(SimulatedKernel):
             if kept.state is ResourceState.INCOMING and kept.comm in AGENTS:
                 self.restore_for_agent(kept.token)
 
-    def restore_for_agent(self, token: int) -> bool:
-        """Let one of them take its own back; False if it could not."""
+    def restore_for_agent(self, token: int) -> str:
+        """Let one of them take its own back; return why it could not, empty if it could."""
+        if self._stuck(self._kept[token]):
+            return "its device state is of another version: the guest is not loaded"
         try:
             os.close(self.restore(token, by_agent=True))
-        except OSError:
-            return False
-        return True
+        except OSError as refused:
+            return os.strerror(refused.errno or 0)
+        return ""
 
     def close(self) -> None:
         """Switch the machine off: everything that it holds is gone."""

@@ -10,7 +10,6 @@ told, and try again later. The same seed lets the same things happen.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import random
 from collections.abc import Callable
@@ -109,13 +108,12 @@ class Life:
                 break
             if resource.token in self._in_vain:
                 continue
-            if self._host.restore_for_agent(resource.token):
+            if why := self._host.restore_for_agent(resource.token):
+                self._in_vain.add(resource.token)
+                self._complain(resource, f"restore token {resource.token}", why)
+            else:
                 self._waiting.discard(resource.name)
                 restored += 1
-            else:
-                self._in_vain.add(resource.token)
-                what = f"restore token {resource.token}"
-                self._complain(resource, what, os.strerror(errno.ENOMEM))
         return restored > 0
 
     def _preserve_next(self) -> bool:

@@ -11,6 +11,8 @@ SCENARIOS = {
     "target-incompatible": "the target's luo.ko reads another format",
     "nothing-restored": "nobody restores anything after the kexec",
     "memory-short": "the largest guest cannot be restored until memory is free again",
+    "guest-not-carried": "a guest of QEMU runs whose memory nobody preserves: the kexec ends it",
+    "guest-does-not-load": "a guest's memory comes over, and its process cannot go on with it",
     "device-lost": "a network card that should come over alive is lost on the way",
     "source-dies": "the source of the resources dies, and comes back, again and again",
     "overrun": "more events come at once than the source holds",
