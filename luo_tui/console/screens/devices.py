@@ -68,7 +68,7 @@ def _head(one: DeviceCame) -> str:
 
 COLUMNS: tuple[Column[DeviceCame], ...] = (
     Column("", _sign, 2, key=lambda f: (not f.grave, f.came or f.next.outcome)),
-    Column("device", lambda f: f.device.id, 13, most=28),
+    Column("device", lambda f: f.device.id, 13, most=36),
     Column("kind", lambda f: f.device.kind or f.device.bus, 11, above=64, most=15),
     Column("driver", lambda f: f.device.driver or "-", 13, most=18),
     Column("next update", lambda f: str(f.next.outcome), 17, above=150),
