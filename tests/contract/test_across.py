@@ -180,6 +180,7 @@ def test_what_is_sealed_against_writing_arrives_sealed(machine: Machine) -> None
     machine.call("move", move="finish")
 
 
+@pytest.mark.extra
 def test_arrivals_are_announced(machine: Machine) -> None:
     token = machine.call("preserve", fd=machine.call("memfd", name="seen", size=4096))
     update(machine)
@@ -230,6 +231,7 @@ def test_a_kexec_in_normal_hands_nothing_over(machine: Machine) -> None:
     assert (after["state"], after["resources"], after["from_release"]) == ("normal", [], "")
 
 
+@pytest.mark.extra
 def test_an_empty_update_is_an_update(machine: Machine) -> None:
     after = update(machine, freeze=False)
     assert after["resources"] == []
@@ -237,6 +239,7 @@ def test_an_empty_update_is_an_update(machine: Machine) -> None:
     assert machine.call("state") == "normal"
 
 
+@pytest.mark.extra
 def test_an_empty_file_arrives(machine: Machine) -> None:
     token = machine.call("preserve", fd=machine.call("memfd", name="empty"))
     update(machine)
@@ -244,6 +247,7 @@ def test_an_empty_file_arrives(machine: Machine) -> None:
     machine.call("move", move="finish")
 
 
+@pytest.mark.extra
 def test_a_kexec_in_updated_loses_what_was_not_finished(machine: Machine) -> None:
     machine.call("preserve", fd=machine.call("memfd", name="lost", size=4096))
     update(machine)

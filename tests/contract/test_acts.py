@@ -94,6 +94,7 @@ def test_a_host_that_another_tool_takes_back_stays(machine: Machine, window: str
     assert machine.call("state") == "normal"
 
 
+@pytest.mark.extra
 def test_fewer_survivors_make_the_consent_void(machine: Machine, window: str) -> None:
     machine.call("window", folder=window)
     machine.call("choose", which=other(machine))

@@ -178,6 +178,7 @@ def test_memory_that_was_never_written_is_zero(machine: Machine) -> None:
     finished(machine)
 
 
+@pytest.mark.extra
 def test_what_is_in_swap_comes_along(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
     swap_on(machine)
@@ -192,6 +193,7 @@ def test_what_is_in_swap_comes_along(machine: Machine) -> None:
     finished(machine)
 
 
+@pytest.mark.extra
 def test_what_its_owner_has_no_room_for_is_refused_and_nobody_is_killed(machine: Machine) -> None:
     """What is in swap comes back into its owner's memory cgroup, whose limit holds."""
     assert isinstance(machine, LabMachine)

@@ -205,6 +205,7 @@ def test_numbers_and_files_of_other_modules_cross(host: LabMachine) -> None:
     assert {about(host, n, "state") for n in ALL} == {"registered"}
 
 
+@pytest.mark.extra
 def test_a_module_that_fails_to_load_gives_back_what_it_was_given(host: LabMachine) -> None:
     mine = host.call("open", path="/dev/luo-test")
     token = host.call("preserve", fd=mine)
@@ -223,6 +224,7 @@ def test_a_module_that_fails_to_load_gives_back_what_it_was_given(host: LabMachi
     assert not re.search("BUG:|WARNING:|Oops", host.log())
 
 
+@pytest.mark.extra
 def test_what_nobody_claims_is_named_and_goes(host: LabMachine) -> None:
     token = host.call("preserve", fd=host.call("open", path="/dev/luo-test"))
     update(host)
@@ -233,6 +235,7 @@ def test_what_nobody_claims_is_named_and_goes(host: LabMachine) -> None:
     assert f"token {token}: no handler, its memory stays in use until the next kexec" in log
 
 
+@pytest.mark.extra
 def test_a_participant_is_pinned_while_an_update_is_under_way(host: LabMachine) -> None:
     host.call("move", move="prepare")
     with pytest.raises(Exception, match="rmmod"):

@@ -572,7 +572,13 @@ IOMMU = ("-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu", *EDU)
     ("qemu", "extra", "slot", "reason"),
     [
         pytest.param(BEHIND, "", "0000:01:01.0", "it is behind a bridge", marks=pytest.mark.extra),
-        (IOMMU, "intel_iommu=on", SLOT, "an IOMMU translates its addresses"),
+        pytest.param(
+            IOMMU,
+            "intel_iommu=on",
+            SLOT,
+            "an IOMMU translates its addresses",
+            marks=pytest.mark.extra,
+        ),
     ],
     ids=["bridge", "iommu"],
 )

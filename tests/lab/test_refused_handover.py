@@ -64,6 +64,7 @@ def hand_over(host: LabMachine) -> tuple[int, str]:
     return token, digest
 
 
+@pytest.mark.extra
 def test_what_cannot_be_taken_is_still_there_for_who_can(
     host: LabMachine, cold: lab.Machine, tmp_path: Path
 ) -> None:
