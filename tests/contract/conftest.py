@@ -16,6 +16,20 @@ LAB = Path(__file__).parents[2] / "kernel" / "lab"
 _LAB = pytest.param("lab", marks=pytest.mark.lab)
 
 
+_ABOVE = ("test_acts", "test_hold", "test_watch")
+"""What stands above the kernel: all runs on the simulated host, most on luo.ko in test-all alone."""
+_BOTH = ("test_a_whole_update_by_its_acts",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to test-all what takes minutes on luo.ko and is proved beside it."""
+    for item in items:
+        of = getattr(item, "callspec", None)
+        named = item.path.stem in _ABOVE and getattr(item, "originalname", "") not in _BOTH
+        if named and of is not None and of.params.get("running") == "lab":
+            item.add_marker(pytest.mark.extra)
+
+
 @pytest.fixture(scope="module", params=["simulated", _LAB])
 def running(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

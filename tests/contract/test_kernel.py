@@ -74,6 +74,7 @@ def test_a_client_of_sessions_meets_enotty_and_nothing_is_lost(machine: Machine)
     assert machine.call("digest", fd=machine.call("restore", token=token)) == digest
 
 
+@pytest.mark.extra
 def test_an_inherited_descriptor_gives_no_right_to_act(machine: Machine) -> None:
     for number in (
         luo_v2.FD_PRESERVE,
@@ -181,6 +182,7 @@ def test_where_nothing_happens_nobody_is_woken(machine: Machine) -> None:
     assert machine.call("wakes") > before
 
 
+@pytest.mark.extra
 def test_lost_events_are_noticed_and_everything_is_read_anew(machine: Machine) -> None:
     seen = machine.call("overrun", events=400)
     assert seen == {"lost": True, "read": [1], "after": ["ResourceGone"]}

@@ -147,6 +147,7 @@ def sessions(found: dict[str, Any]) -> dict[str, str]:
     return {p["name"]: p["state"] for p in found["participants"] if p["kind"] == "session"}
 
 
+@pytest.mark.extra
 def test_the_console_shows_them_and_what_this_kernel_has_not(mainline: Machine) -> None:
     pid = hold(mainline, "seen")
     with driver.over_ssh(mainline) as t:

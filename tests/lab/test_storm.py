@@ -122,6 +122,7 @@ def test_more_events_than_the_socket_holds(machine: Machine, hands: Hands) -> No
         leave(t)
 
 
+@pytest.mark.extra
 def test_news_come_whatever_becomes_of_udevd(machine: Machine, hands: Hands) -> None:
     with look_on(machine) as t:
         for number, command in enumerate(
