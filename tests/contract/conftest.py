@@ -17,7 +17,7 @@ _LAB = pytest.param("lab", marks=pytest.mark.lab)
 
 
 _ABOVE = ("test_acts", "test_hold", "test_watch")
-"""What stands above the kernel: all runs on the simulated host, most on luo.ko in test-all alone."""
+"""What stands above the kernel: all runs on the simulated host, on luo.ko most in test-all alone."""
 _BOTH = ("test_a_whole_update_by_its_acts",)
 
 
