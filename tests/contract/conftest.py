@@ -17,7 +17,7 @@ _LAB = pytest.param("lab", marks=pytest.mark.lab)
 
 
 _ABOVE = ("test_acts", "test_hold", "test_watch")
-"""What stands above the kernel: all runs on the simulated host, on luo.ko most in test-all alone."""
+"""What stands above the kernel: on luo.ko most of it is of test-all, on the simulated host none."""
 _BOTH = ("test_a_whole_update_by_its_acts",)
 
 
