@@ -68,7 +68,7 @@ def explain(op: Op, error: int | OSError) -> Explanation:
         op, said = error.op, error.said
     elif op in table.ON_DEVICE and isinstance(error, OSError) and error.filename:
         op = Op.OPEN
-    number = error if isinstance(error, int) else (error.errno or 0)
+    number = _number(error)
     key = table.SAME.get((op, number), (op, number))
     row = table.TABLE.get(key)
     if row is None and op in table.REFUSED_BY_PARTICIPANT and number not in (_errno.EPERM,):
@@ -76,7 +76,7 @@ def explain(op: Op, error: int | OSError) -> Explanation:
     if row is None:
         row = table.ANYWHERE.get(number)
     if row is None:
-        row = (os.strerror(number).lower() if number else str(error), table.LOG, Exit.FAILED)
+        row = (_meaning(error), table.LOG, Exit.FAILED)
     meaning, remedy, code = row
     if said:
         remedy = f"{said} {remedy}"
@@ -89,9 +89,16 @@ def load_texts() -> None:
 
 
 def _unexplained(op: Op, error: int | OSError) -> Explanation:
-    number = error if isinstance(error, int) else (error.errno or 0)
-    meaning = os.strerror(number).lower() if number else str(error)
-    return Explanation(op, number, meaning, "See the kernel's log.", Exit.FAILED)
+    return Explanation(op, _number(error), _meaning(error), "See the kernel's log.", Exit.FAILED)
+
+
+def _number(error: int | OSError) -> int:
+    return error if isinstance(error, int) else (error.errno or 0)
+
+
+def _meaning(error: int | OSError) -> str:
+    number = _number(error)
+    return os.strerror(number).lower() if number else str(error)
 
 
 class ActFailed(Exception):

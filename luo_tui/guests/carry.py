@@ -21,7 +21,7 @@ from luo_tui.guests.context import read_context
 from luo_tui.guests.control import migration_status, set_capability, status
 from luo_tui.guests.facts import STATE_NAME
 from luo_tui.guests.failed import GuestFailed
-from luo_tui.guests.proc import started
+from luo_tui.guests.proc import lives
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
 from luo_tui.guests.rules import Guest
@@ -74,7 +74,9 @@ def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
             with _opened(proc / str(process.pid) / "fd" / str(fd)) as ours:
                 about = os.fstat(ours)
                 known = next(m for m in process.memfds if m.fd == fd)
-                if (about.st_dev, about.st_ino) != known.file or not _lives(record):
+                if (about.st_dev, about.st_ino) != known.file or not lives(
+                    record.pid, record.started
+                ):
                     raise GuestFailed(f"{guest.name} has changed meanwhile: look again.")
                 done.append(keeper.preserve(ours))
             memory[id_] = Kept(done[-1], sizes[id_], about.st_ino)
@@ -108,7 +110,7 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
 
     ``limit`` is in seconds, for all of it.
     """
-    if not _lives(record):
+    if not lives(record.pid, record.started):
         raise GuestFailed(f"{record.name} has ended since it was armed.")
     ran = False
     try:
@@ -161,7 +163,7 @@ def disarm(keeper: Keeper, record: Record, records: Records) -> None:
     GuestFailed: a part is still preserved, and the record is kept.
     """
     with contextlib.suppress(QmpError):
-        if _lives(record):
+        if lives(record.pid, record.started):
             with _monitor(record) as qmp:
                 qmp.command("closefd", {"fdname": STATE_NAME})
     if left := _give_up(keeper, list(record.tokens)):
@@ -196,7 +198,7 @@ def _wait_saved(qmp: Qmp, end: float) -> None:
 
 
 def _continue(record: Record, *, running: bool) -> None:
-    if not _lives(record):
+    if not lives(record.pid, record.started):
         raise GuestFailed(f"{record.name} has ended.")
     try:
         with _monitor(record) as qmp:
@@ -233,14 +235,6 @@ def _go_on(record: Record, *, running: bool) -> str:
 
 def _monitor(record: Record) -> Qmp:
     return Qmp.connect(record.socket, pid=record.pid, limit=LIMIT)
-
-
-def _lives(record: Record) -> bool:
-    """Whether the process is the one that was written down."""
-    try:
-        return started(Path("/proc") / str(record.pid)) == record.started
-    except (OSError, ValueError):
-        return False
 
 
 def _state_file(record: Record) -> Path:

@@ -14,6 +14,14 @@ def started(folder: Path) -> int:
     return int(text.rpartition(")")[2].split()[19])
 
 
+def lives(pid: int, began: int, proc: Path = Path("/proc")) -> bool:
+    """Whether the process of that number is the one that ``began`` then; see :func:`started`."""
+    try:
+        return started(proc / str(pid)) == began
+    except (OSError, ValueError, IndexError):
+        return False
+
+
 def words(path: Path) -> tuple[str, ...]:
     """Return a file of words that end with a zero byte: cmdline, environ. OSError."""
     data = path.read_bytes()

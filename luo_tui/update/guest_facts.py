@@ -54,12 +54,13 @@ def armed(records: tuple[Record, ...], snapshot: Snapshot) -> tuple[GoesAlong, .
 
 def _armed(records: tuple[Record, ...], snapshot: Snapshot) -> Iterator[GoesAlong]:
     if records:
+        from luo_tui.guests.proc import lives
         from luo_tui.guests.record import armed_in
 
         preserved = {resource.token for resource in snapshot.outgoing}
         for one in armed_in(records, snapshot.host.boot_id):
             if preserved.issuperset(one.tokens):
-                ended = not _lives(one)
+                ended = not lives(one.pid, one.started)
                 yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused, ended)
 
 
@@ -88,22 +89,13 @@ def came_over(
 
 
 def _stands(record: Record) -> Stands:
+    from luo_tui.guests.proc import lives
     from luo_tui.guests.record import Phase
 
     if record.phase is Phase.SAVED:
         return Stands.WAITS
     if record.phase is not Phase.LOADED:
         return Stands.LOST
-    if not _lives(record):
+    if not lives(record.pid, record.started):
         return Stands.ENDED
     return Stands.GOES_ON if record.went_on or not record.goes_on else Stands.PAUSED
-
-
-def _lives(record: Record) -> bool:
-    """Whether the process is the one that was written down."""
-    from luo_tui.guests.proc import started
-
-    try:
-        return started(Path("/proc") / str(record.pid)) == record.started
-    except (OSError, ValueError, IndexError):
-        return False

@@ -233,6 +233,7 @@ def _kexec(facts: Facts) -> Action:
     found = device_outcomes(snapshot)
     freezes = ", freezes" if facts.abilities.moves else ""
     before = "cancel the update" if facts.abilities.moves else "unload the image"
+    guests = tuple(lost_guests(facts))
     always = (
         f"Every process on {snapshot.host.name} ends, this console and every login with it.",
         cut_services(facts),
@@ -254,9 +255,9 @@ def _kexec(facts: Facts) -> Action:
             ((kept, "{}"),), (*_carried(found), *_handed_over(facts)), first=going_along(facts)
         )
         or ("Nothing: no resource is preserved.",),
-        lost=(*lost_guests(facts), *always, *(line for o in found for line in losses((o,)))),
+        lost=(*guests, *always, *(line for o in found for line in losses((o,)))),
         always=always,
-        lost_shown=(*lost_guests(facts), *always, *losses(found)),
+        lost_shown=(*guests, *always, *losses(found)),
         way_back=f"None after the jump. Until then: {before}.",
         ask=Ask.TYPE,
         typed=typed_word(snapshot, facts.image.release if facts.image else target),
