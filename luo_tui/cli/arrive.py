@@ -151,7 +151,7 @@ def _give_back(
     from luo_tui.update.hold import Holds
 
     look = Hub(orchestrator, lambda: None).read_now
-    return give_back(Holds(orchestrator, folder, look), look)
+    return give_back(Holds(orchestrator, folder, look), orchestrator.make_ready, look)
 
 
 def _make_ready(orchestrator: Orchestrator) -> None:

@@ -14,18 +14,21 @@ from luo_tui.update.hold import Holds
 
 
 def give_back(
-    holds: Holds, look: Callable[[], Snapshot]
+    holds: Holds, ready: Callable[[], None], look: Callable[[], Snapshot]
 ) -> tuple[tuple[tuple[str, float], ...], tuple[str, ...]]:
     """Restore each held file whose record says where to, and that came over.
 
-    Returns those that were, by the kernel's name with CLOCK_BOOTTIME in seconds, and in
-    sentences why each of the others was not: they can be restored by hand. Never
-    fails; harmless where none waits, and again.
+    ``ready`` has what came over retrieved, where a process does that. Returns those that
+    were given back, by the kernel's name with CLOCK_BOOTTIME in seconds, and in sentences
+    why each of the others was not: they can be restored by hand. Never fails; harmless
+    where none waits, and again.
     """
     given: list[tuple[str, float]] = []
     why: list[str] = []
     try:
         records = [held for held in holds.records() if held.out]
+        if records:
+            ready()
         now = look() if records else None
     except OSError as error:
         return (), (f"What is to be given back could not be read: {error.strerror or error}.",)
