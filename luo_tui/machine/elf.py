@@ -40,12 +40,28 @@ def parse(content: bytes) -> Elf:
         raise NotElf("is cut short") from None
 
 
+def loadable(content: bytes) -> bytes:
+    """Return a file without what is never loaded, such as what debuggers read. NotElf."""
+    parse(content)
+    end = max((s[2] + s[5] for s in _segments(content)), default=_HEADER.size)
+    kept = bytearray(content[:end])
+    header = list(_HEADER.unpack_from(content))
+    # Where its sections are told of, and how many there are.
+    header[6] = header[11] = header[12] = header[13] = 0
+    _HEADER.pack_into(kept, 0, *header)
+    return bytes(kept)
+
+
+def _segments(content: bytes) -> list[tuple[int, ...]]:
+    header = _HEADER.unpack_from(content)
+    at, size, count = header[5], header[9], header[10]
+    return [_SEGMENT.unpack_from(content, at + n * size) for n in range(count)]
+
+
 def _parse(content: bytes) -> Elf:
     if content[:6] != b"\x7fELF\x02\x01":
         raise NotElf("is no 64-bit little-endian ELF file")
-    header = _HEADER.unpack_from(content)
-    at, size, count = header[5], header[9], header[10]
-    segments = [_SEGMENT.unpack_from(content, at + n * size) for n in range(count)]
+    segments = _segments(content)
     loads = [s for s in segments if s[0] == _LOAD]
     interpreter = soname = ""
     for kind, _, offset, _, _, length, _, _ in segments:

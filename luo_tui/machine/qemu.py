@@ -145,9 +145,11 @@ class Qemu:
             process_group=0,
             preexec_fn=_end_with_parent,
         )
+        # It writes down its number before it knows whether it can start.
         while self._child.poll() is None:
-            if self.running():
-                return True
+            with contextlib.suppress(self.error):
+                if self.monitor.exists() and self.tell("info status"):
+                    return True
             time.sleep(0.01)
         return False
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from luo_tui.machine import cpio, elf
+from luo_tui.machine import cpio, elf, python
+from luo_tui.update.rehearsal import init, steps
 
 ENTRIES = (
     cpio.file("luo/init", b"#!/luo/python\n", executable=True),
@@ -68,7 +69,9 @@ def test_programs_tell_who_loads_them_and_libraries_their_names() -> None:
     libraries = [w.split()[0::2] for w in said.stdout.splitlines() if "=>" in w and "/" in w]
     assert libraries
     for name, path in (pair[:2] for pair in libraries):
-        assert elf.parse(Path(path).read_bytes()).soname == Path(name).name
+        content = Path(path).read_bytes()
+        assert elf.parse(content).soname == Path(name).name
+        assert elf.parse(elf.loadable(content)) == elf.parse(content)
 
 
 OTHER_BITS, TORN = b"\x7fELF\x01\x01" + bytes(90), b"\x7fELF\x02\x01" + b"\xff" * 20
@@ -76,5 +79,49 @@ OTHER_BITS, TORN = b"\x7fELF\x01\x01" + bytes(90), b"\x7fELF\x02\x01" + b"\xff" 
 
 @pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n", OTHER_BITS, TORN])
 def test_what_is_no_such_file_is_refused(content: bytes) -> None:
-    with pytest.raises(elf.NotElf):
-        elf.parse(content)
+    for read in (elf.parse, elf.loadable):
+        with pytest.raises(elf.NotElf):
+            read(content)
+
+
+_WHAT_IS_USED = """
+import sys
+for module in list(sys.modules.values()):
+    print(getattr(module, "__file__", None) or "")
+for line in open("/proc/self/maps"):
+    print(*line.split()[5:])
+"""
+
+
+def test_the_packed_python_runs_a_program_with_nothing_of_this_host(tmp_path: Path) -> None:
+    packed = cpio.archive(cpio.with_folders(python.program(init.__name__, steps.__name__)))
+    found = unpacked(b"".join(packed))
+    for name, (mode, content) in found.items():
+        path = tmp_path / name
+        if stat.S_ISDIR(mode):
+            path.mkdir()
+        else:
+            path.write_bytes(content)
+            path.chmod(stat.S_IMODE(mode))
+    program = tmp_path / python._PYTHON[1:]
+    loader = tmp_path / elf.parse(program.read_bytes()).interpreter[1:]
+    first, second = (tmp_path / python.INIT[1:]).read_text().splitlines()[:2]
+    assert (first, second) == (f"#!{python._PYTHON} -S", f"from {init.__name__} import main")
+    environment = {name: str(tmp_path / value[1:]) for name, value in python.ENVIRONMENT.items()}
+    done = subprocess.run(
+        [loader, program, "-SPc", f"import {init.__name__}, {steps.__name__}{_WHAT_IS_USED}"],
+        # In the machine there are no locales.
+        env={**environment, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    used = set(filter(lambda line: line[:1] == "/", done.stdout.splitlines()))
+    assert f"{environment['PYTHONPATH']}/luo_tui/uapi/luo_v2.pyc" in used
+    assert [path for path in used if not path.startswith(str(tmp_path))] == []
+
+
+def test_a_program_that_does_not_load_here_is_not_packed() -> None:
+    with pytest.raises(python.NotPackable, match=r"No module named 'luo_tui\.nothing'"):
+        list(python.program("luo_tui.nothing"))
