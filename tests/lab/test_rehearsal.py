@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 import stock
 
 from luo_tui.errors import Exit
+from luo_tui.machine import cpio, python
 from luo_tui.update.prediction import predict
 from luo_tui.update.rehearsal.record import read_record
 from tests.lab.test_refused_handover import changed
@@ -91,8 +93,20 @@ def rehearsals(tmp_path: Path) -> Rehearsals:
     return Rehearsals(tmp_path)
 
 
-def test_one_that_goes_well_predicts_the_blackout(rehearsals: Rehearsals) -> None:
-    code, told = rehearsals()
+def initrd(folder: Path, size: int) -> str:
+    """Make a target's own initrd, packed, in which another program would come first."""
+    own = [
+        cpio.file(python.INIT[1:], b"#!/nowhere\n", executable=True),
+        cpio.file("own", os.urandom(size)),
+    ]
+    path = folder / "initrd.img"
+    packed = b"".join(cpio.archive(cpio.with_folders(own)))
+    path.write_bytes(gzip.compress(packed, compresslevel=1))
+    return str(path)
+
+
+def test_one_that_goes_well_predicts_the_blackout(rehearsals: Rehearsals, tmp_path: Path) -> None:
+    code, told = rehearsals("--initrd", initrd(tmp_path, 99_999))
     assert (code, told["passed"], told["why"]) == (Exit.OK, True, "")
     assert told["release"].endswith("-luo-old")
     assert told["target"].endswith("-luo-new")
@@ -141,8 +155,9 @@ def test_a_target_of_another_abi(rehearsals: Rehearsals, tmp_path: Path) -> None
     assert any(refusal in line for line in told["lines"])
 
 
-def test_too_little_scratch_memory(rehearsals: Rehearsals) -> None:
-    told = rehearsals.fails("--scratch", "16M,48M,0M")
+def test_too_little_scratch_memory(rehearsals: Rehearsals, tmp_path: Path) -> None:
+    own = initrd(tmp_path, 40 * MIB)
+    told = rehearsals.fails("--scratch", "16M,48M,0M", "--initrd", own)
     assert told["why"].startswith("In the running kernel: could not load the kernel image: ")
     assert told["why"].endswith(" (EADDRNOTAVAIL).")
 

@@ -30,6 +30,7 @@ LIMIT = 600
 """Seconds for all of it, where none are given."""
 _MOST = {KVM: 2048 * MIB, TCG: 256 * MIB}
 """Bytes that are preserved without it taking minutes."""
+_CPUS = {KVM: "host", TCG: CPU}
 _SILENT = 90.0
 """Seconds in which a kernel has to have said something."""
 _LAST_WORDS = 2.0
@@ -99,7 +100,7 @@ def rehearse(order: Order, tell: Tell) -> Outcome:
             "Nothing was done.",
             Exit.NOT_FOUND,
         )
-    accel = order.accel or (KVM if os.access("/dev/kvm", os.R_OK | os.W_OK) else TCG)
+    accel = order.accel or (KVM if _kvm_works() else TCG)
     tell("packing the initial RAM disks")
     try:
         programs = list(python.program(init.__name__, steps.__name__))
@@ -141,8 +142,7 @@ def rehearse(order: Order, tell: Tell) -> Outcome:
         folder = Path(name)
         (folder / "initrd").write_bytes(first)
         (folder / "kernel").write_bytes(order.running.content)
-        cpu = "host" if accel == KVM else CPU
-        qemu = _Machine(folder, machine.memory, accel, cpu)
+        qemu = _Machine(folder, machine.memory, accel, _CPUS[accel])
         more = f"{line} kho_scratch={machine.scratch}"
         try:
             found = _watched(qemu, more, order, tell)
@@ -150,6 +150,21 @@ def rehearse(order: Order, tell: Tell) -> Outcome:
             qemu.stop()
     took = time.monotonic() - began
     return Outcome(found, accel, machine.memory, len(first), preserved, took)
+
+
+def _kvm_works() -> bool:
+    """Whether a machine starts with KVM: to be there and open to this user is not enough."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    with tempfile.TemporaryDirectory(prefix="luo-tui-") as folder:
+        qemu = _Machine(Path(folder), 16, KVM, _CPUS[KVM])
+        try:
+            qemu.launch("-S")
+        except QemuError:
+            return False
+        finally:
+            qemu.stop()
+    return True
 
 
 def _watched(qemu: _Machine, line: str, order: Order, tell: Tell) -> Verdict:

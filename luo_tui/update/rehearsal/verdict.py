@@ -108,7 +108,7 @@ def _why(lines: Lines, end: End, limit: float, sessions: bool) -> tuple[str, Exi
     if end is End.SILENT:
         return (
             f"Nothing was printed in {limit:.0f} s: this kernel does not boot in such a machine, "
-            "or has no serial console (CONFIG_SERIAL_8250_CONSOLE).",
+            "or has no serial console (CONFIG_SERIAL_8250_CONSOLE). --accel tcg does without KVM.",
             Exit.TIMED_OUT,
         )
     step = f"after {lines.told[-1].event}" if lines.told else "before the first step"
