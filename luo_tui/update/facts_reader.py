@@ -23,6 +23,7 @@ from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
 from luo_tui.update.prediction import predict, predict_prepare
+from luo_tui.update.rehearsal.record import Rehearsed, read_record
 from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -96,13 +97,22 @@ class FactsReader:
             promised=promised,
             promised_fault=promised_fault,
             work=self._work(snapshot),
-            predicted=predict(past),
+            predicted=predict(past, self._rehearsed(snapshot, image)),
             prepare_time=predict_prepare(past, snapshot.bytes_in(ResourceState.PRESERVED)),
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
             armed=armed(guests, snapshot),
             came_over=came_over(guests, journal.window_state, boot_id),
         )
+
+    def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:
+        """Return the latest rehearsal, if it was of what is to be done."""
+        found = read_record(self._folder)
+        if found is None or image is None:
+            return None
+        host = snapshot.host
+        wanted = (host.name, host.release, image.release)
+        return found if (found.host, found.release, found.target) == wanted else None
 
     def _findings(
         self, snapshot: Snapshot, image: KernelImage | None, line: str

@@ -117,7 +117,7 @@ class PastWindow:
     def blackout(self) -> RecordedBlackout | None:
         """How long the guests stood still; None where it was not written down."""
         for record in reversed(self.records):
-            if found := _blackout(_mapping(record, "blackout")):
+            if found := recorded_blackout(_mapping(record, "blackout")):
                 return found
         return None
 
@@ -126,7 +126,7 @@ class PastWindow:
         """How long it was to be, as was said before the jump; None where nothing was."""
         for record in reversed(self.records):
             if record.event == "jump":
-                return _blackout(_mapping(record, "predicted"))
+                return recorded_blackout(_mapping(record, "predicted"))
         return None
 
     @property
@@ -262,7 +262,8 @@ def _verdict(record: Record) -> RecordedVerdict | None:
     return RecordedVerdict(record.at, clean(level), clean(line), texts(said.get("reasons")))
 
 
-def _blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
+def recorded_blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
+    """Read a blackout as a record has it; None where that is none."""
     total = _milliseconds(said.get("total_ms"))
     return None if total is None else RecordedBlackout(total, _times(said.get("phases")))
 

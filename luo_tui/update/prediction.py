@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""How long the next prepare and blackout will take, by those that were measured here. Pure."""
+"""How long the next prepare and blackout will take, by those that were measured here. Pure.
+
+Before the first blackout, by a rehearsal in a machine, where there was one; and then it
+says so, since a machine has other devices, other memory, and other programs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from luo_tui.update.history import PastWindow, RecordedBlackout
+from luo_tui.update.rehearsal.record import Rehearsed
 from luo_tui.update.wording import count_text
 
 MOST = 5
@@ -25,14 +30,19 @@ class Prediction:
     windows: int
     """How many it rests on."""
     phases: tuple[tuple[str, float], ...]
+    rehearsed: str = ""
+    """What ran the machine of the rehearsal that it rests on (``kvm``, ``tcg``); empty: none."""
 
     def record(self) -> dict[str, Any]:
         """Return what a record says of it, in the form of a blackout's."""
         phases = [[name, round(took, 3)] for name, took in self.phases]
-        return {"total_ms": round(self.total, 3), "phases": phases, "windows": self.windows}
+        by = {"rehearsed": self.rehearsed} if self.rehearsed else {"windows": self.windows}
+        return {"total_ms": round(self.total, 3), "phases": phases, **by}
 
     def text(self) -> str:
         """Say it in one clause."""
+        if self.rehearsed:
+            return f"{self.total:,.0f} ms, by a rehearsal in a machine ({self.rehearsed.upper()})"
         about = (
             f"{self.total:,.0f} ms, by {count_text(self.windows, 'earlier update')} of this host"
         )
@@ -41,10 +51,11 @@ class Prediction:
         return f"{about} ({self.shortest:,.0f} to {self.longest:,.0f})"
 
 
-def predict(windows: Iterable[PastWindow]) -> Prediction | None:
+def predict(windows: Iterable[PastWindow], rehearsed: Rehearsed | None = None) -> Prediction | None:
     """Predict from the windows, which come the newest first; None where none has a blackout.
 
     Windows whose phases have other names were measured otherwise, and do not count.
+    ``rehearsed`` counts where no window does.
     """
     measured: list[RecordedBlackout] = []
     for window in windows:
@@ -54,6 +65,9 @@ def predict(windows: Iterable[PastWindow]) -> Prediction | None:
         measured.append(dark)
         if len(measured) == MOST:
             break
+    if not measured and rehearsed is not None:
+        total = rehearsed.blackout.total
+        return Prediction(total, total, total, 0, rehearsed.blackout.phases, rehearsed.accel)
     if not measured:
         return None
     totals = [dark.total for dark in measured]
