@@ -137,10 +137,14 @@ def test_five_updates_by_a_plan(
 
     def add(name: str, at: tuple[int, int, int]) -> None:
         frozen, first, restored = at
-        took[name].append(((first - frozen) / rate, (restored - frozen) / rate))
+        one = (first - frozen) / rate, (restored - frozen) / rate
+        took[name].append(one)
+        print(f"  {name:14} {one[0]:8.0f} {one[1]:8.0f}", flush=True)
 
     print()
-    print("blackout of each update, ms: predicted, measured, measured / predicted")
+    print(
+        "ms from the reboot call to the first line of user space, and to restored; and the blackout"
+    )
     ratios = []
     add("bare program", bare(machine))
     # The first one has nothing to be predicted by.
@@ -155,18 +159,19 @@ def test_five_updates_by_a_plan(
         if predicted is None:
             continue
         ratios.append(measured["total_ms"] / predicted["total_ms"])
-        print(f"  {predicted['total_ms']:8.0f} {measured['total_ms']:8.0f}   {ratios[-1]:.3f}")
+        print(
+            f"    predicted {predicted['total_ms']:.0f}, measured {measured['total_ms']:.0f}, "
+            f"ratio {ratios[-1]:.3f}"
+        )
         known = dict(predicted["phases"])
         for name, milliseconds in measured["phases"]:
-            print(f"  {known.get(name, 0.0):8.1f} {milliseconds:8.1f}     {name}")
+            print(f"      {known.get(name, 0.0):8.1f} {milliseconds:8.1f}  {name}", flush=True)
     add("bare program", bare(machine))
     worst = max(abs(ratio - 1) for ratio in ratios)
     print(f"predicted within {worst:.1%} (goal: 15 %)")
     add("run, arrive", held_by_console(machine))
     theirs = statistics.median(all_ for _, all_ in took["bare program"])
-    print(
-        "reboot call to first userspace line, and to restored, ms (median); beside the bare program"
-    )
+    print("medians, and the time to restored beside the bare program's")
     for name, those in took.items():
         first, all_ = (statistics.median(column) for column in zip(*those, strict=True))
         print(f"  {name:14} {first:8.0f} {all_:8.0f}   ratio {all_ / theirs:.3f}")
