@@ -130,6 +130,22 @@ class PastWindow:
         return None
 
     @property
+    def prepares(self) -> tuple[tuple[int, float], ...]:
+        """The bytes that were preserved at each prepare, and its milliseconds; the newest first."""
+        found = []
+        for record in reversed(self.records):
+            if (
+                record.event != "done"
+                or record.format > FORMAT
+                or record.data.get("act") != "prepare"
+            ):
+                continue
+            kept, took = count(record.data.get("bytes")), _milliseconds(record.data.get("took_ms"))
+            if kept is not None and took is not None:
+                found.append((kept, took))
+        return tuple(found)
+
+    @property
     def restores(self) -> tuple[tuple[str, float], ...]:
         """What was restored after the arrival, each with its milliseconds; as was last written."""
         for record in reversed(self.records):

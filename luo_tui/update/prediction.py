@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""How long the next blackout will take, by those that were measured on this host. Pure.
+"""How long the next prepare and blackout will take, by those that were measured here. Pure.
 
-Before the first of them, by a rehearsal in a machine, where there was one; and then it
-says so, since a machine has other devices, other memory, and other programs.
+The blackout before the first of them by a rehearsal in a machine, where there was one; and
+then it says so, since a machine has other devices, other memory, and other programs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from luo_tui.update.history import PastWindow, RecordedBlackout
 from luo_tui.update.rehearsal.record import Rehearsed
@@ -17,6 +17,7 @@ from luo_tui.update.wording import count_text
 
 MOST = 5
 """Earlier windows that count: the latest ones, since hosts change."""
+_LIKE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,38 @@ def predict(windows: Iterable[PastWindow], rehearsed: Rehearsed | None = None) -
     columns = zip(*(dark.phases for dark in measured), strict=True)
     phases = tuple((column[0][0], _median([took for _, took in column])) for column in columns)
     return Prediction(_median(totals), min(totals), max(totals), len(totals), phases)
+
+
+class PrepareTime(NamedTuple):
+    """How long a prepare should take."""
+
+    seconds: float
+    prepares: int
+    """How many it rests on."""
+
+    def text(self) -> str:
+        """Say it in one clause."""
+        by = f"by {count_text(self.prepares, 'earlier prepare')} of this host"
+        return (
+            f"{'less than a second' if self.seconds < 1 else f'about {self.seconds:,.0f} s'}, {by}"
+        )
+
+
+def predict_prepare(windows: Iterable[PastWindow], kept: int) -> PrepareTime | None:
+    """Predict from the windows, which come the newest first, with ``kept`` bytes preserved.
+
+    What it does is done page by page. None where no prepare of so many bytes was
+    measured: one of a tenth tells of other work, which it has with nothing preserved, too.
+    """
+    rates = [
+        took / size
+        for window in windows
+        for size, took in window.prepares
+        if size and size * _LIKE >= kept
+    ][:MOST]
+    if not rates or not kept:
+        return None
+    return PrepareTime(_median(rates) * kept / 1e3, len(rates))
 
 
 def beside(
