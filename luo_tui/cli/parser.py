@@ -51,7 +51,7 @@ CODES = {
     Exit.NO_SPACE: "no space on the disk, or too little memory",
     Exit.BAD_IMAGE: "not an image that can be booted",
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
-    Exit.TIMED_OUT: "what `watch --until` or `rehearse --machine` waits for did not come in time",
+    Exit.TIMED_OUT: "what `watch --until` or `rehearse` waits for did not come in time",
     Exit.BLOCKED: "something blocks an update (`check`, `rehearse`)",
     Exit.DOUBTFUL: "something is to be looked at, or was not found out (`check`, `arrive`)",
     Exit.BAD_VERDICT: "for `arrive`: the verdict on the update is bad",
