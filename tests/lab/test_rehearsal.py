@@ -34,6 +34,8 @@ class Rehearsals:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.modules = folder / "journal", folder / "modules"
+        self.before: tuple[str, ...] = ()
+        """What the command is run by."""
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.kernels = kernels.kernels()
@@ -48,7 +50,8 @@ class Rehearsals:
     def command(self, *more: str, target: str = "") -> list[str]:
         images = {name: str(kernel.image) for name, kernel in self.kernels.items()}
         return [
-            sys.executable, "-m", "luo_tui", "--folder", str(self.folder), "rehearse", "--machine",
+            *self.before, sys.executable, "-m", "luo_tui", "--folder", str(self.folder),
+            "rehearse", "--machine",
             "--accel", "tcg", "--kernel", images["old"], target or images["new"],
             "--modules", str(self.modules), "--json", *more,
         ]  # fmt: skip
@@ -133,6 +136,8 @@ def test_one_that_goes_well_predicts_the_blackout(rehearsals: Rehearsals, tmp_pa
 
 def test_by_sessions_where_the_kernel_has_no_module(rehearsals: Rehearsals) -> None:
     shutil.rmtree(rehearsals.modules)
+    # And with no privilege at all.
+    rehearsals.before = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
     code, told = rehearsals()
     assert (code, told["interface"], told["why"]) == (Exit.OK, "sessions", "")
     assert told["blackout"]["total_ms"] > 0

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.errors import Exit, NotDone
 from luo_tui.machine import cpio, python
@@ -102,16 +103,59 @@ def rehearse(order: Order, tell: Tell) -> Outcome:
         )
     accel = order.accel or (KVM if _kvm_works() else TCG)
     tell("packing the initial RAM disks")
+    packed = _pack(order, accel)
+    machine = packed.machine
+    with _folder(len(packed.initrd)) as name:
+        folder = Path(name)
+        (folder / "initrd").write_bytes(packed.initrd)
+        (folder / "kernel").write_bytes(order.running.content)
+        qemu = _Machine(folder, machine.memory, accel, _CPUS[accel])
+        try:
+            found = _watched(qemu, packed.command_line, order, tell)
+        finally:
+            qemu.stop()
+    took = time.monotonic() - began
+    return Outcome(found, accel, machine.memory, len(packed.initrd), packed.preserved, took)
+
+
+class _Packed(NamedTuple):
+    """What the machine is started with."""
+
+    initrd: bytes
+    command_line: str
+    machine: sizes.Machine
+    preserved: sizes.Scaled
+
+
+def _pack(order: Order, accel: str) -> _Packed:
+    """Pack both initial RAM disks, the second one into the first, and size the machine. NotDone."""
     try:
         programs = list(python.program(init.__name__, steps.__name__))
     except (python.NotPackable, OSError) as error:
         raise NotDone(f"No initial RAM disk can be made: {error}", Exit.FAILED) from None
     second = _initrd(programs, order.target, order.target.initrd)
-    room = len(order.target.content) + len(second) + (1 << 16)
-    first_bytes = sum(len(e.content) for e in programs) + len(order.running.module) + room
-    loads = sizes.Loads(first_bytes, len(second), order.target.image.memory)
+    besides = (
+        cpio.file(protocol.TARGET[1:], order.target.content),
+        cpio.file(protocol.NEXT_INITRD[1:], second),
+    )
+    first = len(_initrd([*programs, *besides], order.running))
+    machine = _sized(order, sizes.Loads(first, len(second), order.target.image.memory), accel)
+    preserved = sizes.scaled(order.preserved, machine.room)
+    interface = f"liveupdate={'on' if order.sessions else 'off'}"
+    line = " ".join((_LINE, interface, *(f"{k}={v}" for k, v in python.ENVIRONMENT.items())))
+    task = {
+        "interface": protocol.SESSIONS if order.sessions else "luo.ko",
+        "sizes": preserved.sizes,
+        "command_line": f"{line} {order.append}".strip(),
+    }
+    told = cpio.file(protocol.TASK[1:], json.dumps(task).encode())
+    whole = _initrd([*programs, *besides, told], order.running)
+    return _Packed(whole, f"{line} kho_scratch={machine.scratch}", machine, preserved)
+
+
+def _sized(order: Order, loads: sizes.Loads, accel: str) -> sizes.Machine:
     try:
-        machine = sizes.machine(
+        return sizes.machine(
             loads,
             sum(order.preserved),
             memory=order.memory,
@@ -121,35 +165,6 @@ def rehearse(order: Order, tell: Tell) -> Outcome:
         )
     except ValueError as error:
         raise NotDone(f"{error} Nothing was done.", Exit.NO_SPACE) from None
-    preserved = sizes.scaled(order.preserved, machine.room)
-    interface = f"liveupdate={'on' if order.sessions else 'off'}"
-    line = " ".join((_LINE, interface, *(f"{k}={v}" for k, v in python.ENVIRONMENT.items())))
-    task = {
-        "interface": protocol.SESSIONS if order.sessions else "luo.ko",
-        "sizes": preserved.sizes,
-        "command_line": f"{line} {order.append}".strip(),
-    }
-    first = _initrd(
-        [
-            *programs,
-            cpio.file(protocol.TARGET[1:], order.target.content),
-            cpio.file(protocol.NEXT_INITRD[1:], second),
-            cpio.file(protocol.TASK[1:], json.dumps(task).encode()),
-        ],
-        order.running,
-    )
-    with _folder(len(first)) as name:
-        folder = Path(name)
-        (folder / "initrd").write_bytes(first)
-        (folder / "kernel").write_bytes(order.running.content)
-        qemu = _Machine(folder, machine.memory, accel, _CPUS[accel])
-        more = f"{line} kho_scratch={machine.scratch}"
-        try:
-            found = _watched(qemu, more, order, tell)
-        finally:
-            qemu.stop()
-    took = time.monotonic() - began
-    return Outcome(found, accel, machine.memory, len(first), preserved, took)
 
 
 def _kvm_works() -> bool:
