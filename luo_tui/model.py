@@ -398,6 +398,24 @@ class BoundDrivers(NamedTuple):
     missing: tuple[str, ...] = ()
 
 
+class LoaderVariables(NamedTuple):
+    """What EFI variables say of a boot loader (systemd's Boot Loader Interface).
+
+    Those of entries are patterns of their ids; empty where there is none.
+    """
+
+    name: str = ""
+    """The boot loader that has started this machine, with its version; empty: it does not say."""
+    preferred: str = ""
+    default: str = ""
+    once: str = ""
+    """The entry that it starts the next time alone."""
+    saved: str = ""
+    """The entry that it has started last."""
+    fault: str = ""
+    """Why they could not be read; empty when they could."""
+
+
 class FirmwareBoot(NamedTuple):
     """What firmware starts after a reset, by its own variables."""
 
@@ -409,6 +427,7 @@ class FirmwareBoot(NamedTuple):
     """The entry that it starts the next time alone; empty: the same."""
     fault: str = ""
     """Why it could not be read; empty when it could."""
+    loader: LoaderVariables = LoaderVariables()
 
 
 class RunningKernel(NamedTuple):

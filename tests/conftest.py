@@ -14,12 +14,16 @@ settings.register_profile("luo-tui", deadline=None)
 settings.load_profile("luo-tui")
 
 
-def pytest_configure() -> None:
-    """Let Ctrl+C interrupt, also in tests that run in the background.
+def pytest_configure(config: pytest.Config) -> None:
+    """Name a mark; let Ctrl+C interrupt, also in tests that run in the background.
 
     A shell without job control starts such with SIGINT ignored, and Python leaves
     an ignored signal ignored: nothing that the tests interrupt would notice.
     """
+    config.addinivalue_line(
+        "markers",
+        "lab_extra: on a real kernel in `make test-all` alone, on a simulated host in both",
+    )
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

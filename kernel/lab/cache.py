@@ -19,6 +19,9 @@ from pathlib import Path
 LAB = Path(__file__).resolve().parent
 KERNEL = LAB.parent
 CHECKOUT = KERNEL.parent
+# What the lab has in common with the package is the package's; nobody has to install it.
+if str(CHECKOUT) not in sys.path:
+    sys.path.append(str(CHECKOUT))
 _STAMP = ".complete"
 _KEEP = 6
 _KEEP_OF = {"module": 24, "bare": 3, "full": 3, "booted": 4}

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cache
 import source
 from kernels import Kernel
+
+from luo_tui.machine import cpio
 
 _SUITE = "bookworm"
 _PYTHON = "3.11"
@@ -78,7 +81,7 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *_VMM,
             cache.LAB.parent / "liveupdate.h",
             base.name,
-            cache.recipe(_build_top, _install, _compile, _build_initrd, pack, squash),
+            cache.recipe(_build_top, _install, _compile, _build_initrd, pack, _entries, squash),
         ),
         lambda work: _build_top(work, base, keys, built, modules, package),
     )
@@ -257,12 +260,24 @@ def _build_initrd(work: Path) -> None:
 
 def pack(tree: Path, image: Path) -> None:
     """Make an initial RAM disk of what lies in ``tree``; all in it is root's."""
+    plain = image.with_name(f".{image.name}.cpio")
+    with plain.open("wb") as file:
+        file.writelines(cpio.archive(_entries(tree)))
     cache.run(
-        ["sh", "-c", 'find . | cpio -o -H newc -R 0:0 --quiet | zstd -q -f -10 -o "$0"',
-         image.absolute()],
-        "packing an initial RAM disk",
-        cwd=tree,
-    )  # fmt: skip
+        ["zstd", "-q", "-f", "-10", "--rm", "-o", image, plain], "packing an initial RAM disk"
+    )
+
+
+def _entries(tree: Path) -> Iterator[cpio.Entry]:
+    """Yield what lies in ``tree``, each folder before what is in it."""
+    for path in sorted(tree.rglob("*")):
+        mode = path.lstat().st_mode
+        content = b""
+        if stat.S_ISLNK(mode):
+            content = os.fsencode(path.readlink())
+        elif stat.S_ISREG(mode):
+            content = path.read_bytes()
+        yield cpio.Entry(str(path.relative_to(tree)), content, mode)
 
 
 def squash(tree: Path, image: Path, *, level: int) -> None:

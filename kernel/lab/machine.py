@@ -22,7 +22,8 @@ from pathlib import Path
 import cache
 import images as guest
 import kernels
-from qemu import CPU, PORT, Qemu
+
+from luo_tui.machine.qemu import CPU, PORT, Qemu
 
 COMMAND_LINE = "console=ttyS0 kho=on liveupdate=off panic=-1"
 HOST_NAME = "lab-hv"
@@ -60,6 +61,10 @@ class Machine(Qemu):
     qemu: Sequence[str] = ()
     """More of QEMU's arguments, which outrank those before them: ``-device edu``, ``-smp 2``."""
     folder: Path = field(init=False)
+    error: type[Exception] = field(init=False, default=cache.LabError)
+    missing: str = field(
+        init=False, default="QEMU is missing. As root: apt-get install qemu-system-x86"
+    )
 
     def __post_init__(self) -> None:
         self.folder = cache.root() / "machines" / self.name

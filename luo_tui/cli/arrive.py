@@ -3,7 +3,8 @@
 
 It waits for no operator, and may be run by any start-up script, again and again:
 what is written once is not written again, and where no jump was made there is
-nothing to do. The window stays its holder's, unless its plan says that the
+nothing to do. What stands still comes first: saved guests, then held files that
+are to be given back. The window stays its holder's, unless its plan says that the
 update is finished without one.
 """
 
@@ -39,10 +40,10 @@ def add_to(commands: Any) -> None:
     command = commands.add_parser(
         "arrive",
         help="write down what became of the jump, and give the verdict",
-        description="In the new kernel, as root: have the guests go on that were saved, write "
-        "down what became of the jump, once, and print the verdict with its reasons. Asks "
-        "nothing; the window stays open for its holder, but where its plan says `finish = true` "
-        "and the verdict is good: then the update is finished.",
+        description="In the new kernel, as root: have the guests go on that were saved, give back "
+        "what was held with --back-to, write down what became of the jump, once, and print the "
+        "verdict with its reasons. Asks nothing; the window stays open for its holder, but where "
+        "its plan says `finish = true` and the verdict is good: then the update is finished.",
         epilog=f"The exit code is {Exit.BAD_VERDICT:d} for a bad verdict, {Exit.DOUBTFUL:d} where "
         "something is not known, else 0: also for what is merely not yet restored, and where no "
         "jump was made.",
@@ -50,9 +51,9 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--wait",
         type=_seconds,
-        default=0.0,
         metavar="SECONDS",
-        help="judge only when all that was promised is restored, or after this time",
+        help="judge only when all that was promised is restored, or after this time (default: as "
+        "the window's plan says where it finishes the update, else 0)",
     )
     command.add_argument(
         "--wall",
@@ -78,7 +79,8 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     # First of all: they stand still until then.
     tried = getattr(args, "not_on", None)
     not_on = _guests_go_on(orchestrator, args.folder) if tried is None else tried
-    from luo_tui.cli.planned_finish import finish_by_plan, wait_for_restores
+    given, kept = _give_back(orchestrator, args.folder)
+    from luo_tui.cli.planned_finish import finish_by_plan, planned_wait, wait_for_restores
     from luo_tui.cli.progress import Progress
     from luo_tui.update.accounting import Accounting
     from luo_tui.update.before import condition_of
@@ -94,13 +96,15 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
         if orchestrator.may_act():
             _make_ready(orchestrator)
         written = Accounting(window).arrive_unattended()
-        if args.wait:
+        wait = planned_wait(window.facts()) if args.wait is None else args.wait
+        if wait:
             show = Progress(sys.stderr)
-            restored = wait_for_restores(orchestrator, window, args.wait, show.tell)
+            restored = wait_for_restores(orchestrator, window, wait, show.tell)
             show.end()
             # The hook that waits for the restores is due only now; it may have guests go on.
             Accounting(window).arrive_unattended()
-            told = _write_restores(window, [(one.label, one.up) for one in restored])
+            given += tuple((one.label, one.up) for one in restored)
+        told = _write_restores(window, given)
     except NotDone as refused:
         if refused.code is Exit.NOT_PERMITTED:
             raise
@@ -109,12 +113,12 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
         fault = failed
     judged = verdict(window.facts(), condition_of(orchestrator))
     finished = False
-    if fault is None and not not_on:
+    if fault is None and not not_on and not kept:
         finished, more = finish_by_plan(orchestrator, args.folder, judged)
         told += more
     if args.wall and judged is not None and not finished:
         told += _tell_all(judged)
-    said = (*not_on, *_complaints(fault), *told)
+    said = (*not_on, *kept, *_complaints(fault), *told)
     if args.json:
         print(json.dumps(arrive_json(judged, said, written=written, finished=finished), indent=2))
     else:
@@ -122,7 +126,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     for line in said:
         print(f"luo-tui: {line}", file=sys.stderr)
     code = _code(judged, fault)
-    return Exit.FAILED if not_on and code is Exit.OK else code
+    return Exit.FAILED if (not_on or kept) and code is Exit.OK else code
 
 
 def _guests_go_on(orchestrator: Orchestrator, folder: Path) -> tuple[str, ...]:
@@ -132,6 +136,22 @@ def _guests_go_on(orchestrator: Orchestrator, folder: Path) -> tuple[str, ...]:
     from luo_tui.guests.arrival import go_on
 
     return go_on(folder, orchestrator, orchestrator.host().boot_id)
+
+
+def _give_back(
+    orchestrator: Orchestrator, folder: Path
+) -> tuple[tuple[tuple[str, float], ...], tuple[str, ...]]:
+    """Give back what was held for that; return each with its time, and why others were not."""
+    from luo_tui.update.held import HOLDS
+
+    if not (folder / HOLDS).is_dir() or not orchestrator.may_act():
+        return (), ()
+    from luo_tui.monitor.hub import Hub
+    from luo_tui.update.give_back import give_back
+    from luo_tui.update.hold import Holds
+
+    look = Hub(orchestrator, lambda: None).read_now
+    return give_back(Holds(orchestrator, folder, look), orchestrator.make_ready, look)
 
 
 def _make_ready(orchestrator: Orchestrator) -> None:

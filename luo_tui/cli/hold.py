@@ -24,6 +24,12 @@ def add_to(commands: Any) -> None:
     hold = commands.add_parser("hold", help="hold a file's bytes in memory across an update")
     hold.add_argument("file", type=Path, metavar="FILE")
     hold.add_argument("--name", required=True, help="the name to restore it by")
+    hold.add_argument(
+        "--back-to",
+        type=Path,
+        metavar="OUT",
+        help="where `luo-tui arrive` gives it back in the new kernel; what is there is replaced",
+    )
     restore = commands.add_parser("restore", help="give held bytes back, after the update")
     restore.add_argument("name", metavar="NAME")
     restore.add_argument("-o", "--out", type=Path, required=True, metavar="FILE")
@@ -51,7 +57,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
 def _run(holds: Holds, args: argparse.Namespace) -> None:
     match args.command:
         case "hold":
-            held = holds.hold(args.file, args.name)
+            held = holds.hold(args.file, args.name, args.back_to)
         case "restore":
             held = holds.restore(args.name, args.out, force=args.force)
         case _:

@@ -92,7 +92,7 @@ act without the console, as root; nothing is asked, --show says what is lost:
 _MORE = """
   plan         write, show and check the plan of a window
   run          walk a whole update by a plan
-  rehearse     load, prepare, look and go back, with --here on this host
+  rehearse     try an update: --here all that can be undone, --machine all of it
 
 `luo-tui COMMAND --help` tells a command's options."""
 

@@ -85,6 +85,12 @@ def _waits(facts: Facts) -> bool:
     return bool(facts.promises.that(Became.NOT_YET) or facts.promises.that(Became.FAILED))
 
 
+def planned_wait(facts: Facts) -> float:
+    """Return the seconds that the window's plan has the new kernel wait for restores."""
+    plan = facts.plan
+    return plan.wait if plan is not None and plan.finish else 0.0
+
+
 def finish_by_plan(
     orchestrator: Orchestrator, folder: Path, judged: Verdict | None
 ) -> tuple[bool, tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import TextIO
@@ -13,6 +14,38 @@ _PAUSE = 5.0
 """Seconds between two lines where there is no terminal, at least: such lines are kept in a log."""
 _SHORT = 0.5
 """Seconds that nobody needs to be told of."""
+_SECOND, _LONG = 1.0, 2
+"""How often it is told how long something takes, and from how many seconds on."""
+
+
+@contextlib.contextmanager
+def elapsed(what: str, expected: float) -> Iterator[None]:
+    """Say how long ``what`` has taken, of the seconds that it should; 0: that is not known.
+
+    On a terminal each second, else once. Nothing is said of what takes no time.
+    """
+    from luo_tui.update.wording import of_about
+
+    shown, ended = Progress(sys.stderr), threading.Event()
+    began = time.monotonic()
+
+    def tell() -> None:
+        while not ended.wait(_SECOND):
+            seconds = round(time.monotonic() - began)
+            if seconds < _LONG:
+                continue
+            shown.tell(f"{what}: {of_about(seconds, expected)}")
+            if not shown.on_terminal:
+                return
+
+    teller = threading.Thread(target=tell, name="elapsed", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
+        shown.clear()
 
 
 @contextlib.contextmanager

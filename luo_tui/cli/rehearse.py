@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """``luo-tui rehearse --here``: an update on this host up to the freeze, and back again.
 
-It is a window of its own, done by the acts of ``luo_tui/update``, with their rules,
-lock and journal: load, prepare, look, cancel, which unloads. Whatever fails between
-is followed by the way back; where that fails too, both are said. Nothing is frozen,
-no hook of a plan is run, and nothing that is preserved is given up.
+For ``--machine`` see :mod:`luo_tui.cli.rehearse_machine`. ``--here`` is a window of its
+own, done by the acts of ``luo_tui/update``, with their rules, lock and journal: load,
+prepare, look, cancel, which unloads. Whatever fails between is followed by the way back;
+where that fails too, both are said. Nothing is frozen, no hook of a plan is run, and
+nothing that is preserved is given up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli import rehearse_machine
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.model import ResourceState, State
 from luo_tui.monitor.reading import reader
@@ -27,6 +29,22 @@ if TYPE_CHECKING:
     from luo_tui.update.acts import Window
     from luo_tui.update.facts import Act, Facts
 
+_ABOUT = """\
+--here: load a target kernel, prepare, read what each participant took and
+said, then cancel and unload. Guests run on. Meanwhile nothing can be preserved
+or given up, and an ordinary reboot may kexec into the loaded kernel. A window
+of its own, with its journal.
+
+--machine: boot the running kernel in a virtual machine on this host, preserve
+memfds there as they are preserved here, smaller where there is less room, kexec
+into the target, restore, compare every byte, finish. As any user who may run
+QEMU; this host is not touched. The blackout that is measured there is the
+prediction, until an update was measured on this host. It tells nothing of
+devices, drivers, firmware, this host's memory and its guests."""
+_CODES = """\
+Exit codes: 0 all went well, 14 the kexec would be refused or the update would
+fail, 15 something is to be looked at; 13 the machine was not through in time;
+else that of what hindered it. No hook of a plan is run."""
 SCHEMA = 1
 """Version of the object that --json prints; within one, fields are only added."""
 
@@ -35,24 +53,29 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser's."""
     command = commands.add_parser(
         "rehearse",
-        help="load, prepare, look, and go back: all of an update that can be undone",
-        description="Load a target kernel, prepare, read what each participant took and said, then "
-        "cancel and unload. Guests run on. Meanwhile nothing can be preserved or given up, and an "
-        "ordinary reboot may kexec into the loaded kernel. A window of its own, with its journal.",
-        epilog="Exit codes: 0 all went well, 14 the kexec would be refused, 15 something is to be "
-        "looked at; else that of what failed. No hook of a plan is run.",
+        help="try an update: on this host all that can be undone, or all of it in a machine",
+        description=_ABOUT,
+        epilog=_CODES,
     )
     command.add_argument("target", nargs="?", default="", metavar="TARGET")
     command.add_argument(
         "--initrd", type=Path, metavar="FILE", help="not the one that lies beside it"
     )
-    command.add_argument("--here", action="store_true", required=True, help="on this very host")
-    command.add_argument("--yes", action="store_true", help="agree to it; nothing is asked")
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--here", action="store_true", help="on this very host; as root")
+    where.add_argument("--machine", action="store_true", help="in a virtual machine, with QEMU")
+    command.add_argument(
+        "--yes", action="store_true", help="agree to what --here does; nothing is asked"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
+    rehearse_machine.add_to(command)
 
 
 def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     """Rehearse. NotDone and ActFailed say why it was not done, or not to its end."""
+    rehearse_machine.refuse(args)
+    if args.machine:
+        return rehearse_machine.run(orchestrator, args)
     from luo_tui.update.acts import Window
 
     look = reader(orchestrator, orchestrator.surroundings())

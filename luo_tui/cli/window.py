@@ -282,6 +282,7 @@ class Command:
 
     def _do(self, consent: Consent, facts: Facts) -> Sequence[str]:
         """Do it; return what is left to say. A kexec does not return."""
+        from luo_tui.cli.progress import elapsed
         from luo_tui.update.facts import Act
         from luo_tui.update.target import Target
 
@@ -298,7 +299,9 @@ class Command:
             case Act.LOAD if isinstance(target, Target):
                 window.load(consent, target)
             case Act.PREPARE if isinstance(target, Target):
-                window.prepare(consent, target)
+                expected = facts.prepare_time
+                with elapsed("prepare", expected.seconds if expected else 0.0):
+                    window.prepare(consent, target)
             case Act.KEXEC if isinstance(target, Target):
                 window.kexec(consent, target, lambda: self._last_words(facts))
             case _:

@@ -20,6 +20,7 @@ from luo_tui.console.shutdown import Shutdown
 from luo_tui.console.viewer import Viewer
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.monitor.hub import Hub
+from luo_tui.update.wording import of_about
 
 Result = TypeVar("Result")
 
@@ -43,6 +44,8 @@ class ActApp(KeyApp[Result]):
         super().__init__(**more)
         self.under_way = ""
         """What runs in the worker; empty while nothing does."""
+        self._should_take = 0.0
+        """Seconds that it should take; 0: that is not known."""
         self._began = 0.0
         """When it was begun, by CLOCK_MONOTONIC."""
         self._refused = False
@@ -72,11 +75,14 @@ class ActApp(KeyApp[Result]):
         if yes is True:
             self._work(name, work)
 
-    def _work(self, name: str, work: Callable[[], object]) -> None:
-        """Run ``work`` in the one worker for acts. Its errors come back as a message."""
+    def _work(self, name: str, work: Callable[[], object], should_take: float = 0.0) -> None:
+        """Run ``work`` in the one worker for acts. Its errors come back as a message.
+
+        ``should_take`` is in seconds, as it was earlier; 0: that is not known.
+        """
         if not self._may_begin():
             return
-        self.under_way = name
+        self.under_way, self._should_take = name, should_take
         self._began = time.monotonic()
         self._elapsed = self.set_interval(1.0, self._tell_elapsed)
         self._say(f"Under way: {name} ...")
@@ -96,7 +102,7 @@ class ActApp(KeyApp[Result]):
     def _tell_elapsed(self) -> None:
         """Say how long it has been under way; a second is nothing to speak of."""
         if self.under_way and (seconds := int(time.monotonic() - self._began)) > 1:
-            self._say(f"Under way: {self.under_way} ... {seconds:,} s")
+            self._say(f"Under way: {self.under_way} ... {of_about(seconds, self._should_take)}")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Show how an act ended, whatever way it did."""

@@ -409,7 +409,9 @@ class Console(ActApp[KexecRequest | Left]):
             said = self.session.do(consent, question.target)
             return self._done(f"Done: {label}.", *said)
 
-        self._work(WORD[question.action.act], work)
+        time = question.view.facts.prepare_time
+        should_take = time.seconds if time and question.action.act is Act.PREPARE else 0.0
+        self._work(WORD[question.action.act], work, should_take)
 
     def _choose(self, image: KernelImage) -> Done:
         initrd = Path(image.initrd) if image.initrd else None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What EFI firmware starts after a reset, by its variables (UEFI specification, Boot Manager).
 
+Beside them lie those of the boot loader (systemd's Boot Loader Interface).
+
 efivarfs shows each variable as a file whose first four bytes are its attributes.
 """
 
@@ -9,12 +11,20 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from luo_tui.model import FirmwareBoot
+from luo_tui.model import FirmwareBoot, LoaderVariables
 from luo_tui.sources.clean import clean
 from luo_tui.sources.reading import Reading
 
 FOLDER = Path("/sys/firmware/efi")
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+_LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+_OF_LOADER = (
+    "LoaderInfo",
+    "LoaderEntryPreferred",
+    "LoaderEntryDefault",
+    "LoaderEntryOneShot",
+    "LoaderEntryLastBooted",
+)
 _LARGEST = 64 << 10
 _ACTIVE = 1
 
@@ -29,15 +39,28 @@ def read_firmware(folder: Path = FOLDER) -> FirmwareBoot:
         once = _numbers(variables, "BootNext", reading)
         first = next((t for n in order if (t := _option(variables, n, reading))), "")
         then = _option(variables, once[0], reading) if once else ""
+        loader = _loader(variables)
     except OSError as error:
         # This process has no descriptor or memory left.
-        return FirmwareBoot(efi=True, fault=error.strerror or str(error))
+        fault = error.strerror or str(error)
+        return FirmwareBoot(efi=True, fault=fault, loader=LoaderVariables(fault=fault))
     missing = reading.missing
     if missing:
-        return FirmwareBoot(efi=True, fault=missing[0])
+        return FirmwareBoot(efi=True, fault=missing[0], loader=loader)
     if not first and not then:
-        return FirmwareBoot(efi=True, fault=f"{variables} names no entry that is active")
-    return FirmwareBoot(efi=True, first=first, once=then)
+        fault = f"{variables} names no entry that is active"
+        return FirmwareBoot(efi=True, fault=fault, loader=loader)
+    return FirmwareBoot(efi=True, first=first, once=then, loader=loader)
+
+
+def _loader(variables: Path) -> LoaderVariables:
+    reading = Reading()
+    name, preferred, default, once, saved = (
+        _text(_variable(variables, name, reading, _LOADER)) for name in _OF_LOADER
+    )
+    missing = reading.missing
+    fault = missing[0] if missing else ""
+    return LoaderVariables(name, preferred, default, once, saved, fault)
 
 
 def _numbers(variables: Path, name: str, reading: Reading) -> tuple[int, ...]:
@@ -52,12 +75,17 @@ def _option(variables: Path, number: int, reading: Reading) -> str:
     if len(data) < 8 or not struct.unpack_from("<I", data)[0] & _ACTIVE:
         return ""
     # EFI_LOAD_OPTION: attributes, length of the paths, then a name in UCS-2 up to its zero.
-    text = data[6 : 6 + (len(data) - 6) // 2 * 2].decode("utf-16-le", errors="replace")
-    return f"{clean(text.partition(chr(0))[0])} ({name})"
+    return f"{_text(data[6:])} ({name})"
 
 
-def _variable(variables: Path, name: str, reading: Reading) -> bytes:
-    path = variables / f"{name}-{_GLOBAL}"
+def _text(data: bytes) -> str:
+    """Return the text in UCS-2 up to its zero."""
+    text = data[: len(data) // 2 * 2].decode("utf-16-le", errors="replace")
+    return clean(text.partition(chr(0))[0])
+
+
+def _variable(variables: Path, name: str, reading: Reading, vendor: str = _GLOBAL) -> bytes:
+    path = variables / f"{name}-{vendor}"
     try:
         with path.open("rb") as file:
             return file.read(_LARGEST)[4:]

@@ -11,13 +11,14 @@ read back.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
-from luo_tui.model import Snapshot, State
+from luo_tui.model import ResourceState, Snapshot, State
 from luo_tui.orchestrator import Move, Orchestrator
 from luo_tui.update.accounting import Accounting
 from luo_tui.update.before import before, condition_of
@@ -331,10 +332,12 @@ class Window(OpenWindow):
         if found is not None:
             raise NotDone(found.reason, found.code)
 
-    def _check_again(self, consent: Consent, target: Target | None = None) -> None:
-        """Hold everything against the facts once more, directly before the move."""
+    def _check_again(self, consent: Consent, target: Target | None = None) -> Facts:
+        """Hold everything against the facts once more, directly before the move; return them."""
         try:
-            self._check(consent, self.facts(target))
+            now = self.facts(target)
+            self._check(consent, now)
+            return now
         except NotDone as refused:
             self.write("failed", act=consent.act, why=refused.reason)
             raise
@@ -363,11 +366,13 @@ class Window(OpenWindow):
         self._begin(consent, **more)
         if act is Act.PREPARE:
             self.planned.before(HookPoint.BEFORE_PREPARE, act)
-        self._check_again(consent, target)
+        kept = self._check_again(consent, target).snapshot.bytes_in(ResourceState.PRESERVED)
+        began = time.monotonic()
         try:
             self.orchestrator.move(move)
         except OSError as error:
             self._fail(act, error)
+        took = round((time.monotonic() - began) * 1e3, 3)
         try:
             reached = self.orchestrator.state()
         except OSError as error:
@@ -379,7 +384,8 @@ class Window(OpenWindow):
             )
             self.write("failed", act=act, state=reached, why=why)
             raise NotDone(f"{why} Look again.", Exit.WRONG_STATE)
-        self.write("done", act=act, state=reached)
+        size = {"bytes": kept, "took_ms": took} if act is Act.PREPARE else {}
+        self.write("done", act=act, state=reached, **size)
 
     def _unverified(self, act: Act, error: OSError) -> NoReturn:
         """Say that an act was done and could not be read back: that is no refusal."""

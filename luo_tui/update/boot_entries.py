@@ -92,8 +92,8 @@ def _read(boot: Path, path: Path) -> FoundEntry | None:
     fault = _fault(entry)
     if fault:
         return FoundEntry(str(path), entry, fault=fault)
-    initrd = _placed(boot, entry.initrds[0]) if entry.initrds else ""
-    return FoundEntry(str(path), entry, _placed(boot, entry.linux), initrd)
+    initrd = placed(boot, entry.initrds[0]) if entry.initrds else ""
+    return FoundEntry(str(path), entry, placed(boot, entry.linux), initrd)
 
 
 def _fault(entry: BootEntry) -> str:
@@ -110,8 +110,11 @@ def _fault(entry: BootEntry) -> str:
     return ""
 
 
-def _placed(boot: Path, name: str) -> str:
-    """Return the path of a file that an entry names; one that is not there keeps its name."""
+def placed(boot: Path, name: str) -> str:
+    """Return the path of a file that an entry names; one that is not there keeps its name.
+
+    ``boot`` is the folder that the entry's file system is mounted at.
+    """
     bare = name.lstrip("/")
     whole = boot.parent / bare
     in_boot = boot / bare

@@ -18,7 +18,7 @@ from luo_tui.update.window_state import WindowState
 # It needs hashlib, which `luo-tui status` does without.
 if TYPE_CHECKING:
     from luo_tui.update.plan import Plan
-    from luo_tui.update.prediction import Prediction
+    from luo_tui.update.prediction import Prediction, PrepareTime
 
 
 class Act(StrEnum):
@@ -156,6 +156,8 @@ class _Fields(NamedTuple):
     """Whether nothing may be done since the console was opened to look, by whoever could act."""
     predicted: Prediction | None = None
     """How long the blackout will take, by earlier ones; None where none was measured here."""
+    prepare_time: PrepareTime | None = None
+    """How long a prepare will take, by earlier ones; None where that is not known."""
     arms_guests: bool = False
     """Whether prepare arms the guests of QEMU that can be carried."""
     armed: tuple[GoesAlong, ...] = ()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from luo_tui.model import KernelImage, Snapshot, Work
+from luo_tui.model import KernelImage, ResourceState, Snapshot, Work
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update import work
 from luo_tui.update.act_log import delivered_here
@@ -22,7 +22,8 @@ from luo_tui.update.kernel_abi import KernelAbi, abi_of_release
 from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
-from luo_tui.update.prediction import predict
+from luo_tui.update.prediction import predict, predict_prepare
+from luo_tui.update.rehearsal.record import Rehearsed, read_record
 from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -73,6 +74,7 @@ class FactsReader:
         except OSError as error:
             lock_fault = lock_fault or error.strerror or str(error)
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
+        past = self._history.read()
         guests, boot_id = recorded(self._orchestrator, self._folder), snapshot.host.boot_id
         return Facts(
             snapshot=snapshot,
@@ -95,12 +97,22 @@ class FactsReader:
             promised=promised,
             promised_fault=promised_fault,
             work=self._work(snapshot),
-            predicted=predict(self._history.read()),
+            predicted=predict(past, self._rehearsed(snapshot, image)),
+            prepare_time=predict_prepare(past, snapshot.bytes_in(ResourceState.PRESERVED)),
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
             armed=armed(guests, snapshot),
             came_over=came_over(guests, journal.window_state, boot_id),
         )
+
+    def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:
+        """Return the latest rehearsal, if it was of what is to be done."""
+        found = read_record(self._folder)
+        if found is None or image is None:
+            return None
+        host = snapshot.host
+        wanted = (host.name, host.release, image.release)
+        return found if (found.host, found.release, found.target) == wanted else None
 
     def _findings(
         self, snapshot: Snapshot, image: KernelImage | None, line: str

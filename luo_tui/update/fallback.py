@@ -2,24 +2,28 @@
 """What this machine would start after a reset: firmware, boot loader, kernel.
 
 That is the way back where a new kernel does not come up. Read from EFI's
-variables, GRUB's configuration, and Boot Loader Specification entries.
+variables, the configuration of GRUB or systemd-boot, and Boot Loader
+Specification entries.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from luo_tui.model import FirmwareBoot
 from luo_tui.sources.clean import clean
-from luo_tui.update.boot_entries import read_entries
+from luo_tui.update import systemd_boot
+from luo_tui.update.boot_entries import ENTRIES, placed, read_entries
 from luo_tui.update.boot_header import SIZE, NotLoadable, parse
 from luo_tui.update.grub import NotUnderstood, default, entries, environment, find
 from luo_tui.update.regular_file import open_regular, why_unreadable
 
 _FOLDERS = ("grub", "grub2")
+_CONF = "loader/loader.conf"
+_UNIFIED = "EFI/Linux"
 _LARGEST = 4 << 20
 
 
@@ -37,10 +41,14 @@ class Fallback(NamedTuple):
     read: str = ""
     """Where it was read."""
     fault: str = ""
+    setter: str = "grub-set-default(8)"
+    """The command that has the boot loader start another one."""
 
 
 def read_fallback(boot: Path, firmware: FirmwareBoot) -> Fallback:
     """Read it from the files below ``boot``. Never fails."""
+    if firmware.loader.name.startswith("systemd-boot"):
+        return _by_systemd_boot(boot, firmware)
     for name in _FOLDERS:
         folder = boot / name
         try:
@@ -54,9 +62,8 @@ def read_fallback(boot: Path, firmware: FirmwareBoot) -> Fallback:
         except NotUnderstood as error:
             fault = f"{folder}/grub.cfg does not tell: {clean(str(error))}"
             return Fallback(firmware, fault=fault)
-    if _is_there(boot / "loader/loader.conf"):
-        fault = "which of its entries systemd-boot starts was not read; bootctl(1) tells"
-        return Fallback(firmware, fault=fault)
+    if any(_is_there(root / _CONF) for root in _partitions(boot)):
+        return _by_systemd_boot(boot, firmware)
     return Fallback(firmware, fault=f"no configuration of a boot loader was found in {boot}")
 
 
@@ -79,6 +86,75 @@ def _by_grub(boot: Path, folder: Path, text: str, firmware: FirmwareBoot) -> Fal
         clean(once),
         f"{folder}/grub.cfg",
     )
+
+
+def _by_systemd_boot(boot: Path, firmware: FirmwareBoot) -> Fallback:
+    """Read it where systemd-boot is the boot loader. Never fails."""
+    variables = firmware.loader
+    try:
+        if variables.fault:
+            raise systemd_boot.NotUnderstood(variables.fault)
+        conf, read = _loader_conf(boot)
+        menu = _menu(boot)
+        found = systemd_boot.starts(menu, systemd_boot.keys(conf), variables)
+        if not found.linux:
+            raise systemd_boot.NotUnderstood(f"what its entry {found.id} starts was not read")
+    except OSError as error:
+        return Fallback(firmware, fault=f"{error.filename} {why_unreadable(error)}")
+    except systemd_boot.NotUnderstood as error:
+        fault = f"systemd-boot's files do not tell: {clean(str(error))}"
+        return Fallback(firmware, fault=fault)
+    path = menu[found]
+    once = systemd_boot.once(menu, variables)
+    return Fallback(
+        firmware,
+        _release(path),
+        clean(str(path)),
+        _is_there(path),
+        "" if once == found.id else clean(once),
+        clean(f"{read} and its entry {found.id}"),
+        setter="bootctl(1) set-default",
+    )
+
+
+def _partitions(boot: Path) -> tuple[Path, ...]:
+    """Return where the EFI system partition, and the one for more entries, may be mounted."""
+    return boot, boot / "efi", boot.parent / "efi"
+
+
+def _loader_conf(boot: Path) -> tuple[str, Path]:
+    """Return loader.conf, empty where there is none, and its path. OSError: it cannot be read."""
+    for root in _partitions(boot):
+        path = root / _CONF
+        try:
+            return _text(path), path
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return "", boot / _CONF
+
+
+def _menu(boot: Path) -> Mapping[systemd_boot.MenuEntry, Path]:
+    """Return the entries, each with its kernel's file. OSError: not all of them can be read."""
+    menu: dict[systemd_boot.MenuEntry, Path] = {}
+    for root in _partitions(boot):
+        for path in _files(root / ENTRIES, ".conf"):
+            entry = systemd_boot.menu_entry(path.name, _text(path))
+            if entry is None:
+                continue
+            kernel = Path(placed(root, entry.linux)) if entry.linux else root
+            # What is not there is not listed.
+            if kernel.exists():
+                menu.setdefault(entry, kernel)
+        for path in _files(root / _UNIFIED, ".efi"):
+            menu.setdefault(systemd_boot.unified_entry(path.name), path)
+    return menu
+
+
+def _files(folder: Path, suffix: str) -> Sequence[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() == suffix)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
 
 
 def _is_there(path: Path) -> bool:

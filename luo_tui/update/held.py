@@ -50,6 +50,8 @@ class Held:
     """Process that had it preserved, by the kernel's word; 0 where it was not written down."""
     comm: str = ""
     """That process's name."""
+    out: str = ""
+    """Path that `luo-tui arrive` gives it back to; empty: it waits for a restore."""
 
 
 def resource_of(held: Held, now: Snapshot) -> tuple[Resource | None, str]:

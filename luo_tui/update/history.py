@@ -117,7 +117,7 @@ class PastWindow:
     def blackout(self) -> RecordedBlackout | None:
         """How long the guests stood still; None where it was not written down."""
         for record in reversed(self.records):
-            if found := _blackout(_mapping(record, "blackout")):
+            if found := recorded_blackout(_mapping(record, "blackout")):
                 return found
         return None
 
@@ -126,8 +126,24 @@ class PastWindow:
         """How long it was to be, as was said before the jump; None where nothing was."""
         for record in reversed(self.records):
             if record.event == "jump":
-                return _blackout(_mapping(record, "predicted"))
+                return recorded_blackout(_mapping(record, "predicted"))
         return None
+
+    @property
+    def prepares(self) -> tuple[tuple[int, float], ...]:
+        """The bytes that were preserved at each prepare, and its milliseconds; the newest first."""
+        found = []
+        for record in reversed(self.records):
+            if (
+                record.event != "done"
+                or record.format > FORMAT
+                or record.data.get("act") != "prepare"
+            ):
+                continue
+            kept, took = count(record.data.get("bytes")), _milliseconds(record.data.get("took_ms"))
+            if kept is not None and took is not None:
+                found.append((kept, took))
+        return tuple(found)
 
     @property
     def restores(self) -> tuple[tuple[str, float], ...]:
@@ -246,7 +262,8 @@ def _verdict(record: Record) -> RecordedVerdict | None:
     return RecordedVerdict(record.at, clean(level), clean(line), texts(said.get("reasons")))
 
 
-def _blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
+def recorded_blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
+    """Read a blackout as a record has it; None where that is none."""
     total = _milliseconds(said.get("total_ms"))
     return None if total is None else RecordedBlackout(total, _times(said.get("phases")))
 

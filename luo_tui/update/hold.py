@@ -81,9 +81,10 @@ class Holds:
         """Return what is written down, by name; a damaged record is left out. OSError."""
         return self._records.all()
 
-    def hold(self, file: Path, name: str) -> Held:
+    def hold(self, file: Path, name: str, out: Path | None = None) -> Held:
         """Hold the bytes of ``file`` under ``name``, a word of letters, digits and ``._-``.
 
+        In the new kernel they are given back to ``out`` without an operator, where it is said.
         NotDone where the name is bad or taken or memory is short; ActFailed
         with the kernel's errno otherwise. Nothing is left preserved then.
         """
@@ -91,6 +92,8 @@ class Holds:
             raise NotDone(
                 "A name is 1 to 64 letters, digits, dots, dashes or underscores.", Exit.USAGE
             )
+        if out is not None and not out.absolute().parent.is_dir():
+            raise NotDone(f"There is no folder for {out}: nothing was held.", Exit.USAGE)
         self._may_act()
         # Once before the bytes are copied, which takes its time, and once under the lock.
         refuse_hold(self._records.find(name), self._facts())
@@ -110,6 +113,7 @@ class Holds:
                 with self._turn("hold", name) as turn:
                     refuse_hold(self._records.find(name), turn.now)
                     held = self._new(name, size, digest, str(file.absolute()), turn.now)
+                    held = replace(held, out=str(out.absolute()) if out is not None else "")
                     return self._preserve(fd, held, turn)
             finally:
                 os.close(fd)

@@ -8,6 +8,7 @@ The compatible string stands in the module's own information (``modinfo``), as
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def find_module(folder: Path) -> LuoModule:
         indexed, doubt = [], f"{folder}/modules.dep {why_unreadable(error)}."
     else:
         doubt = ""
-    for path in (*indexed, *(folder / place / name for place in _FOLDERS for name in _NAMES)):
+    for path in (*indexed, *_usual(folder)):
         try:
             return _read(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -63,9 +64,30 @@ def find_module(folder: Path) -> LuoModule:
     return LuoModule(unread=doubt)
 
 
-def _read(path: Path) -> LuoModule:
+def module_content(folder: Path) -> bytes:
+    """Return the luo.ko under ``folder``, unpacked, as the kernel would be given it.
+
+    FileNotFoundError where there is none, else OSError, Torn, CannotUnpack.
+    """
+    for path in (*_indexed(folder), *_usual(folder)):
+        try:
+            return _content(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder / _NAMES[0]))
+
+
+def _usual(folder: Path) -> Iterator[Path]:
+    return (folder / place / name for place in _FOLDERS for name in _NAMES)
+
+
+def _content(path: Path) -> bytes:
     with open_regular(path) as fd:
-        content = b"".join(unpacked(Part(fd), _LARGEST))
+        return b"".join(unpacked(Part(fd), _LARGEST))
+
+
+def _read(path: Path) -> LuoModule:
+    content = _content(path)
     if match := _COMPATIBLE.search(content):
         parts = _ABI.search(content)
         return LuoModule(match[1].decode("ascii"), parts[1].decode("ascii") if parts else "")

@@ -197,6 +197,7 @@ def _prepare(facts: Facts) -> Action:
             f"({size_text(snapshot.bytes_in(ResourceState.PRESERVED))}).",
             "From now until cancel or finish nothing can be preserved or unpreserved, "
             "and preserved files can neither grow nor shrink.",
+            *((f"It takes {t.text()}.",) if (t := facts.prepare_time) else ()),
             *arming(facts),
             *_hooks(facts, HookPoint.BEFORE_PREPARE),
         ),

@@ -26,6 +26,9 @@ LONGEST = 64 << 10
 """Bytes of a plan's file: one that is longer is none."""
 MOST_SECONDS = 3600
 """How long a hook may take at most."""
+WAIT = 600
+"""Seconds that the new kernel waits for restores where a plan says nothing of it."""
+_MOST_WAIT = 86_400
 _LINE = 200
 """Characters of a text that is shown in one line."""
 
@@ -58,6 +61,8 @@ class Plan:
     """What may be lost, each as ``--show`` says it; nothing else is agreed to."""
     finish: bool = False
     """Whether the update is ended without an operator, once nothing is missing."""
+    wait: int = WAIT
+    """Seconds after which the new kernel waits for that no longer."""
     hooks: Mapping[HookPoint, Hook] = field(default_factory=dict)
     digest: str = ""
     """SHA-256 of the file's text."""
@@ -148,7 +153,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         HookPoint.BEFORE_FREEZE,
         "kexec",
         HookPoint.AFTER_RESTORE,
-        "finish" if plan.finish else "finish, by an operator",
+        f"finish, if all is restored within {plan.wait:,} s"
+        if plan.finish
+        else "finish, by an operator",
         HookPoint.AFTER_FINISH,
         HookPoint.ON_CANCEL,
         HookPoint.ON_FAILURE,
@@ -178,8 +185,10 @@ change = {_quoted(like.change)}
 reason = {_quoted(like.reason)}
 approved_by = ""
 
-# Whether the update is finished without an operator, once nothing is missing.
+# Whether the update is finished without an operator, by `luo-tui arrive` in the new kernel, once
+# nothing is missing; and the seconds that it waits for that.
 finish = false
+wait = {WAIT}
 
 # What a kexec would lose on this host as it is now, beyond what always goes with one.
 # A line that counts is what you agree to lose; one that changes has to be agreed to anew.
@@ -301,6 +310,12 @@ def _seconds(value: Any) -> int:
     return value
 
 
+def _wait(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_WAIT:
+        raise ValueError(f"a whole number from 0 to {_MOST_WAIT}")
+    return value
+
+
 def _line_changes(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("a table with add and remove")
@@ -336,5 +351,6 @@ _KEYS: Mapping[str, tuple[str, _Take]] = {
     "approved_by": ("approved_by", _text),
     "losses": ("losses", _texts("lines", _loss)),
     "finish": ("finish", _yes_or_no),
+    "wait": ("wait", _wait),
     "hooks": ("hooks", _hooks),
 }

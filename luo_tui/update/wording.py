@@ -28,6 +28,15 @@ def clock_text(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
+def of_about(seconds: int, expected: float) -> str:
+    """Say how long something has taken so far, of how long it should; both in seconds.
+
+    Where that is not known, or past, only how long it has taken.
+    """
+    so_far = f"{seconds:,} s"
+    return f"{so_far} of about {expected:,.0f} s" if expected > seconds else so_far
+
+
 def timeline_line(done: Done) -> str:
     """Write one line of a window's timeline, its time first."""
     result = done.result or ("" if done.ended else "under way")

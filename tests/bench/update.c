@@ -5,6 +5,8 @@
  *   update tsc                  print the time stamp counter
  *   update v2-save KIND SIZE    LUO v2: memfd, preserve, prepare, load, freeze, kexec
  *   update v2-load KIND         LUO v2: restore, verify, finish
+ *   update v2-hold KIND SIZE    LUO v2: memfd, preserve; the rest is another's
+ *   update v2-keep KIND         LUO v2: restore, verify, and keep it while another goes on
  *   update main-save KIND SIZE  mainline: session, preserve, load, kexec
  *   update main-load KIND       mainline: retrieve, verify, finish
  *
@@ -245,7 +247,7 @@ static void v2_end(int dev)
 	say("normal_at", tsc());
 }
 
-static void v2_save(const char *kind, size_t bytes)
+static int v2_hold(const char *kind, size_t bytes)
 {
 	struct v2_fd arg = { .fd = filled(kind, bytes) };
 	int dev = device();
@@ -256,7 +258,7 @@ static void v2_save(const char *kind, size_t bytes)
 		die("preserve");
 	say("preserve", tsc() - begin);
 	write_number(TOKEN_FILE, arg.token);
-	v2_go(dev);
+	return dev;
 }
 
 /* Files that only the kernel holds. */
@@ -298,10 +300,9 @@ static void v2_load_many(void)
 	v2_end(dev);
 }
 
-static void v2_load(const char *kind)
+static int v2_restore(int dev)
 {
 	struct v2_fd arg = { .fd = -1, .token = read_number(TOKEN_FILE) };
-	int dev = device();
 	uint64_t begin;
 
 	begin = tsc();
@@ -309,8 +310,23 @@ static void v2_load(const char *kind)
 		die("restore");
 	say("restore", tsc() - begin);
 	say("restored_at", tsc());
-	verify(kind, arg.fd);
+	return arg.fd;
+}
+
+static void v2_load(const char *kind)
+{
+	int dev = device();
+
+	verify(kind, v2_restore(dev));
 	v2_end(dev);
+}
+
+static void v2_keep(const char *kind)
+{
+	verify(kind, v2_restore(device()));
+	if (daemon(0, 0))
+		die("daemon");
+	pause();
 }
 
 static int session(int dev, unsigned long command)
@@ -369,7 +385,11 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "v2-load") && !strcmp(kind, "many"))
 		v2_load_many();
 	else if (!strcmp(what, "v2-save") && bytes)
-		v2_save(kind, bytes);
+		v2_go(v2_hold(kind, bytes));
+	else if (!strcmp(what, "v2-hold") && bytes)
+		v2_hold(kind, bytes);
+	else if (!strcmp(what, "v2-keep") && *kind)
+		v2_keep(kind);
 	else if (!strcmp(what, "v2-load") && *kind)
 		v2_load(kind);
 	else if (!strcmp(what, "main-save") && bytes)
@@ -378,7 +398,7 @@ int main(int argc, char **argv)
 		main_load(kind);
 	else {
 		fprintf(stderr,
-			"usage: update tsc | v2-save KIND SIZE | v2-load KIND | main-save KIND SIZE | main-load KIND\n");
+			"usage: update tsc | v2-save KIND SIZE | v2-load KIND | v2-hold KIND SIZE | v2-keep KIND | main-save KIND SIZE | main-load KIND\n");
 		return 1;
 	}
 	return 0;

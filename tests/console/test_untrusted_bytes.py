@@ -80,14 +80,14 @@ def test_replies_to_what_nobody_asked_do_nothing() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b">|Konsole 24.08\x1b\\",
+        pytest.param(b">|Konsole 24.08\x1b\\", marks=pytest.mark.extra),
         pytest.param(b"1$r2 q\x1b\\", marks=pytest.mark.extra),
         pytest.param(b";rgb:1414/1919/1f1f\x1b\\", marks=pytest.mark.extra),
         pytest.param(b"8;30;100t", marks=pytest.mark.extra),
         pytest.param(b"?62;1c", marks=pytest.mark.extra),
         b"lq\x03\x11\x1c\r",
         pytest.param(b":leave\r\r", marks=pytest.mark.extra),
-        b"ql" * 40,
+        pytest.param(b"ql" * 40, marks=pytest.mark.extra),
     ],
 )
 def test_what_lost_its_head_acts_on_nothing(raw: bytes) -> None:
@@ -109,7 +109,7 @@ def test_a_key_that_was_dropped_says_so() -> None:
         t.wait_for("[>] prepare next")
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 3])
+@pytest.mark.parametrize("pieces", [1, pytest.param(2, marks=pytest.mark.extra), 3])
 def test_what_follows_in_one_burst_goes_where_the_first_key_leads(pieces: int) -> None:
     """The filter has the keys from the byte after ``/``, the palette from that after ``:``."""
     typed = "lpqctk15u"
@@ -157,7 +157,12 @@ def test_while_the_terminal_is_too_small_no_key_acts() -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"\xff\xc3\x28\x9b\x80", bytes(range(256)), random.Random(7).randbytes(4000)]
+    "garbage",
+    [
+        b"\xff\xc3\x28\x9b\x80",
+        pytest.param(bytes(range(256)), marks=pytest.mark.extra),
+        pytest.param(random.Random(7).randbytes(4000), marks=pytest.mark.extra),
+    ],
 )
 def test_any_bytes_leave_the_console_running(garbage: bytes) -> None:
     with ready_to_load() as t:

@@ -24,25 +24,22 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from luo_tui.cli.watch import Wanted, Watch
 from luo_tui.errors import ActFailed, NotDone
 from luo_tui.model import Snapshot, State
-from luo_tui.monitor.hub import Hub
-from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Move, Orchestrator
-from luo_tui.sources.changes import ResourcesRead
 from luo_tui.uapi import luo_v2
-from luo_tui.update.acts import Window
-from luo_tui.update.consent import Consent
-from luo_tui.update.facts import Act
-from luo_tui.update.folder import DEFAULT_FOLDER
-from luo_tui.update.hold import Holds
-from luo_tui.update.lock import Lock, act_count
-from luo_tui.update.person import Person
-from luo_tui.update.target import Target, read_target
-from luo_tui.update.walk import walk
+
+# Loaded where it is used: in the lab every import is emulated, and after each kexec again.
+if TYPE_CHECKING:
+    from luo_tui.cli.watch import Wanted
+    from luo_tui.monitor.hub import Hub
+    from luo_tui.update.acts import Window
+    from luo_tui.update.consent import Consent
+    from luo_tui.update.hold import Holds
+    from luo_tui.update.lock import Lock
+    from luo_tui.update.target import Target
 
 
 class Agent:
@@ -119,6 +116,10 @@ class Agent:
 
     def window(self, folder: str, who: str = "ann") -> None:
         """Be a console with its window in ``folder``, as another process would be after a crash."""
+        from luo_tui.monitor.reading import reader
+        from luo_tui.update.acts import Window
+        from luo_tui.update.person import Person
+
         if self._window is not None:
             self._window.release()
         orchestrator = self._orchestrator
@@ -129,6 +130,8 @@ class Agent:
 
     def choose(self, which: str) -> str:
         """Choose the first image whose release ends in ``which``; return its release."""
+        from luo_tui.update.target import Target, read_target
+
         kexec = self._orchestrator.kexec
         path = next(
             p for p in sorted(kexec.boot_folder.glob("vmlinuz-*")) if p.name.endswith(which)
@@ -140,6 +143,8 @@ class Agent:
 
     def resume(self) -> str:
         """Read what the open window has loaded, as a console does that starts anew."""
+        from luo_tui.update.target import Target, read_target
+
         assert self._window is not None
         window_state = self._window.window_state()
         assert window_state is not None
@@ -155,17 +160,24 @@ class Agent:
 
     def agree(self, act: str, typed: str = "") -> None:
         """Agree to an act on the facts of now; :meth:`act` does it later."""
+        from luo_tui.update.consent import Consent
+        from luo_tui.update.facts import Act
+
         assert self._window is not None
         facts = self._window.facts(self._target)
         self._consent = Consent.to(Act(act), facts, typed=typed, label=f"yes to {act}")
 
     def offered(self) -> dict[str, str]:
         """Return the acts that are offered now, each with what blocks it."""
+        from luo_tui.update.walk import walk
+
         assert self._window is not None
         return {a.act: a.blocked for a in walk(self._window.facts(self._target)).actions}
 
     def act(self) -> dict[str, Any]:
         """Do what was agreed to; return how that ended."""
+        from luo_tui.update.facts import Act
+
         consent, window, target = self._consent, self._window, self._target
         assert consent is not None
         assert window is not None
@@ -212,12 +224,17 @@ class Agent:
     # What is to be seen.
 
     def picture(self) -> dict[str, Any]:
-        return _plain(Hub(self._orchestrator, lambda: None).read_now())
+        return _plain(self._hub_of(lambda: None).read_now())
+
+    def _hub_of(self, wake: Callable[[], None]) -> Hub:
+        from luo_tui.monitor.hub import Hub
+
+        return Hub(self._orchestrator, wake)
 
     def watch(self) -> None:
         """Begin to watch, as the console does."""
         self._wakes = 0
-        self._hub = Hub(self._orchestrator, self._wake)
+        self._hub = self._hub_of(self._wake)
         self._hub.start()
 
     def _wake(self) -> None:
@@ -251,6 +268,8 @@ class Agent:
 
     def lines(self, until: str = "", timeout: float | None = None) -> dict[str, Any]:
         """Begin to watch by line, for programs; return the first object."""
+        from luo_tui.cli.watch import Wanted
+
         if self._lines is not None:
             self._lines.end()
         wanted = Wanted(as_json=True, until=State(until) if until else None, timeout=timeout)
@@ -292,6 +311,9 @@ class Agent:
 
     def take_window(self, user: str) -> None:
         """Hold the window's lock from now on, as ``user``'s console does."""
+        from luo_tui.update.lock import Lock
+        from luo_tui.update.person import Person
+
         self._held_window = Lock(self._orchestrator.lock_folder)
         self._held_window.take(Person(user))
 
@@ -302,17 +324,24 @@ class Agent:
 
     def window_holder(self) -> list[str]:
         """Return who has the window, as another process sees it; and why that is not known."""
+        from luo_tui.update.lock import Lock
+
         found = Lock(self._orchestrator.lock_folder).reading()
         return [found.person.user if found.person else "", found.fault]
 
     def acts(self) -> int:
         """Count the acts that were done without a window."""
+        from luo_tui.update.lock import act_count
+
         return act_count(self._orchestrator.lock_folder)
 
     def _holds(self) -> Holds:
+        from luo_tui.update.folder import DEFAULT_FOLDER
+        from luo_tui.update.hold import Holds
+
         demo = self._orchestrator.demo
         folder = self._orchestrator.lock_folder.parent if demo else DEFAULT_FOLDER
-        return Holds(self._orchestrator, folder, Hub(self._orchestrator, lambda: None).read_now)
+        return Holds(self._orchestrator, folder, self._hub_of(lambda: None).read_now)
 
     # Files.
 
@@ -531,6 +560,7 @@ class Agent:
     def overrun(self, events: int) -> dict[str, Any]:
         """Let more events come than a small netlink buffer holds; tell what the source says."""
         from luo_tui.sources import udev
+        from luo_tui.sources.changes import ResourcesRead
 
         large, udev._BUFFER = udev._BUFFER, 4096
         source = udev.ResourceSource()
@@ -632,6 +662,8 @@ class _Lines:
     """A watch by line that writes into a pipe."""
 
     def __init__(self, orchestrator: Orchestrator, wanted: Wanted) -> None:
+        from luo_tui.cli.watch import Watch
+
         self._reader, self._writer = os.pipe()
         self._rest = b""
         self._code = -1

@@ -16,17 +16,12 @@ LAB = Path(__file__).parents[2] / "kernel" / "lab"
 _LAB = pytest.param("lab", marks=pytest.mark.lab)
 
 
-_ABOVE = ("test_acts", "test_hold", "test_watch")
-"""What stands above the kernel: on luo.ko most of it is of test-all, on the simulated host none."""
-_BOTH = ("test_a_whole_update_by_its_acts",)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to test-all what takes minutes on luo.ko and is proved beside it."""
+    """Leave to test-all what takes long on luo.ko and is proved beside it."""
     for item in items:
         of = getattr(item, "callspec", None)
-        named = item.path.stem in _ABOVE and getattr(item, "originalname", "") not in _BOTH
-        if named and of is not None and of.params.get("running") == "lab":
+        real = of is not None and of.params.get("running") == "lab"
+        if real and item.get_closest_marker("lab_extra") is not None:
             item.add_marker(pytest.mark.extra)
 
 

@@ -69,6 +69,7 @@ def test_a_file_arrives_as_it_was(machine: Machine) -> None:
     assert refused(machine, "move", move="finish") == errno.EINVAL
 
 
+@pytest.mark.lab_extra
 def test_a_restorer_that_crashed_is_followed_by_another(machine: Machine) -> None:
     """Until finish the kernel gives out what it still holds, and says what nobody else does."""
     tokens = []
@@ -116,6 +117,7 @@ def test_writes_after_prepare_arrive_also_into_holes(machine: Machine) -> None:
     machine.call("move", move="finish")
 
 
+@pytest.mark.lab_extra
 def test_stamps_cross_in_order(machine: Machine) -> None:
     after = update(machine)
     stamps = after["stamps"]
@@ -147,6 +149,7 @@ def test_finish_discards_what_nobody_restored(machine: Machine) -> None:
     assert machine.call("read", fd=back, at=0, size=1) != ""
 
 
+@pytest.mark.lab_extra
 @pytest.mark.parametrize(
     "move",
     [
@@ -165,6 +168,7 @@ def test_in_updated_there_is_no_move_but_finish(machine: Machine, move: str) -> 
     machine.call("move", move="finish")
 
 
+@pytest.mark.lab_extra
 def test_what_is_sealed_against_writing_arrives_sealed(machine: Machine) -> None:
     fd = machine.call("memfd", name="sealed", size=8192)
     machine.call("write", fd=fd, at=4090, text="for good")
@@ -195,6 +199,7 @@ def test_arrivals_are_announced(machine: Machine) -> None:
     assert (shown["state"], shown["resources"], shown["faults"]) == ("normal", [], [])
 
 
+@pytest.mark.lab_extra
 def test_new_tokens_are_above_the_incoming_ones(machine: Machine) -> None:
     for i in range(2):
         machine.call("preserve", fd=machine.call("memfd", name=f"old{i}", size=4096))

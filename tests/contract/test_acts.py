@@ -10,6 +10,9 @@ import pytest
 from tests.contract.machines import Machine
 from tests.contract.test_across import other
 
+# What stands above the kernel.
+pytestmark = pytest.mark.lab_extra
+
 FOLDER = "/tmp/luo-tui-contract"
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from luo_tui.errors import Exit
 from tests.contract.machines import Machine
 from tests.contract.test_across import other, update
+
+# What stands above the kernel.
+pytestmark = pytest.mark.lab_extra
 
 
 def resources(machine: Machine) -> dict[int, tuple[str, str]]:

@@ -52,6 +52,7 @@ os.close(device)
 """
 
 
+@pytest.mark.lab_extra
 def test_a_client_of_sessions_meets_enotty_and_nothing_is_lost(machine: Machine) -> None:
     """It opens this node too, in whatever state, and at shutdown last of all."""
     assert isinstance(machine, LabMachine)
@@ -90,6 +91,7 @@ def test_an_inherited_descriptor_gives_no_right_to_act(machine: Machine) -> None
     assert machine.call("state") == "normal"
 
 
+@pytest.mark.lab_extra
 def test_an_answer_that_cannot_be_taken_changes_nothing(machine: Machine) -> None:
     def unwritable(number: int, text: str) -> int | None:
         return refused(machine, "unwritable", number=number, argument=text)
@@ -130,6 +132,7 @@ def test_whether_a_refused_freeze_can_stop_a_kexec_is_told(machine: Machine) -> 
     assert machine.shell(veto) == "kprobe\n"
 
 
+@pytest.mark.lab_extra
 def test_what_stands_behind_the_orchestrator_is_told(machine: Machine) -> None:
     seen = machine.call("evidence")
     assert (seen["state"], seen["detail"]) == ("normal", "")

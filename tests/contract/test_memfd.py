@@ -76,6 +76,7 @@ def test_a_tebibyte_with_a_few_pages(machine: Machine) -> None:
     assert abs(machine.call("free") - free) < 64 << 10
 
 
+@pytest.mark.lab_extra
 @pytest.mark.parametrize(
     ("flags", "seals"),
     [
@@ -126,6 +127,7 @@ def test_huge_pages_stay_huge(machine: Machine) -> None:
     finished(machine)
 
 
+@pytest.mark.lab_extra
 def test_from_prepare_on_the_size_is_fixed_and_writing_goes_on(machine: Machine) -> None:
     fd = machine.call("memfd", name="fixed", size=8 << 20)
     machine.call("write", fd=fd, at=0, text="early")
@@ -148,6 +150,7 @@ def test_from_prepare_on_the_size_is_fixed_and_writing_goes_on(machine: Machine)
     finished(machine)
 
 
+@pytest.mark.lab_extra
 def test_after_cancel_the_file_is_as_free_as_before(machine: Machine) -> None:
     fd = machine.call("memfd", name="free again", size=1 << 20)
     machine.call("write", fd=fd, at=0, text="x")
@@ -276,6 +279,7 @@ def test_more_than_can_be_taken_in_at_the_last_moment_is_told(machine: Machine) 
     finished(machine)
 
 
+@pytest.mark.lab_extra
 def test_memory_that_fails_after_prepare_stops_the_update(machine: Machine) -> None:
     assert isinstance(machine, LabMachine)
     fd = machine.call("memfd", name="poisoned", size=1 << 20)
@@ -289,6 +293,7 @@ def test_memory_that_fails_after_prepare_stops_the_update(machine: Machine) -> N
     assert refused(machine, "move", move="prepare") == EHWPOISON
 
 
+@pytest.mark.lab_extra
 def test_a_small_memory_cgroup_is_refused_before_anything_is_lost(machine: Machine) -> None:
     fd = machine.call("memfd", name="large", size=32 << 20)
     digest = machine.call("fill", fd=fd, at=0, size=32 << 20, seed="large")

@@ -175,6 +175,7 @@ def test_times_are_told(host: LabMachine) -> None:
     assert took >= 30
 
 
+@pytest.mark.lab_extra
 def test_numbers_and_files_of_other_modules_cross(host: LabMachine) -> None:
     order(host, "data", "11,18446744073709551615,33")
     mine = host.call("open", path="/dev/luo-test")

@@ -85,6 +85,7 @@ def test_hostile_names_are_shown_harmlessly(machine: Machine) -> None:
     machine.call("unpreserve", token=token)
 
 
+@pytest.mark.lab_extra
 @pytest.mark.lab
 @pytest.mark.parametrize("running", ["lab"], indirect=True)
 def test_a_hundred_rounds_leave_free_memory_where_it_was(machine: Machine) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from luo_tui.errors import Exit
 from tests.contract.machines import Machine
+
+# What stands above the kernel.
+pytestmark = pytest.mark.lab_extra
 
 
 def test_each_act_is_a_line(machine: Machine) -> None:

@@ -170,6 +170,7 @@ def test_the_console_shows_them_and_what_this_kernel_has_not(mainline: Machine) 
     assert mainline.must("cat /sys/kernel/kexec_loaded").strip() == "0"
 
 
+@pytest.mark.extra
 def test_sessions_are_watched_across_an_update(mainline: Machine, built: lab.Built) -> None:
     cold = status(mainline)
     assert cold["orchestrator"].startswith("mainline sessions")

@@ -86,6 +86,6 @@ def test_a_device_that_is_lost_is_the_headline(built: Built, cold: Machine) -> N
     records = [json.loads(line) for line in journal.splitlines()]
     told = [r for r in records if f"{name}: it is gone" in json.dumps(r)]
     assert told, "what was lost is on record"
-    judged = [r["verdict"] for r in records if "verdict" in r]
+    judged = [r["data"]["verdict"] for r in records if "verdict" in r["data"]]
     assert {one["level"] for one in judged} == {"bad"}
     assert f"lost: {name}: it is gone" in json.dumps(judged)

@@ -39,14 +39,17 @@ def variant(
 ) -> bytes:
     """Build luo.ko for a kernel with some lines of one file replaced."""
     assert cold.built is not None
-    tree = folder / f"luo-{kernel}"
+    return changed(cold.built.kernels[kernel].build, folder / f"luo-{kernel}", file, *changes)
+
+
+def changed(build: Path, tree: Path, file: str, *changes: tuple[str, str]) -> bytes:
+    """Build luo.ko in ``tree``, which is made, with some lines of one file replaced."""
     shutil.copytree(cache.KERNEL, tree, ignore=shutil.ignore_patterns("lab", "*.o", "*.cmd"))
     text = (tree / file).read_text()
     for line, new in changes:
         assert text.count(line) == 1, f"{file} has no longer exactly one: {line}"
         text = text.replace(line, new)
     (tree / file).write_text(text)
-    build = cold.built.kernels[kernel].build
     cache.run(["make", "-C", build, f"M={tree}", "-j2", "modules"], "building a changed luo.ko")
     return (tree / "luo.ko").read_bytes()
 

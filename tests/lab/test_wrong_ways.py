@@ -344,7 +344,7 @@ def test_after_every_wrong_way_a_full_update(built: Built, machine: Machine) -> 
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        ("luo.noload", "luo.ko is not loaded"),
+        pytest.param("luo.noload", "luo.ko is not loaded", marks=pytest.mark.extra),
         pytest.param("kho=off", "Kexec HandOver is off", marks=pytest.mark.extra),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_plan_that_says_so_has_the_update_finished(
 ) -> None:
     host.scenario = "nothing-restored"
     plan = planned(host, tmp_path, True, HookPoint.AFTER_RESTORE, HookPoint.AFTER_FINISH)
-    first = shell.json("arrive")
+    first = shell.json("arrive", "--wait", "0")
     assert (first["verdict"], first["finished"]) == ("not yet", False)
     assert "left to an operator" in first["faults"][0]
     assert plan.ran() == []
@@ -123,6 +123,64 @@ def test_a_plan_that_says_so_has_the_update_finished(
     (one,) = read_history(host.folder)
     assert one.state.closed == "finished"
     assert one.state.holder != ANN, "taken over, and told"
+    for fd in kept:
+        os.close(fd)
+
+
+def test_the_plan_says_how_long_it_waits_for_that(
+    host: SimulatedHost, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.scenario = "nothing-restored"
+    planned(host, tmp_path, True)
+    kept: list[int] = []
+    progress = planned_finish.progress
+
+    def told_first(snapshot: Snapshot) -> str:
+        text = progress(snapshot)
+        if not kept:
+            kept.extend(restored(host))
+        return text
+
+    monkeypatch.setattr(planned_finish, "progress", told_first)
+    found = shell.json("arrive")
+    assert (found["verdict"], found["finished"]) == ("good", True)
+    assert "restored: 0 of 4" in shell.err
+    for fd in kept:
+        os.close(fd)
+
+
+def test_what_was_held_for_it_is_given_back_first_of_all(
+    host: SimulatedHost, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, back, other = (tmp_path / name for name in ("source", "back", "other"))
+    source.write_bytes(b"precious")
+    assert shell("hold", str(source), "--name", "x", "--back-to", str(other / "x")) == Exit.USAGE
+    other.mkdir()
+    shell.must("hold", str(source), "--name", "cache", "--back-to", str(back))
+    shell.must("hold", str(source), "--name", "other", "--back-to", str(other / "x"))
+    shell.must("hold", str(source), "--name", "by-hand")
+    other.rmdir()
+    back.write_bytes(b"older")
+    host.scenario = "nothing-restored"
+    known = host.condition
+    monkeypatch.setattr(host, "condition", lambda: known()._replace(arrived_up=1.0))
+    planned(host, tmp_path, True)
+    kept = [
+        host.restore(r.token) for r in Console(host, ANN).look().discarded if r.pid != os.getpid()
+    ]
+    assert shell("arrive", "--wait", "0") == Exit.FAILED
+    assert back.read_bytes() == b"precious"
+    assert f"other was not given back to {other / 'x'}: " in shell.err
+    assert "by-hand" not in shell.err
+    assert host.state is State.UPDATED, "what could not be given back is not finished away"
+    (one,) = read_history(host.folder)
+    assert [name.split()[0] for name, _ in one.restores] == ["cache"]
+    # The others are as restored by hand as ever, and what was given back is not given again.
+    other.mkdir()
+    back.unlink()
+    assert shell("arrive", "--wait", "0") == Exit.OK
+    assert (other / "x").read_bytes() == b"precious"
+    assert not back.exists()
     for fd in kept:
         os.close(fd)
 

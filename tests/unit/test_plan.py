@@ -24,6 +24,7 @@ reason = "a new kernel"
 approved_by = "eve"
 losses = ["pci 0000:00:04.0: it is reset"]
 finish = true
+wait = 1200
 
 [command_line]
 add = ["kho=on", 'dyndbg="file a +p"']
@@ -43,7 +44,7 @@ def test_a_whole_plan_is_read() -> None:
     assert (plan.target, plan.initrd) == ("7.3.4-hv", "/boot/initrd.img-7.3.4-hv")
     assert (plan.change, plan.reason, plan.approved_by) == ("CHG-1", "a new kernel", "eve")
     assert plan.losses == ("pci 0000:00:04.0: it is reset",)
-    assert plan.finish
+    assert (plan.finish, plan.wait) == (True, 1200)
     assert plan.hooks == {
         HookPoint.BEFORE_FREEZE: Hook(
             HookPoint.BEFORE_FREEZE, ("/usr/local/sbin/pause", "all guests"), 20
@@ -73,7 +74,7 @@ def test_its_steps_are_told_in_the_order_in_which_they_happen() -> None:
         "step        prepare",
         "hook        before-freeze: /usr/local/sbin/pause all guests (at most 20 s)",
         "step        kexec",
-        "step        finish",
+        "step        finish, if all is restored within 1,200 s",
         "hook        on-failure: /usr/local/sbin/resume (at most 60 s)",
     ]
 
@@ -91,6 +92,8 @@ def test_its_steps_are_told_in_the_order_in_which_they_happen() -> None:
         ("format = 1\ninitrd = 'initrd.img'", "initrd: must be a path that begins with /"),
         ('format = 1\nreason = "a\\u001b[2J"', "reason: must be a text of one line"),
         ("format = 1\nfinish = 1", "finish: must be true or false"),
+        ("format = 1\nwait = -1", "wait: must be a whole number from 0 to 86400"),
+        ("format = 1\nwait = true", "wait: must be a whole number"),
         ("format = 1\nlosses = 'all'", "losses: must be a list of lines"),
         ("format = 1\ncommand_line = 'quiet'", "command_line: must be a table"),
         ("format = 1\n[command_line]\nadd = ['--']", "command_line.add: must be a list"),

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.model import ResourceState
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedJump
 from luo_tui.update import history
 from luo_tui.update.facts import Act
 from luo_tui.update.history import HistoryReader, PastWindow
-from luo_tui.update.prediction import predict
+from luo_tui.update.prediction import predict, predict_prepare
 from luo_tui.update.report import report_json, report_text
 from luo_tui.update.walk import walk
 from luo_tui.update.window_state import Record
@@ -121,3 +122,60 @@ def test_a_folder_that_cannot_be_read_is_no_empty_history(tmp_path: Path) -> Non
     reader = HistoryReader(tmp_path)
     assert reader.read() == ()
     assert reader.fault == os.strerror(20)
+
+
+# -- prepare ----------------------------------------------------------------------------------
+
+
+def prepared(number: int, *those: tuple[int, float]) -> PastWindow:
+    records = tuple(
+        Record(
+            "done",
+            "2026-11-01T00:00:00Z",
+            "boot",
+            1.0,
+            {"act": "prepare", "bytes": b, "took_ms": t},
+        )
+        for b, t in those
+    )
+    return PastWindow(f"{number:06}-x", records)
+
+
+def test_a_prepare_takes_what_earlier_ones_took_for_as_many_bytes() -> None:
+    windows = [prepared(3, (8 << 30, 40_000.0)), prepared(2, (4 << 30, 16_000.0)), prepared(1)]
+    found = predict_prepare(windows, 8 << 30)
+    assert found is not None
+    assert (found.seconds, found.prepares) == (36.0, 2)
+    assert found.text() == "about 36 s, by 2 earlier prepares of this host"
+    short = predict_prepare(windows, 100 << 20)
+    assert short is not None
+    assert short.text().startswith("less than a second, by 2")
+
+
+def test_what_kept_next_to_nothing_tells_nothing_of_many_bytes() -> None:
+    few = [prepared(2, (4096, 30.0)), prepared(1, (0, 30.0))]
+    assert predict_prepare(few, 8 << 30) is None
+    assert predict_prepare(few, 0) is None
+    assert predict_prepare([], 1 << 30) is None
+    # The latest five count, of those that are like it.
+    many = [*few, *(prepared(n, (1 << 30, 1000.0 * n)) for n in range(9, 2, -1))]
+    found = predict_prepare(many, 1 << 30)
+    assert found is not None
+    assert (found.seconds, found.prepares) == (7.0, 5)
+
+
+def test_what_a_prepare_took_is_written_down_and_said_of_the_next(tmp_path: Path) -> None:
+    machine = host(tmp_path)
+    machine.start_process("guest", 1 << 20, 77, "vmm")
+    console = Console(machine)
+    console.load()
+    console.prepare()
+    (one,) = HistoryReader(machine.folder).read()
+    ((kept, took),) = one.prepares
+    assert kept == console.look().bytes_in(ResourceState.PRESERVED) > 1 << 20
+    assert took > 0
+    console.window.cancel(console.yes(Act.CANCEL))
+    console.load()
+    offered = walk(console.window.facts(console.target)).action(Act.PREPARE)
+    assert offered is not None
+    assert "It takes less than a second, by 1 earlier prepare of this host." in offered.does

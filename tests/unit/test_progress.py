@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -89,3 +92,50 @@ def test_whoever_does_not_listen_stops_nothing() -> None:
     shown = Progress(Closed())
     shown.tell("x")
     shown.end()
+
+
+class Tick(threading.Event):
+    """Ends by itself no wait of a second: that passes at once."""
+
+    now = 100.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout != progress._SECOND:
+            return super().wait(timeout)
+        Tick.now += 1
+        return self.is_set() or Tick.now > 106
+
+
+@pytest.mark.parametrize(
+    ("stream", "told"),
+    [
+        (Terminal(), ["prepare: 2 s of about 5 s", "prepare: 4 s of about 5 s", "prepare: 6 s"]),
+        (io.StringIO(), ["prepare: 2 s of about 5 s\n"]),
+    ],
+)
+def test_how_long_something_takes_is_told_of_how_long_it_should(
+    stream: io.StringIO, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tellers: list[threading.Thread] = []
+
+    def thread(**about: Any) -> threading.Thread:
+        tellers.append(threading.Thread(**about))
+        return tellers[0]
+
+    monkeypatch.setattr(Tick, "now", 100.0)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: Tick.now))
+    monkeypatch.setattr(progress, "threading", SimpleNamespace(Event=Tick, Thread=thread))
+    with progress.elapsed("prepare", 5.0):
+        tellers[0].join(60)
+    shown = [text.strip(" ") for text in stream.getvalue().split("\r") if text.strip(" ")]
+    assert [text for text in shown if text in told] == told
+    assert stream.isatty() or shown == told
+
+
+def test_what_takes_no_time_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress.elapsed("prepare", 5.0):
+        pass
+    assert stream.getvalue() == ""

@@ -6,7 +6,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,8 @@ from luo_tui.errors import Exit
 from luo_tui.model import State
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
+from luo_tui.update.rehearsal import run
+from tests.unit.test_images import bzimage
 from tests.unit.test_window_commands import TARGET, Shell, host, shell
 
 __all__ = ["host", "shell"]  # fixtures
@@ -150,3 +154,143 @@ def test_a_way_back_that_fails_is_said_too(shell: Shell, monkeypatch: pytest.Mon
     monkeypatch.setattr(SimulatedOrchestrator, "move", real)
     shell.must("cancel", "--yes")
     assert rehearsed(shell)
+
+
+BOOTS = "".join(
+    f"CONFIG_{name}=y\n"
+    for name in ("BLK_DEV_INITRD", "BINFMT_SCRIPT", "DEVTMPFS", "SERIAL_8250_CONSOLE", "PRINTK")
+)
+UPDATES = "CONFIG_KEXEC_HANDOVER=y\nCONFIG_LIVEUPDATE=y\n"
+LUO = b"\0luo_compatible=luo-ko-v3\0"
+
+
+class InMachine:
+    """Two kernels in files, and the command that would rehearse with them."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        self.shell, self.modules = shell, folder / "modules"
+        self.files = {name: self.kernel(folder, name) for name in ("old", "new")}
+
+    def kernel(self, folder: Path, name: str) -> Path:
+        path = folder / name / f"vmlinuz-{name}"
+        path.parent.mkdir()
+        path.write_bytes(bzimage(name))
+        self.config(path, BOOTS + UPDATES)
+        self.module(name)
+        return path
+
+    def config(self, path: Path, text: str) -> None:
+        path.with_name(f"config-{path.parent.name}").write_text(text)
+
+    def module(self, name: str, content: bytes = LUO) -> None:
+        path = self.modules / name / "extra/luo.ko"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def refused(self, code: Exit, *more: str) -> str:
+        """Run it; nothing may come of it but words, some of which say how far it came."""
+        before = self.shell.standing()
+        done = self.shell(
+            "rehearse", "--machine", "--kernel", str(self.files["old"]), str(self.files["new"]),
+            "--modules", str(self.modules), "--accel", "tcg", *more,
+        )  # fmt: skip
+        assert done == code, self.shell.err
+        assert self.shell.out == ""
+        assert self.shell.standing() == before
+        assert not (self.shell.host.folder / "rehearsal.json").exists()
+        return self.shell.err
+
+
+@pytest.fixture
+def machine(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMachine:
+    # Whatever is not refused would find no QEMU.
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return InMachine(shell, tmp_path)
+
+
+def test_a_machine_needs_qemu(machine: InMachine) -> None:
+    assert "QEMU (qemu-system-x86_64) is not installed" in machine.refused(Exit.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("which", "config", "code", "said"),
+    [
+        ("new", BOOTS, Exit.BLOCKED, "FAIL: the target new was built without Kexec HandOver"),
+        ("old", BOOTS, Exit.UNAVAILABLE, "there is no live update to rehearse"),
+        ("old", UPDATES, Exit.BAD_IMAGE, "old cannot be rehearsed: it takes no initial RAM disk"),
+        (
+            "new",
+            UPDATES + BOOTS.replace("CONFIG_SERIAL_8250_CONSOLE=y", "CONFIG_SERIAL_8250_CONSOLE=m"),
+            Exit.BAD_IMAGE,
+            "it has no serial console (CONFIG_SERIAL_8250_CONSOLE)",
+        ),
+    ],
+)
+def test_a_kernel_that_is_known_to_be_unfit_is_not_started(
+    machine: InMachine, which: str, config: str, code: Exit, said: str
+) -> None:
+    machine.config(machine.files[which], config)
+    told = machine.refused(code)
+    assert said in told
+    assert "Nothing was started." in told
+
+
+def test_both_kernels_need_the_same_orchestrator(machine: InMachine) -> None:
+    shutil.rmtree(machine.modules / "new")
+    assert "FAIL: the target new has no luo.ko" in machine.refused(Exit.BLOCKED)
+    shutil.rmtree(machine.modules / "old")
+    # By mainline's sessions, then: it comes as far as to look for QEMU.
+    assert "QEMU" in machine.refused(Exit.NOT_FOUND)
+    machine.config(machine.files["new"], BOOTS + "CONFIG_KEXEC_HANDOVER=y\n")
+    assert "was built without sessions" in machine.refused(Exit.BLOCKED)
+    machine.config(machine.files["old"], BOOTS + "CONFIG_KEXEC_HANDOVER=y\n")
+    assert "old has no orchestrator" in machine.refused(Exit.UNAVAILABLE)
+
+
+def test_a_file_that_is_no_kernel_is_not_started(machine: InMachine) -> None:
+    machine.files["new"].write_bytes(b"x" * 4096)
+    assert "is not a kernel image" in machine.refused(Exit.BAD_IMAGE)
+    machine.module("new", b"x")
+    machine.files["new"].write_bytes(bzimage("new"))
+    assert "does not say what it carries across" in machine.refused(Exit.BAD_IMAGE)
+
+
+def test_the_running_kernels_image_is_looked_for(shell: Shell, tmp_path: Path) -> None:
+    shell.host.release = "9.9.9-gone"
+    said = shell.refused(Exit.NOT_FOUND, "rehearse", "--machine", TARGET)
+    assert "The image of the running kernel (9.9.9-gone) is not in " in said
+    assert "--kernel FILE" in said
+
+
+def test_options_of_the_one_way_are_refused_beside_the_other(shell: Shell) -> None:
+    assert "for --machine alone" in shell.refused(Exit.USAGE, *ON, TARGET, "--memory", "512")
+    said = shell.refused(Exit.USAGE, "rehearse", "--machine", "--yes", TARGET)
+    assert "for --here alone" in said
+
+
+@pytest.mark.parametrize("more", [("--here", "--machine"), ("--machine", "--memory", "0"), ()])
+def test_what_makes_no_sense_is_not_begun(shell: Shell, more: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        shell("rehearse", TARGET, *more)
+
+
+def test_too_little_memory_is_said_before_anything_starts(
+    machine: InMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text("#!/bin/sh\necho it was started >&2; exit 1\n")
+    qemu.chmod(0o755)
+    assert "needs more than" in machine.refused(Exit.NO_SPACE, "--memory", "64")
+    monkeypatch.setattr(run, "_available", lambda: 1 << 20)
+    assert "this host has 1 left" in machine.refused(Exit.NO_SPACE)
+
+
+def test_a_qemu_that_does_not_start_is_told_in_its_own_words(
+    machine: InMachine, tmp_path: Path
+) -> None:
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text("#!/bin/sh\necho it says why >&2; exit 1\n")
+    qemu.chmod(0o755)
+    said = machine.refused(Exit.FAILED)
+    assert "it says why" in said
+    assert "Nothing was rehearsed." in said

@@ -75,7 +75,10 @@ class ResetStartsWhatRuns:
     code = "LUO-C-028"
     name = "fallback"
     why = "A reset is the way back where the new kernel does not come up."
-    evidence = "EFI's BootOrder and BootNext; grub.cfg and grubenv"
+    evidence = (
+        "EFI's BootOrder and BootNext; grub.cfg and grubenv; loader.conf, loader/entries and EFI's "
+        "LoaderEntry variables"
+    )
 
     def __init__(self, fallback: Fallback | None) -> None:
         """Take what was read; None: nobody has looked."""
@@ -103,5 +106,5 @@ class ResetStartsWhatRuns:
             return Finding(self.name, Level.OK, f"{starts}: it is what runs now.")
         target = facts.image is not None and facts.image.release == found.release
         what = "it is the target itself" if target else "it is another one than what runs now"
-        remedy = f"Have the boot loader start {running}: grub-set-default(8)."
+        remedy = f"Have the boot loader start {running}: {found.setter}."
         return Finding(self.name, Level.WARNING, f"{starts}: {what}.", remedy)

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: MIT
 """One QEMU in the background: started, told, ended.
 
 Everything about it lies in its state folder, so that a command started later finds
@@ -8,6 +8,7 @@ it. Nothing listens on any address but 127.0.0.1.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -16,9 +17,9 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-import cache
-
+PROGRAM = "qemu-system-x86_64"
 PORT = "@PORT@"
 """Stands in QEMU's arguments for a free port on 127.0.0.1."""
 
@@ -28,15 +29,32 @@ is emulated: a fifth level of page tables, wide vectors, and copies byte by byte
 starts in some half of the time without them."""
 
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class QemuError(Exception):
+    """What its user has to know, in words."""
+
+
 class Qemu:
-    """A QEMU by its state folder. Every method raises LabError with words for the user."""
+    """A QEMU by its state folder. Every method raises :attr:`error` with words for its user."""
 
     folder: Path
+    """It is made by whoever starts a machine."""
     name: str
     memory: int
     """MiB."""
-    qemu: Sequence[str]
+    qemu: Sequence[str] = ()
     """Arguments that outrank all others."""
+    accel: str = "tcg"
+    cpu: str = CPU
+    lives_on: bool = True
+    """Whether it stays when the process that has started it ends, however that ends."""
+    error: type[Exception] = QemuError
+    missing: str = f"{PROGRAM} is not installed."
+    """What to say where there is no QEMU."""
+    _child: subprocess.Popen[bytes] | None = None
 
     @property
     def serial(self) -> tuple[Path, Path]:
@@ -85,39 +103,62 @@ class Qemu:
             (self.folder / "port").write_text(port)
             if self._start([str(w).replace(PORT, port) for w in what]):
                 return
-        raise cache.LabError("QEMU could not be started:\n" + self.said())
+        raise self.error("QEMU could not be started:\n" + self.said())
 
     def _start(self, what: Sequence[str]) -> bool:
         s0, s1 = self.serial
         command = [
-            "qemu-system-x86_64", "-name", f"luo-lab-{self.name}",
+            PROGRAM, "-name", f"luo-{self.name}",
             "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "pc", "-accel", "tcg", "-cpu", CPU, "-smp", "1",
+            "-machine", "pc", "-accel", self.accel, "-cpu", self.cpu, "-smp", "1",
             "-m", f"{self.memory}M", *what,
             "-chardev", f"socket,id=s0,path={s0},server=on,wait=off,"
                         f"logfile={self.folder / 'ttyS0.log'},logappend=on",
             "-serial", "chardev:s0",
             "-chardev", f"socket,id=s1,path={s1},server=on,wait=off", "-serial", "chardev:s1",
             "-monitor", f"unix:{self.monitor},server=on,wait=off",
-            "-pidfile", str(self.folder / "pid"), "-daemonize", *self.qemu,
+            "-pidfile", str(self.folder / "pid"), *self.qemu,
         ]  # fmt: skip
         with (self.folder / "qemu.log").open("wb") as log:
             try:
+                if not self.lives_on:
+                    return self._as_child(command, log)
                 done = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+                    [*command, "-daemonize"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    check=False,
                 )
             except FileNotFoundError as error:
-                raise cache.LabError(
-                    "QEMU is missing. As root: apt-get install qemu-system-x86"
-                ) from error
+                raise self.error(self.missing) from error
         return done.returncode == 0
+
+    def _as_child(self, command: Sequence[str], log: BinaryIO) -> bool:
+        """Start it so that it ends with this process; return whether it runs."""
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl+C is for whoever has started it, and ends it in order.
+            process_group=0,
+            preexec_fn=_end_with_parent,
+        )
+        # It writes down its number before it knows whether it can start.
+        while self._child.poll() is None:
+            with contextlib.suppress(self.error):
+                if self.monitor.exists() and self.tell("info status"):
+                    return True
+            time.sleep(0.01)
+        return False
 
     def until(self, command: str, answer: str, wait: float = 60) -> None:
         """Give QEMU a command, and repeat it until its answer is this."""
         end = time.monotonic() + wait
         while answer not in (said := self.tell(command)):
             if time.monotonic() > end or "failed" in said:
-                raise cache.LabError(f"QEMU does not come to {answer!r}: {said.strip()[-500:]}")
+                raise self.error(f"QEMU does not come to {answer!r}: {said.strip()[-500:]}")
             time.sleep(0.05)
 
     def tell(self, command: str) -> str:
@@ -130,16 +171,17 @@ class Qemu:
                 monitor.sendall(command.encode() + b"\n")
                 while said.count(prompt) < 2:
                     if not (more := monitor.recv(1 << 16)):
-                        raise cache.LabError("QEMU has ended:\n" + self.said())
+                        raise self.error("QEMU has ended:\n" + self.said())
                     said += more
             except OSError as error:
-                raise cache.LabError(f"QEMU does not answer ({error})") from error
+                raise self.error(f"QEMU does not answer ({error})") from error
         return said.decode(errors="replace")
 
     def stop(self) -> None:
         """End exactly the QEMU that was started, by its process id."""
         pid = self.running()
         if not pid:
+            self._reap()
             return
         # QEMU removes its pid file before it has ended, and lets go of the disk last.
         began = _began(pid)
@@ -154,6 +196,12 @@ class Qemu:
             else:
                 break
         (self.folder / "pid").unlink(missing_ok=True)
+        self._reap()
+
+    def _reap(self) -> None:
+        if self._child is not None:
+            self._child.wait()
+            self._child = None
 
     def said(self) -> str:
         """Return the last that QEMU itself has printed."""
@@ -161,6 +209,11 @@ class Qemu:
             return (self.folder / "qemu.log").read_text(errors="replace")[-2000:]
         except OSError:
             return "(nothing)"
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end a child when the thread that has started it is gone."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _began(pid: int) -> str:
