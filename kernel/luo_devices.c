@@ -17,16 +17,32 @@
  */
 #define pr_fmt(fmt) "luo: " fmt
 
+#include <linux/atomic.h>
 #include <linux/hex.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
+#include <linux/wait_bit.h>
 
 #include "luo_internal.h"
 
+/*
+ * The class and all its nodes that are not freed yet. The last reference to one
+ * may be anybody's, at any later time (CONFIG_DEBUG_KOBJECT_RELEASE waits for
+ * seconds), and what frees it is in this module.
+ */
+static atomic_t luo_not_freed = ATOMIC_INIT(0);
+
+static void luo_class_release(const struct class *class)
+{
+	luo_node_freed();
+}
+
 static const struct class luo_class = {
 	.name = "liveupdate",
+	.class_release = luo_class_release,
 };
 
 /**
@@ -58,16 +74,27 @@ ssize_t luo_emit_escaped(char *buf, const char *name)
 /**
  * luo_node_init - make a device that is not in the class yet
  * @node: where
- * @type: what it is; its release frees the memory around @node
+ * @type: what it is; its release frees the memory around @node, and ends with
+ *	luo_node_freed()
  *
  * From here on the memory around @node is given back by put_device(). The
  * name is the caller's to set.
  */
 void luo_node_init(struct luo_node *node, const struct device_type *type)
 {
+	atomic_inc(&luo_not_freed);
 	device_initialize(&node->dev);
 	node->dev.class = &luo_class;
 	node->dev.type = type;
+}
+
+/**
+ * luo_node_freed - the memory around a node has been freed
+ */
+void luo_node_freed(void)
+{
+	if (atomic_dec_and_test(&luo_not_freed))
+		wake_up_var(&luo_not_freed);
 }
 
 /**
@@ -204,13 +231,24 @@ const struct attribute_group luo_timed_group = {
  */
 int luo_devices_init(void)
 {
-	return class_register(&luo_class);
+	int err;
+
+	atomic_inc(&luo_not_freed);
+	err = class_register(&luo_class);
+	if (err)
+		atomic_dec(&luo_not_freed);
+	return err;
 }
 
 /**
  * luo_devices_exit - remove the class
+ *
+ * No node is in it any more. Waits until the last one is freed, and whoever has
+ * freed it is out of this module.
  */
 void luo_devices_exit(void)
 {
 	class_unregister(&luo_class);
+	wait_var_event(&luo_not_freed, !atomic_read(&luo_not_freed));
+	synchronize_rcu_tasks();
 }

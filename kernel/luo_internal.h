@@ -247,6 +247,7 @@ bool luo_sysfs_device_taken(void);
 int luo_devices_init(void);
 void luo_devices_exit(void);
 void luo_node_init(struct luo_node *node, const struct device_type *type);
+void luo_node_freed(void);
 int luo_node_add(struct luo_node *node);
 void luo_node_changed(struct luo_node *node);
 void luo_node_del(struct luo_node *node);

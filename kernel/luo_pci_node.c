@@ -121,6 +121,7 @@ static int luo_pci_uevent(const struct device *device,
 static void luo_pci_release(struct device *dev)
 {
 	kfree(to_luo_pci(dev));
+	luo_node_freed();
 }
 
 static const struct device_type luo_pci_type = {

@@ -249,6 +249,7 @@ static int luo_resource_uevent(const struct device *dev,
 static void luo_resource_release(struct device *dev)
 {
 	kfree(to_resource(dev));
+	luo_node_freed();
 }
 
 static const struct device_type luo_resource_type = {

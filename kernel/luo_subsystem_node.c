@@ -99,6 +99,7 @@ static int luo_subsystem_uevent(const struct device *dev,
 static void luo_subsystem_release(struct device *dev)
 {
 	kfree(to_entry(dev));
+	luo_node_freed();
 }
 
 static const struct device_type luo_subsystem_type = {

@@ -44,6 +44,9 @@ void faults(void);
 void faults_in_load(void);
 void rounds(void);
 void security(void);
+void image(void);
+void damage(void);
+void arrival(void);
 
 /* Words and verdicts. A failure is told with its place, and counted. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -40,7 +40,7 @@ class Scenario:
 
     name: str
     rounds: int
-    """Kernels, one after the other."""
+    """Kernels, one after the other; 0: as many as ``count`` or ``soak`` says."""
     count: int = 0
     """How much of it: calls, seconds or turns."""
     soak: int = 0
@@ -49,6 +49,8 @@ class Scenario:
     cpus: int = 1
     kernel: str = "debug"
     """Which kernel; one other than ``debug`` has no lockdep, KASAN and kmemleak to look for."""
+    qemu: tuple[str, ...] = ()
+    """More of the machine."""
     harmless: str = "$^"
     """What the kernel around luo.ko says of itself, up to the end of its stack dump."""
 
@@ -58,6 +60,8 @@ class Run:
     """What came of it."""
 
     seed: int
+    rounds: int
+    """How many there should have been."""
     log: str
     where: Path
 
@@ -73,7 +77,7 @@ class Run:
                 after = number + 40
                 found.append("\n".join(lines[max(0, number - 3) : after]))
         rounds = [int(n) for n in ROUND.findall(self.log)]
-        if rounds != list(range(1, scenario.rounds + 1)):
+        if rounds != list(range(1, self.rounds + 1)):
             found.append(f"the rounds were {rounds}")
         end = END.findall(self.log)
         if len(end) != 1 or end[0][0] != scenario.name or end[0][2] != "0":
@@ -113,8 +117,10 @@ class Guest:
             check=True,
         )  # fmt: skip
         modules = kernels.modules({kernel: self.kernel})[kernel]
-        for module in ("luo.ko", "luo_test.ko"):
+        for module in ("luo.ko", "luo_test.ko", "luo_edu.ko"):
             shutil.copy2(next(modules.rglob(module)), tree)
+        for module in self._arrival():
+            shutil.copy2(module, tree)
         self.initrd = folder / "initrd"
         images.pack(tree, self.initrd)
         # What is loaded for the kexec comes from disks, which have whole sectors.
@@ -123,11 +129,24 @@ class Guest:
             content = file.read_bytes()
             disk.write_bytes(content + bytes(-len(content) % 512))
 
+    def _arrival(self) -> list[Path]:
+        """Build the modules of arrival/ for this kernel; return them."""
+        work = self.folder / "arrival"
+        shutil.copytree(HERE / "arrival", work)
+        for file in ("luo_check.c", "luo_check.h", "luo_abi.h"):
+            shutil.copy2(cache.KERNEL / file, work)
+        cache.run(
+            ["make", "-C", self.kernel.build, f"M={work}", "modules"],
+            "building the modules that damage what arrives",
+        )
+        return sorted(work.glob("*.ko"))
+
     def run(self, scenario: Scenario, seed: int, soak: bool) -> Run:
         """Run it in a machine of its own until that ends, or its time has."""
         count = scenario.soak if soak else scenario.count
         patience = SOAK_PATIENCE if soak else PATIENCE
-        qemu = ["-cpu", CPU, "-smp", str(scenario.cpus)]
+        rounds = scenario.rounds or count
+        qemu = ["-cpu", CPU, "-smp", str(scenario.cpus), *scenario.qemu]
         for disk in self.disks:
             qemu += ["-drive", f"file={disk},format=raw,if=virtio,readonly=on,file.locking=off"]
         name = f"{scenario.name}-{scenario.kernel}"
@@ -141,12 +160,12 @@ class Guest:
             self.initrd,
             append=f"{COMMAND_LINE} abuse={scenario.name} count={count} seed={seed}"
             f" patience={patience} detectors={int(scenario.kernel == 'debug')} round=1",
-            wait=scenario.rounds * (patience + 60),
+            wait=rounds * (patience + 60),
         )
         m.remove()
         where = self.folder / f"{name}.log"
         where.write_text(log)
-        return Run(seed, log, where)
+        return Run(seed, rounds, log, where)
 
     def end_all(self) -> None:
         """End the machines that still run, and start no more."""

@@ -26,9 +26,12 @@ static long failures;
 static const struct {
 	const char *name;
 	void (*run)(void);
+	const char *parameters; /* of luo.ko */
 } scenarios[] = {
-	{ "fuzz", fuzz }, { "threads", threads }, { "faults", faults },
-	{ "rounds", rounds }, { "security", security },
+	{ "fuzz", fuzz, "" }, { "threads", threads, "" }, { "faults", faults, "" },
+	{ "rounds", rounds, "" }, { "security", security, "" },
+	{ "image", image, "experimental_pci=1" }, { "damage", damage, "" },
+	{ "arrival", arrival, "" },
 };
 
 void say(const char *format, ...)
@@ -185,7 +188,7 @@ int main(void)
 			continue;
 		if (scenarios[i].run == faults && opt.round == 2)
 			faults_in_load();
-		MUST(load_module("luo", "") == 0, "%m");
+		MUST(load_module("luo", scenarios[i].parameters) == 0, "%m");
 		MUST(load_module("luo_test", "") == 0, "%m");
 		scenarios[i].run();
 		closefrom(3);

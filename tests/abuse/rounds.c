@@ -7,7 +7,8 @@
  *   round 3  updated, finished, frozen       -> all arrives
  *   round 4  updated, half of it restored    -> nothing arrives
  *   round 5  frozen, cancelled, normal       -> nothing arrives
- *   round 6  prepared, a participant refuses the freeze -> the kexec is refused
+ *   round 6  prepared, a participant refuses the freeze -> the kexec is refused, by
+ *            a probe that in the debug kernel stands on the function tracer
  *
  * Memory that came is all free again after FINISH, restored or not, and what
  * did not come costs the new kernel nothing.
@@ -163,12 +164,22 @@ static void depart_cancelled(void)
 	go();
 }
 
+/* Probes stand on the function tracer where there is one: in the kernel with detectors. */
+static void veto_is_armed(void)
+{
+	char text[32] = "";
+
+	read_text("/sys/kernel/liveupdate/veto", text, sizeof(text));
+	CHECK(!strcmp(text, opt.detectors ? "kprobe-ftrace\n" : "kprobe\n"), "%s", text);
+}
+
 static void refused(void)
 {
 	long before, after;
 	int i, err;
 
 	nothing_came();
+	veto_is_armed();
 	before = free_kib();
 	preserve_files();
 	CHECK(luo_call(dev, PREPARE, NULL) == 0);

@@ -22,9 +22,15 @@ from tests.abuse.guest import Run, Scenario
 
 # A kho_add_subtree() that cannot be shown in debugfs, and kmemleak where it is less exact.
 OUT_OF_MEMORY = r"WARNING: .*kho_add_subtree|kmemleak: Cannot allocate a scan area"
+# What is damaged has "no possible address", which is no matter of lockdep's.
+REFUSED = r"luo: .*(refused|lost|cannot be restored): "
+EDU = ("-device", "edu,addr=0x10,dma_mask=0xffffffff")
 SCENARIOS = (
     Scenario("fuzz", rounds=2, count=50_000, soak=1_000_000, checks=50_000),
     Scenario("faults", rounds=2, count=400, soak=20_000, checks=100, harmless=OUT_OF_MEMORY),
+    Scenario("arrival", rounds=1, count=10_000, soak=1_000_000, checks=3),
+    Scenario("damage", rounds=0, count=6, soak=201, checks=10, harmless=REFUSED),
+    Scenario("image", rounds=1, checks=10, qemu=EDU),
     Scenario("rounds", rounds=6, checks=50),
     Scenario("security", rounds=2, checks=100),
     Scenario("threads", rounds=2, count=25, soak=3600, checks=100, cpus=2),

@@ -10,7 +10,12 @@
  * the other half they are made right again, so that the checks behind them count.
  *
  *     mutate NUMBER SEED
+ *
+ * Built as a module (Kbuild beside it) it does the same in a kernel, under KASAN.
  */
+#ifdef __KERNEL__
+#include "kernel.h"
+#else
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#define cond_resched()
+#endif
 
 #include "luo_check.h"
 
@@ -449,14 +456,13 @@ static void restore(void)
 	root_len = sizeof(struct luo_ser_root);
 }
 
-int main(int argc, char **argv)
+static void run(unsigned long turns, unsigned long first)
 {
-	unsigned long turns = argc > 1 ? strtoul(argv[1], NULL, 0) : 1000000;
 	unsigned long passed = 0, partly = 0, refused = 0;
 	unsigned int all, good;
 	int i, n;
 
-	seed = argc > 2 ? strtoull(argv[2], NULL, 0) * 2654435761u + 1 : 1;
+	seed = first * 2654435761u + 1;
 	for (i = 0; i < PAGES; i++) {
 		page[i] = calloc(1, LUO_SER_PAGE);
 		MUST(page[i]);
@@ -487,9 +493,44 @@ int main(int argc, char **argv)
 			refused++;
 		MUST(sealed || root_len < covered[0] || changed() == (good != all));
 		restore();
+		cond_resched();
 	}
 	printf("mutate: %lu turns: %lu refused, %lu read in part, %lu read whole\n", turns,
 	       refused, partly, passed);
 	MUST(refused > turns / 10 && partly > turns / 10);
+	for (i = 0; i < PAGES; i++)
+		free(page[i]);
+}
+
+#ifdef __KERNEL__
+
+static unsigned long turns_wanted = 10000;
+module_param_named(turns, turns_wanted, ulong, 0);
+static unsigned long first_seed = 1;
+module_param_named(seed, first_seed, ulong, 0);
+
+static int __init mutate_init(void)
+{
+	run(turns_wanted, first_seed);
 	return 0;
 }
+module_init(mutate_init);
+
+static void __exit mutate_exit(void)
+{
+}
+module_exit(mutate_exit);
+
+MODULE_DESCRIPTION("Tries the checks of luo.ko with damaged bytes");
+MODULE_LICENSE("Dual MIT/GPL");
+
+#else
+
+int main(int argc, char **argv)
+{
+	run(argc > 1 ? strtoul(argv[1], NULL, 0) : 1000000,
+	    argc > 2 ? strtoul(argv[2], NULL, 0) : 0);
+	return 0;
+}
+
+#endif
