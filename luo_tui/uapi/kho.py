@@ -171,7 +171,7 @@ def why_unavailable() -> str:
             "Kexec HandOver was asked for and is not active: its scratch memory was probably not "
             "reserved (see dmesg for KHO)"
         )
-    if not MODULE.is_dir():
+    if not _is_loaded():
         if config("CONFIG_LIVEUPDATE") and switch(command_line(), "liveupdate") is None:
             return (
                 "the module luo.ko is not loaded (modprobe luo; dmesg says why it refused), and "
@@ -180,3 +180,14 @@ def why_unavailable() -> str:
         unknown = "" if on else "; whether Kexec HandOver is active is unknown here: only root sees"
         return f"the module luo.ko is not loaded (modprobe luo; dmesg says why it refused){unknown}"
     return "luo.ko is loaded and /dev/liveupdate is missing: is devtmpfs mounted on /dev?"
+
+
+def _is_loaded() -> bool:
+    """Whether luo.ko is there to stay: ``initstate`` is written by kernel/module/main.c.
+
+    One that goes takes its time after its device has gone.
+    """
+    try:
+        return (MODULE / "initstate").read_text().strip() != "going"
+    except OSError:
+        return MODULE.is_dir()

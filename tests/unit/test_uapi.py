@@ -311,6 +311,11 @@ def test_the_running_line_is_passed_on_byte_for_byte(machine: Path) -> None:
 def test_why_there_is_no_orchestrator(machine: Path) -> None:
     # One thing after the other is taken away; each is named by what it leaves behind.
     assert "devtmpfs" in kho.why_unavailable()
+    (machine / "module/initstate").write_text("live\n")
+    assert "devtmpfs" in kho.why_unavailable()
+    # Its device goes first, and nothing tells of the module's end.
+    (machine / "module/initstate").write_text("going\n")
+    assert "luo.ko is not loaded" in kho.why_unavailable()
     gone(machine / "module")
     assert "luo.ko is not loaded" in kho.why_unavailable()
     assert "unknown" not in kho.why_unavailable()
