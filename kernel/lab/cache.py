@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import inspect
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +20,13 @@ CHECKOUT = KERNEL.parent
 # What the lab has in common with the package is the package's; nobody has to install it.
 if str(CHECKOUT) not in sys.path:
     sys.path.append(str(CHECKOUT))
+
+from luo_tui.machine.qemu import end_with_parent  # noqa: E402 - found by the line before
+
 _STAMP = ".complete"
 _KEEP = 6
 _KEEP_OF = {"module": 24, "bare": 3, "full": 3, "booted": 4}
-_PR_SET_PDEATHSIG = 1
 _locks: list[int] = []
-_libc = ctypes.CDLL(None)
 
 
 class LabError(Exception):
@@ -132,7 +131,7 @@ def run(
             errors="replace",
             check=False,
             pass_fds=_locks,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
             **options,  # type: ignore[call-overload]
         )
     except FileNotFoundError as error:
@@ -146,11 +145,6 @@ def run(
         tail = "\n".join(text.splitlines()[-15:])
         raise LabError(f"{what} failed (exit {done.returncode}):\n{tail}")
     return text
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this command when the builder is killed; make ends its own children."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _all_packages() -> str:

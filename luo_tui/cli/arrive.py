@@ -96,7 +96,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
         if orchestrator.may_act():
             _make_ready(orchestrator)
         written = Accounting(window).arrive_unattended()
-        wait = planned_wait(window.facts()) if args.wait is None else args.wait
+        wait = planned_wait(window.planned.plan()) if args.wait is None else args.wait
         if wait:
             show = Progress(sys.stderr)
             restored = wait_for_restores(orchestrator, window, wait, show.tell)

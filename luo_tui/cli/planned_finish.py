@@ -27,6 +27,7 @@ from luo_tui.update.wording import size_text
 if TYPE_CHECKING:
     from luo_tui.update.facts import Facts
     from luo_tui.update.open_window import OpenWindow
+    from luo_tui.update.plan import Plan
 
 
 class Restored(NamedTuple):
@@ -85,9 +86,8 @@ def _waits(facts: Facts) -> bool:
     return bool(facts.promises.that(Became.NOT_YET) or facts.promises.that(Became.FAILED))
 
 
-def planned_wait(facts: Facts) -> float:
-    """Return the seconds that the window's plan has the new kernel wait for restores."""
-    plan = facts.plan
+def planned_wait(plan: Plan | None) -> float:
+    """Return the seconds that a window's plan has the new kernel wait for restores."""
     return plan.wait if plan is not None and plan.finish else 0.0
 
 

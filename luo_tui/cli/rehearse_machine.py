@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from luo_tui.update.rehearsal.kernels import Kernel
     from luo_tui.update.rehearsal.run import Order, Outcome
 
-_PAGE = 4096
 _LIMIT = 600
 _ENDS = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}
 
@@ -170,8 +169,10 @@ def _refuse_hopeless(target: Kernel, sessions: bool) -> None:
 
 def _sizes(snapshot: Snapshot) -> tuple[int, ...]:
     """Return the bytes of each memfd that goes along; holes take none."""
+    from luo_tui.update.rehearsal.protocol import PAGE
+
     kept = [r for r in snapshot.outgoing if r.kind == "memfd"]
-    return tuple(r.pages * _PAGE if r.pages else r.bytes for r in kept)
+    return tuple(r.pages * PAGE if r.pages else r.bytes for r in kept)
 
 
 def _rehearsed(order: Order) -> Outcome:
@@ -218,7 +219,7 @@ def _told(snapshot: Snapshot, order: Order, outcome: Outcome) -> dict[str, Any]:
 
     found, kept = outcome.verdict, outcome.preserved
     doubts = snapshot.doubts("resources")
-    guests = ("what is preserved on this host could not be read",) if doubts else ()
+    unread = ("what is preserved on this host could not be read",) if doubts else ()
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": snapshot.host.name,
@@ -241,7 +242,7 @@ def _told(snapshot: Snapshot, order: Order, outcome: Outcome) -> dict[str, Any]:
         "blackout": found.blackout.record() if found.blackout is not None else None,
         "lines": list(found.lines),
         "took": round(outcome.took, 1),
-        "not_rehearsed": [*guests, *BESIDE],
+        "not_rehearsed": [*unread, *BESIDE],
     }
 
 

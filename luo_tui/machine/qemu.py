@@ -143,7 +143,7 @@ class Qemu:
             stderr=log,
             # Ctrl+C is for whoever has started it, and ends it in order.
             process_group=0,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         # It writes down its number before it knows whether it can start.
         while self._child.poll() is None:
@@ -211,7 +211,7 @@ class Qemu:
             return "(nothing)"
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel end a child when the thread that has started it is gone."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -107,8 +107,7 @@ class FactsReader:
 
     def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:
         """Return the latest rehearsal, if it was of what is to be done."""
-        found = read_record(self._folder)
-        if found is None or image is None:
+        if image is None or (found := read_record(self._folder)) is None:
             return None
         host = snapshot.host
         wanted = (host.name, host.release, image.release)

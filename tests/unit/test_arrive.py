@@ -127,11 +127,8 @@ def test_a_plan_that_says_so_has_the_update_finished(
         os.close(fd)
 
 
-def test_the_plan_says_how_long_it_waits_for_that(
-    host: SimulatedHost, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    host.scenario = "nothing-restored"
-    planned(host, tmp_path, True)
+def restored_once_told(host: SimulatedHost, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Restore all as soon as it was told how far it is; return the descriptors, then there."""
     kept: list[int] = []
     progress = planned_finish.progress
 
@@ -142,6 +139,15 @@ def test_the_plan_says_how_long_it_waits_for_that(
         return text
 
     monkeypatch.setattr(planned_finish, "progress", told_first)
+    return kept
+
+
+def test_the_plan_says_how_long_it_waits_for_that(
+    host: SimulatedHost, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.scenario = "nothing-restored"
+    planned(host, tmp_path, True)
+    kept = restored_once_told(host, monkeypatch)
     found = shell.json("arrive")
     assert (found["verdict"], found["finished"]) == ("good", True)
     assert "restored: 0 of 4" in shell.err
@@ -240,16 +246,7 @@ def test_what_is_restored_while_it_waits_is_written_down(
     shell.must("arrive", "--wait", "0.2")
     assert events(host) == [*before, "arrived"]
     assert shell.err.count("restored: 0 of 4") == 1
-    kept: list[int] = []
-    progress = planned_finish.progress
-
-    def told_first(snapshot: Snapshot) -> str:
-        text = progress(snapshot)
-        if not kept:
-            kept.extend(restored(host))
-        return text
-
-    monkeypatch.setattr(planned_finish, "progress", told_first)
+    kept = restored_once_told(host, monkeypatch)
     shell.must("arrive", "--wait", "60")
     assert events(host)[-1] == "restored"
     assert "restored: 4 of 4" in shell.err

@@ -16,7 +16,7 @@ from luo_tui.update.rehearsal.protocol import HANDED, LONGEST, MARK, MODULE, TAS
 
 _MOUNTS = (("devtmpfs", "/dev"), ("proc", "/proc"), ("sysfs", "/sys"))
 _DEBUGFS = ("debugfs", "/sys/kernel/debug")
-_SYS_FINIT_MODULE = {"x86_64": 313, "aarch64": 273}
+_SYS_FINIT_MODULE = 313
 _RB_POWER_OFF = 0x4321FEDC
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -84,7 +84,7 @@ def _try_mount(kind: str, place: str) -> int:
 
 def _insert(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    number = ctypes.c_long(_SYS_FINIT_MODULE[os.uname().machine])
+    number = ctypes.c_long(_SYS_FINIT_MODULE)
     done = _libc.syscall(number, ctypes.c_int(fd), ctypes.c_char_p(b""), ctypes.c_int(0))
     code = ctypes.get_errno()
     os.close(fd)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+PAGE = 4096
+"""Bytes of a page: machines are made for x86_64 alone."""
 MARK = "luo-rehearsal: "
 """What stands before each line of JSON."""
 LONGEST = 300

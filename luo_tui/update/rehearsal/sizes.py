@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-PAGE = 4096
+from luo_tui.update.rehearsal.protocol import PAGE
+
 MIB = 1 << 20
 MOST_FILES = 2000
 """Each has a descriptor, and is told of to the next kernel."""

@@ -24,6 +24,7 @@ from luo_tui.uapi import kexec, kho, luo_sessions, luo_v2
 from luo_tui.update.rehearsal.protocol import (
     HANDED,
     NEXT_INITRD,
+    PAGE,
     SESSIONS,
     TARGET,
     TASK,
@@ -31,7 +32,6 @@ from luo_tui.update.rehearsal.protocol import (
     Say,
 )
 
-PAGE = 4096
 CHUNK = 1 << 20
 _SESSION = b"rehearsal"
 _PAUSE = 1.0
