@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from luo_tui.guests.clock import put_right
 from luo_tui.guests.load import Keeper, load
 from luo_tui.guests.record import FOLDER, Record, Records, waiting
 from luo_tui.guests.start import make_folders
@@ -57,6 +56,9 @@ def _go_on(kernel: Kernel, record: Record, records: Records) -> None:
     """Load one, and put its clock right once it runs."""
     loaded = load(kernel, record, records)
     if loaded.went_on:
+        # No guest waits for it.
+        from luo_tui.guests.clock import put_right
+
         with contextlib.suppress(OSError):
             records.write(loaded._replace(clock=put_right(loaded)))
 
