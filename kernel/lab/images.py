@@ -61,7 +61,7 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *_PACKAGES,
             *_DROP,
             *dependencies,
-            cache.recipe(_build_base, extract, _compile, _links, _accounts, squash),
+            cache.recipe(_build_base, extract, _compile, _links, accounts, squash),
         ),
         lambda work: _build_base(work, dependencies),
     )
@@ -116,20 +116,22 @@ def _build_base(work: Path, dependencies: list[str]) -> None:
     for part in ("proc", "sys", "dev", "run", "tmp", "root", "var/lib/luo-tui", "home", "mnt"):
         (tree / part).mkdir(parents=True, exist_ok=True)
     _links(tree)
-    _accounts(tree)
-    cache.run(["ldconfig", "-r", tree], "indexing the guest's libraries", env=_with_sbin())
+    accounts(tree)
+    cache.run(["ldconfig", "-r", tree], "indexing the guest's libraries", env=with_sbin())
     _compile(tree, tree, f"usr/lib/python{_PYTHON}", "usr/lib/python3/dist-packages")
     # The tree stays: its Python compiles what the top layer holds.
     squash(tree, work / "base.img", level=12)
 
 
-def extract(tree: Path, packages: Sequence[str]) -> None:
-    """Unpack packages of the guest's suite, and all that they need, into ``tree``."""
+def extract(tree: Path, packages: Sequence[str], suite: str = _SUITE) -> None:
+    """Unpack packages of a suite, the guest's by default, and all that they need into ``tree``."""
     # Nothing runs in an extracted tree, so that anybody may make one.
     mode = "root" if os.geteuid() == 0 else "chrootless"
     cache.run(
         ["mmdebstrap", f"--mode={mode}", "--variant=extract", f"--include={','.join(packages)}",
-         _SUITE, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {_SUITE} main"],
+         # A mirror may stand still for longer than what it says of sid is good for.
+         "--aptopt=Acquire::Check-Valid-Until \"false\"",
+         suite, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {suite} main"],
         "fetching the guest's packages (check the network, then repeat)",
     )  # fmt: skip
 
@@ -147,7 +149,8 @@ def _compile(base: Path, tree: Path, *folders: str) -> None:
     )  # fmt: skip
 
 
-def _with_sbin() -> dict[str, str]:
+def with_sbin() -> dict[str, str]:
+    """Return this process's environment, with the folders of root's programs."""
     return {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 
 
@@ -164,14 +167,15 @@ def _links(tree: Path) -> None:
         python.symlink_to(f"python{_PYTHON}")
 
 
-def _accounts(tree: Path) -> None:
-    """No maintainer script runs in an extracted tree: the accounts are ours to write."""
+def accounts(tree: Path, *groups: str) -> None:
+    """Write the accounts, and more ``groups``: no maintainer script runs in an extracted tree."""
     etc = tree / "etc"
     (etc / "passwd").write_text(
         "root:x:0:0:root:/root:/bin/sh\nwatcher:x:1000:1000:watcher:/home/watcher:/bin/sh\n"
     )
     (etc / "group").write_text(
         "root:x:0:\ntty:x:5:\ndisk:x:6:\nkmem:x:15:\nvideo:x:44:\nwatcher:x:1000:\n"
+        + "".join(f"{group}\n" for group in groups)
     )
     (etc / "shadow").write_text("root:*:19000:0:99999:7:::\nwatcher:*:19000:0:99999:7:::\n")
     (etc / "shells").write_text("/bin/sh\n")
@@ -246,7 +250,7 @@ def _install(modules: Path, tree: Path, release: str) -> None:
         shutil.copy2(path, folder / "extra")
     for name in ("modules.order", "modules.builtin"):
         (folder / name).touch()
-    cache.run(["depmod", "-b", tree, release], "indexing the modules", env=_with_sbin())
+    cache.run(["depmod", "-b", tree, release], "indexing the modules", env=with_sbin())
 
 
 def _build_initrd(work: Path) -> None:
@@ -286,7 +290,7 @@ def squash(tree: Path, image: Path, *, level: int) -> None:
         ["mksquashfs", tree, image, "-all-root", "-noappend", "-no-progress", "-comp", "zstd",
          "-Xcompression-level", str(level)],
         "packing an image",
-        env=_with_sbin(),
+        env=with_sbin(),
     )  # fmt: skip
 
 

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A root file system whose process 1 is the newest systemd that Debian has, in place of the lab's.
+
+The lab's top layer lies on it, so that the same console and kernels are in it. Its unit
+``lab.service`` does what the lab's own init does besides.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import cache
+import images
+from machine import Built
+
+SUITE = "sid"
+INIT = "lab.init=/usr/lib/systemd/systemd"
+"""What the kernel's command line needs for it."""
+_PACKAGES = (
+    *("systemd-sysv", "udev", "dbus", "kmod", "mount", "procps", "iproute2", "bash"),
+    *("busybox-static", "dropbear-bin", "python3", "python3-psutil", "python3-pyudev"),
+)
+_DROP = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/i18n", "var/cache")
+_MACHINE_ID = "00000000000000000000000000001ab0"
+_UP = """mkdir -p /run/lab
+mountpoint -q /var/lib/luo-tui || mount -t ext4 /dev/vdc /var/lib/luo-tui
+link=$(ls /sys/class/net | grep -v '^lo$' | head -n 1)
+ip addr add 10.0.2.15/24 dev "$link"
+ip link set "$link" up
+cat /proc/sys/kernel/random/boot_id >/run/lab/ready
+echo "lab: ready: $(uname -r) boot $(cat /run/lab/ready)" >/dev/console
+"""
+_UNITS = {
+    "lab.service": """[Unit]
+Description=What the lab needs of its machine
+After=local-fs.target dropbear.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -eu /usr/lib/lab/up
+
+[Install]
+WantedBy=multi-user.target
+""",
+    "dropbear.service": """[Unit]
+Description=The way in
+
+[Service]
+ExecStartPre=/bin/mkdir -p /etc/dropbear
+ExecStart=/usr/sbin/dropbear -F -R -s
+KillMode=process
+""",
+}
+
+
+def with_systemd(built: Built) -> Built:
+    """Return what machines are made of that have systemd as process 1; built if it is not there."""
+    name = cache.key(
+        SUITE, *_PACKAGES, *_DROP, _UP, *_UNITS.values(), cache.recipe(_build, images.extract)
+    )
+    folder = cache.make("systemd", name, _build)
+    base = folder / "base.img"
+    return Built(built.kernels, dataclasses.replace(built.images, base=base))
+
+
+def _build(work: Path) -> None:
+    cache.say(f"building a root file system with {SUITE}'s systemd")
+    tree = work / "tree"
+    images.extract(tree, _PACKAGES, SUITE)
+    for part in _DROP:
+        shutil.rmtree(tree / part, ignore_errors=True)
+    for part in ("var/lib/luo-tui", "home/watcher", "mnt"):
+        (tree / part).mkdir(parents=True, exist_ok=True)
+    images.accounts(tree, "messagebus:x:100:")
+    # Without one it would ask questions on the console (systemd-firstboot(1)).
+    (tree / "etc/machine-id").write_text(f"{_MACHINE_ID}\n")
+    units = tree / "etc/systemd/system"
+    wants = units / "multi-user.target.wants"
+    wants.mkdir(parents=True)
+    (tree / "usr/lib/lab").mkdir()
+    (tree / "usr/lib/lab/up").write_text(_UP)
+    for unit, text in _UNITS.items():
+        (units / unit).write_text(text)
+        (wants / unit).symlink_to(f"../{unit}")
+    (units / "default.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
+    cache.run(["ldconfig", "-r", tree], "indexing its libraries", env=images.with_sbin())
+    images.squash(tree, work / "base.img", level=3)
+    shutil.rmtree(tree)
