@@ -127,7 +127,8 @@ def test_what_units_left_with_systemd_for_another_kernel_is_named() -> None:
                 )
             ),
             Level.WARNING,
-            "3 descriptors of db.service and sessions cache, log; session ram of vm.service.",
+            "Gone after this kexec: 3 descriptors of db.service. Whether systemd finds its "
+            "sessions again is not known: cache, log of db.service; ram of vm.service.",
         ),
     ):
         found = told(replace(WELL, stores=stores))["descriptor stores"]
