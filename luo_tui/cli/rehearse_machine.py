@@ -215,11 +215,15 @@ def _ended_in_order() -> Iterator[None]:
 
 
 def _told(snapshot: Snapshot, order: Order, outcome: Outcome) -> dict[str, Any]:
+    from luo_tui.update.rehearsal.kernels import not_read
     from luo_tui.update.rehearsal.verdict import BESIDE
 
     found, kept = outcome.verdict, outcome.preserved
-    doubts = snapshot.doubts("resources")
-    unread = ("what is preserved on this host could not be read",) if doubts else ()
+    unread = []
+    if snapshot.doubts("resources"):
+        unread.append("what is preserved on this host could not be read")
+    if left_out := not_read(order.target):
+        unread.append(left_out)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": snapshot.host.name,

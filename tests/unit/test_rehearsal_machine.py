@@ -100,6 +100,8 @@ def test_a_machine_has_room_for_what_it_loads_and_for_what_is_preserved() -> Non
     assert large.room == 4096 * MIB
     assert large.memory * MIB > large.room + 2 * LOADS.first_initrd
     assert machine(LOADS, MIB, **(asked | {"scratch": "1M,2M,0"})).scratch == "1M,2M,0"
+    # What is left is not known.
+    assert machine(LOADS, 64 * MIB, **(asked | {"available": 0})) == small
     with pytest.raises(ValueError, match="needs more than"):
         machine(LOADS, MIB, **(asked | {"memory": 256}))
     with pytest.raises(ValueError, match="takes 1,024 MiB, and this host has 1,000 left"):
