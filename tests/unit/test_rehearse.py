@@ -202,7 +202,7 @@ class InMachine:
         assert done == code, self.shell.err
         assert self.shell.out == ""
         assert self.shell.standing() == before
-        assert not (self.shell.host.folder / "rehearsal.json").exists()
+        assert not (self.shell.host.folder / "rehearsals.jsonl").exists()
         return self.shell.err
 
 
