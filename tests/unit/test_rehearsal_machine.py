@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from luo_tui.errors import Exit
+from luo_tui.model import Guest, Work
 from luo_tui.orchestrator.simulated import SimulatedJump
 from luo_tui.update.facts import Act
 from luo_tui.update.history import HistoryReader, RecordedBlackout
 from luo_tui.update.prediction import predict
 from luo_tui.update.rehearsal import report, sizes, steps, verdict
+from luo_tui.update.rehearsal.guests import guests_here, not_rehearsed
 from luo_tui.update.rehearsal.lines import Lines
 from luo_tui.update.rehearsal.protocol import MARK, Failed
 from luo_tui.update.rehearsal.record import KEPT, NAME, RehearsalReader, fitting, write_record
@@ -213,16 +215,51 @@ def test_the_whole_of_a_memfd_is_compared() -> None:
     fd = os.memfd_create("x")
     try:
         steps._fill(fd, 4, size)
-        steps._compare(fd, 4, size, 9)
+        steps._compare(fd, 4, size, size, 9)
         with pytest.raises(Failed, match="file 6 of 9 is not what it was: byte 0 differs"):
-            steps._compare(fd, 5, size, 9)
+            steps._compare(fd, 5, size, size, 9)
         os.pwrite(fd, b"\xff", steps.CHUNK + PAGE + 77)
         with pytest.raises(Failed, match=f"byte {steps.CHUNK + PAGE + 77:,} differs"):
-            steps._compare(fd, 4, size, 9)
+            steps._compare(fd, 4, size, size, 9)
         with pytest.raises(Failed, match="came back with"):
-            steps._compare(fd, 4, size + 1, 9)
+            steps._compare(fd, 4, size + 1, size, 9)
     finally:
         os.close(fd)
+
+
+QEMU = Guest(7, "qemu-system-x86", ("ram",), 4 << 30, name="web1", is_qemu=True)
+ARMED = QEMU._replace(pid=8, name="db", memory=("ram", "luo-state-db"))
+OTHER = Guest(9, "cloud-hyperviso", ("vm",), 1 << 30)
+
+
+def test_memfds_stand_for_the_guests_that_prepare_would_arm() -> None:
+    work = Work(guests=(QEMU, ARMED, OTHER), missing=("some are not known",))
+    found = guests_here(work, arms=True)
+    # What is armed is preserved, and counted there.
+    assert (found.memory, found.states) == ((4 << 30,), 2)
+    first, second, third = not_rehearsed(found)
+    assert first.startswith("2 guests (web1 (qemu-system-x86 [7]), db (qemu-system-x86 [8])): no ")
+    assert "stand for their memory and their devices' state" in first
+    assert "the blackout is without it" in first
+    assert second == "1 guest (vm (cloud-hyperviso [9])): not armed by prepare on this host"
+    assert third == "some are not known"
+    assert list(not_rehearsed(guests_here(Work(), arms=True))) == []
+
+
+def test_guests_that_are_not_armed_have_no_stand_ins() -> None:
+    found = guests_here(Work(guests=(QEMU,)), arms=False)
+    assert (found.memory, found.states) == ((), 0)
+    assert list(not_rehearsed(found)) == [
+        f"1 guest ({QEMU.label}): not armed by prepare on this host"
+    ]
+
+
+def test_a_guest_whose_memory_only_root_sees_is_told_so() -> None:
+    found = guests_here(Work(guests=(QEMU._replace(memory=(), bytes=0),)), arms=True)
+    assert (found.memory, found.states) == ((), 1)
+    first, second = not_rehearsed(found)
+    assert "Memfds stand for their devices' state" in first
+    assert "only root sees it" in second
 
 
 def told(**more: Any) -> dict[str, Any]:

@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 
 from luo_tui.errors import Exit
-from luo_tui.model import State
+from luo_tui.model import Guest, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.sources.memory import Memory
+from luo_tui.update import guest_facts
 from luo_tui.update.rehearsal import run
 from luo_tui.update.rehearsal.kernels import Folders, not_read, read_kernel
+from luo_tui.update.rehearsal.run import Order, Outcome
+from luo_tui.update.rehearsal.sizes import Scaled
+from luo_tui.update.rehearsal.verdict import Verdict
 from tests.permissions import modes_count
 from tests.unit.test_images import bzimage
 from tests.unit.test_window_commands import TARGET, Shell, host, shell
@@ -192,13 +196,17 @@ class InMachine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
+    @property
+    def words(self) -> list[str]:
+        return [
+            "rehearse", "--machine", "--kernel", str(self.files["old"]), str(self.files["new"]),
+            "--modules", str(self.modules), "--accel", "tcg",
+        ]  # fmt: skip
+
     def refused(self, code: Exit, *more: str) -> str:
         """Run it; nothing may come of it but words, some of which say how far it came."""
         before = self.shell.standing()
-        done = self.shell(
-            "rehearse", "--machine", "--kernel", str(self.files["old"]), str(self.files["new"]),
-            "--modules", str(self.modules), "--accel", "tcg", *more,
-        )  # fmt: skip
+        done = self.shell(*self.words, *more)
         assert done == code, self.shell.err
         assert self.shell.out == ""
         assert self.shell.standing() == before
@@ -379,6 +387,41 @@ def test_a_disk_without_room_is_said_before_anything_starts(
     assert "TMPDIR" in said
     assert "started" not in said
     assert list(temporary.iterdir()) == []
+
+
+def test_what_is_rehearsed_and_what_not_is_told_by_name(
+    machine: InMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, orders = machine.shell, []
+
+    def rehearse(order: Order, tell: object) -> Outcome:
+        del tell
+        orders.append(order)
+        done = Verdict(False, "In the target: it gave up.", Exit.BLOCKED, ("KHO: x",), {"boot": 1})
+        return Outcome(done, "tcg", 1024, 5, Scaled((4096,)), 2.0)
+
+    monkeypatch.setattr(run, "rehearse", rehearse)
+    monkeypatch.setattr(guest_facts, "arms_guests", lambda _: True)
+    guest = Guest(7, "qemu-system-x86", ("ram",), 2 << 30, name="web1", is_qemu=True)
+    monkeypatch.setattr(SimulatedOrchestrator, "work", lambda _: Work(guests=(guest,)))
+    initrd = machine.files["new"].with_name("initrd.img-new")
+    initrd.write_bytes(b"")
+    assert shell(*machine.words) == Exit.BLOCKED, shell.err
+    (order,) = orders
+    assert (order.guests, order.preserved[-1]) == (1, 2 << 30)
+    assert "guests      memfds stand for the state of 1: written after prepare" in shell.out
+    assert f"not tried   1 guest ({guest.label}): no QEMU is started in the machine" in shell.out
+    assert f"not tried   the target's own initrd: {initrd} is empty" in shell.out
+    assert "result      FAIL: In the target: it gave up." in shell.out
+    history = shell.json("history")
+    assert [(r["passed"], r["why"]) for r in history["rehearsals"]] == [
+        (False, "In the target: it gave up.")
+    ]
+    assert "rehearsal FAILED in a machine (TCG): In the target" in shell.must("history")
+    # By sessions no guest is carried.
+    shutil.rmtree(machine.modules)
+    shell(*machine.words)
+    assert orders[1].guests == 0
 
 
 def test_a_qemu_that_does_not_start_is_told_in_its_own_words(

@@ -62,6 +62,8 @@ class Order:
     """Bytes of each memfd that stands for what is preserved on this host."""
     sessions: bool
     """Whether by mainline's sessions; else by luo.ko."""
+    guests: int = 0
+    """Guests that would be armed: for the state of each stands a memfd. By luo.ko alone."""
     accel: str = ""
     """:data:`KVM` or :data:`TCG`; empty: KVM where it can be used."""
     memory: int = 0
@@ -143,12 +145,13 @@ def _pack(order: Order, accel: str) -> _Packed:
     )
     first = len(_initrd([*programs, *besides], order.running))
     machine = _sized(order, sizes.Loads(first, len(second), order.target.image.memory), accel)
-    preserved = sizes.scaled(order.preserved, machine.room)
+    preserved = sizes.scaled(order.preserved, machine.room - _states(order))
     interface = f"liveupdate={'on' if order.sessions else 'off'}"
     line = " ".join((_LINE, interface, *(f"{k}={v}" for k, v in python.ENVIRONMENT.items())))
     task = {
         "interface": protocol.SESSIONS if order.sessions else "luo.ko",
         "sizes": preserved.sizes,
+        "guests": order.guests,
         "command_line": f"{line} {order.append}".strip(),
     }
     told = cpio.file(protocol.TASK[1:], json.dumps(task).encode())
@@ -160,7 +163,7 @@ def _sized(order: Order, loads: sizes.Loads, accel: str) -> sizes.Machine:
     try:
         return sizes.machine(
             loads,
-            sum(order.preserved),
+            sum(order.preserved) + _states(order),
             memory=order.memory,
             most=_MOST[accel],
             available=read_memory(Reading()).available,
@@ -168,6 +171,11 @@ def _sized(order: Order, loads: sizes.Loads, accel: str) -> sizes.Machine:
         )
     except ValueError as error:
         raise NotDone(f"{error} Nothing was done.", Exit.NO_SPACE) from None
+
+
+def _states(order: Order) -> int:
+    """Return the bytes that stand for the state of guests."""
+    return order.guests * protocol.STATE_WRITTEN
 
 
 def _kvm_works() -> bool:
