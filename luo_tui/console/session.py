@@ -21,6 +21,7 @@ from luo_tui.monitor.log import Log
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.sources.files import FilesSource
 from luo_tui.update.acts import Window
+from luo_tui.update.clocks import Moment
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, ours_is_loaded
 from luo_tui.update.guest_list import GuestList
@@ -69,8 +70,8 @@ class View:
     """The latest rehearsals in a machine, the newest first."""
     rehearsals_fault: str = ""
     """Why they could not be read."""
-    last_restored: float = 0.0
-    """CLOCK_REALTIME at which the latest restore was seen here; 0: none was."""
+    last_restored: Moment | None = None
+    """When the latest restore was seen here; None: none was."""
     guests: GuestList | None = None
     """The guests of this host; None while nobody looks at them."""
 
@@ -141,7 +142,7 @@ class Session:
         """Whether views are to tell of guests: to look through all processes costs."""
         self._history, self._rehearsals = HistoryReader(folder), RehearsalReader(folder)
         self._log = Log()
-        self._waiting = ("", 0, 0.0)
+        self._waiting: tuple[str, int, Moment | None] = ("", 0, None)
         """The boot, how many wait there to be restored, and when that last became fewer."""
         self._telling = threading.Lock()
         self._told: set[tuple[str, str, Became]] = set()
@@ -189,14 +190,14 @@ class Session:
             guests=self.window.guest_list(facts) if self.shows_guests else None,
         )
 
-    def _last_restore(self, snapshot: Snapshot) -> float:
+    def _last_restore(self, snapshot: Snapshot) -> Moment | None:
         """Note when fewer wait to be restored than before; nothing else tells the moment."""
         boot, waiting = snapshot.host.boot_id, len(snapshot.incoming)
         before, was, at = self._waiting
         if boot != before:
-            at = 0.0
+            at = None
         elif waiting < was and snapshot.luo.state is State.UPDATED:
-            at = time.time()
+            at = Moment(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
         self._waiting = boot, waiting, at
         return at
 

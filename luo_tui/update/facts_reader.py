@@ -75,7 +75,7 @@ class FactsReader:
             lock_fault = lock_fault or error.strerror or str(error)
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
         past = self._history.read()
-        guests, boot_id = recorded(self._orchestrator, self._folder), snapshot.host.boot_id
+        guests = recorded(self._orchestrator, self._folder)
         return Facts(
             snapshot=snapshot,
             may_act=not self.only_looks and self._orchestrator.may_act(),
@@ -102,7 +102,7 @@ class FactsReader:
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
             armed=armed(guests, snapshot),
-            came_over=came_over(guests, journal.window_state, boot_id),
+            came_over=came_over(guests, journal.window_state, snapshot),
         )
 
     def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.sources.clean import clean
+from luo_tui.update.clocks import ClockChange, clock_changes
 from luo_tui.update.journal import number_of, read_lines, window_files
 from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
 
@@ -154,6 +155,11 @@ class PastWindow:
             if record.event == "restored" and record.format <= FORMAT:
                 return _times(record.data.get("each"))
         return ()
+
+    @property
+    def clock_changes(self) -> tuple[ClockChange, ...]:
+        """When the host's clock was set meanwhile, as far as the records prove it."""
+        return tuple(clock_changes(self.records))
 
     @property
     def outcomes(self) -> Mapping[str, Any]:

@@ -130,6 +130,10 @@ def report_json(window: PastWindow) -> dict[str, Any]:
         "ended_guests": list(window.listed("jump", "unpreserved")),
         "reset_devices": list(window.listed("jump", "endangered")),
         "shutdown": window.shutdown,
+        "clock_changes": [
+            {"before": change.before, "seconds": round(change.seconds)}
+            for change in window.clock_changes
+        ],
         "timeline": [timeline_line(done) for done in state.acts],
         "unread_lines": window.unread,
         "fault": window.fault,
@@ -179,6 +183,12 @@ def _window(window: PastWindow) -> Iterator[str]:
             yield f"{what}: {text}"
     if window.shutdown:
         yield f"ordinary shutdown: {window.shutdown}"
+    for change in window.clock_changes:
+        way = "back" if change.seconds < 0 else "forward"
+        yield (
+            f"THE CLOCK WAS SET {way} by about {abs(change.seconds):,.0f} s before "
+            f"{local_time(change.before)}: times before and after that do not compare"
+        )
     if window.unread:
         lines = count_text(window.unread, "line")
         yield f"Of the journal {lines} cannot be read: this may not be all."

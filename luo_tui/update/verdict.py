@@ -160,6 +160,9 @@ def _handover(facts: Facts, window: WindowState, condition: Condition, *, arrive
             return Reason(Grade.UNKNOWN, "handover", text)
         text = f"NO HANDOVER: {how}, and its orchestrator took NOTHING over"
         return Reason(Grade.BAD, "handover", text)
+    if condition.log_is_whole and window.arrived_in:
+        text = "COLD BOOT BEFORE THE FINISH: the update had arrived in a kernel that is gone"
+        return Reason(Grade.BAD, "handover", f"{text}; what it carried is LOST")
     if condition.log_is_whole:
         text = "COLD BOOT, NO HANDOVER: this kernel was not started by a kexec that hands over"
         return Reason(Grade.BAD, "handover", f"{text}; what was preserved is LOST")
@@ -252,8 +255,7 @@ def _guests(facts: Facts, window: WindowState) -> Iterator[Reason]:
         yield Reason(Grade.GOOD, "guests", text)
     for one in facts.came_over:
         kept = "kept: " if one.stands is Stands.GOES_ON else ""
-        paused = f", after about {one.seconds:,.0f} s" if one.seconds else ""
-        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{paused}")
+        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{one.pause}")
 
 
 def _devices(facts: Facts, known: Before | None, condition: Condition) -> Iterator[Reason]:
