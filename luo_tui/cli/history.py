@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 
 # Loaded when one of them runs, by it alone: the other commands are to be quick.
@@ -80,7 +81,7 @@ def _history(args: argparse.Namespace) -> Exit:
     if args.json:
         print(json.dumps(history_json(args.folder, windows), indent=2))
     else:
-        print("\n".join(history_text(args.folder, windows)))
+        print_lines(history_text(args.folder, windows))
     return Exit.FAILED if any(w.fault for w in windows) else Exit.OK
 
 

@@ -21,6 +21,7 @@ from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
+from luo_tui.sources.clean import printable
 
 
 def run(arguments: Sequence[str], not_on: tuple[str, ...] | None = None) -> int:
@@ -134,4 +135,4 @@ def _log(settings: Settings) -> Path | None:
 
 def _complain(lines: Sequence[str]) -> None:
     for line in lines:
-        print(f"luo-tui: {line}", file=sys.stderr)
+        print(f"luo-tui: {printable(line)}", file=sys.stderr)

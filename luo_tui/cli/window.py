@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.cli import purpose
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import KernelImage, State
 from luo_tui.monitor.reading import reader
@@ -174,7 +175,7 @@ class Command:
         if self._args.json:
             print(json.dumps(shown, indent=2))
         else:
-            print("\n".join(_lines(shown, action)))
+            print_lines(_lines(shown, action))
 
     def do(self, given: Given) -> Exit:
         """Do the act, if it may be done and was agreed to, and print what came of it."""
@@ -362,14 +363,17 @@ class Command:
             print(json.dumps(told, indent=2))
             return
         if told["result"] == "jumping":
-            print("\n".join(told["said"]))
+            print_lines(told["said"])
             return
-        print(f"done        {told['label']}")
-        print(f"state       {told['state_after']}")
-        print(f"window      {told['window']}, {'open' if told['window_open'] else 'closed'}")
-        for line in told["said"]:
-            print(f"note        {line}")
-        print(f"way back    {told['way_back']}")
+        print_lines(
+            (
+                f"done        {told['label']}",
+                f"state       {told['state_after']}",
+                f"window      {told['window']}, {'open' if told['window_open'] else 'closed'}",
+                *(f"note        {line}" for line in told["said"]),
+                f"way back    {told['way_back']}",
+            )
+        )
 
 
 def _where(facts: Facts) -> dict[str, Any]:

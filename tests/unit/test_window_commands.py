@@ -539,7 +539,7 @@ def test_who_takes_no_output_any_more_does_not_jump(
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     with monkeypatch.context() as patch:
-        patch.setattr("luo_tui.cli.window.print", broken, raising=False)
+        patch.setattr("luo_tui.cli.printing.print", broken, raising=False)
         assert shell("kexec", "--yes-to", HOST_NAME, "--agree", agreed) == Exit.FAILED
     assert "The state is now: prepared." in shell.err
     assert shell.events()[-1] == "returned"
@@ -679,3 +679,19 @@ def test_a_purpose_is_one_line(shell: Shell, text: str) -> None:
     assert refused.value.code == Exit.USAGE
     assert "of one line" in shell.err
     assert not shell.windows()
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2Jred", "two\nlines", "\u202egnp", "\udc9b31m"])
+def test_no_name_of_a_kernel_moves_the_cursor(shell: Shell, hostile: str) -> None:
+    boot = shell.host.boot_folder
+    (boot / f"vmlinuz-{hostile}").write_bytes((boot / f"vmlinuz-{TARGET}").read_bytes())
+    path = str(boot / f"vmlinuz-{hostile}")
+    printed = [shell.must("status"), shell.must("load", path, "--show")]
+    assert shell("load") == Exit.USAGE
+    printed.append(shell.err)
+    shell.must("load", path)
+    printed.append(shell.must("report"))
+    for text in printed:
+        assert "vmlinuz-" in text
+        assert text.replace("\n", "").isprintable(), text
+        assert "two\nlines" not in text
