@@ -25,6 +25,7 @@ from luo_tui.update.facts import (
 )
 from luo_tui.update.offers import Action, offers
 from luo_tui.update.promises import Became
+from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import count_text, few, local_time
 
 
@@ -143,8 +144,7 @@ def _notes(facts: Facts) -> list[str]:
         notes.append(f"{failed.act.capitalize()} failed at {local_time(failed.at)}: {failed.why}")
     notes += _plan_notes(facts)
     notes += _window_notes(facts)
-    prepared_here = window_state and not window_state.closed and window_state.prepared
-    if state is State.PREPARED and not prepared_here:
+    if state is State.PREPARED and not _prepared_here(window_state):
         notes.append("No window says who prepared this host: another tool did.")
     if state is State.FROZEN:
         notes.append("This host was found frozen: a tool froze it and did not go on.")
@@ -171,6 +171,13 @@ def _notes(facts: Facts) -> list[str]:
     elif not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
     return notes
+
+
+def _prepared_here(window_state: WindowState | None) -> bool:
+    """Whether the open window prepared this host, or began to and could not write down its end."""
+    if window_state is None or window_state.closed:
+        return False
+    return window_state.prepared or window_state.under_way == Act.PREPARE
 
 
 def _plan_notes(facts: Facts) -> Iterator[str]:
