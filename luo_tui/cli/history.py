@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of what `history --json` prints; within one, fields are only added."""
-_ROW = "{:>4}  {:19}  {:28}  {:32}  {}"
+_ROW = "{:>4}  {:19}  {:34}  {:32}  {}"
 
 
 def add_to(commands: Any) -> None:
