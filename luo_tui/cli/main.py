@@ -101,7 +101,13 @@ def _served(args: argparse.Namespace, settings: Settings) -> Orchestrator | None
     found = open_served(os.environ)
     if found is None:
         return None
-    if args.command in (None, "console", "rehearse"):
+    if args.command in ("guests", "rehearse"):
+        raise NotDone(
+            f"`luo-tui {args.command}` speaks of this machine alone, and {SERVED} names a "
+            "simulated host: unset it.",
+            Exit.USAGE,
+        )
+    if args.command in (None, "console"):
         raise NotDone(
             f"{SERVED} names a simulated host, for commands alone: unset it. The console on a "
             "simulated host is `luo-tui demo`.",
