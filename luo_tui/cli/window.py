@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from luo_tui.update.facts import Act, Facts
     from luo_tui.update.offers import Action
     from luo_tui.update.plan import Plan
+    from luo_tui.update.rules import Refusal
     from luo_tui.update.target import Target
 
 SCHEMA = 1
@@ -90,6 +92,8 @@ that no living process holds. Nothing on the host changes. Needs --yes.""",
     ),
 }
 COMMANDS = tuple(_ABOUT)
+_KEY = re.compile(r" \([a-z]\)")
+"""The console's key for an act, which the rules name; here the act's name is its command."""
 _EPILOG = """\
 Nothing is ever asked: what is missing is refused, and nothing is done then.
 --show prints what the act does, what survives it, what is lost, the way back,
@@ -222,7 +226,7 @@ class Command:
         if self._args.show:
             self._offered(facts)
         elif (found := refused_anyway(self._act, facts)) is not None:
-            raise NotDone(found.reason, found.code)
+            raise _refused(found)
         if self._act is Act.FINISH and facts.promises.lost:
             facts = self._window.settled(facts)
         if not self._read:
@@ -256,19 +260,19 @@ class Command:
     def _offered(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it makes no sense."""
         from luo_tui.update.offers import offered
-        from luo_tui.update.rules import refusal, why_not
+        from luo_tui.update.rules import Refusal, refusal, why_not
 
         action = offered(self._act, facts)
         if action is not None:
             return action
         found = refusal(self._act, facts)
         if found is not None:
-            raise NotDone(found.reason, found.code)
+            raise _refused(found)
         if facts.cannot:
             raise NotDone(facts.cannot, Exit.UNAVAILABLE)
         luo = facts.snapshot.luo
         code = Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE
-        raise NotDone(why_not(self._act, facts), code)
+        raise _refused(Refusal(why_not(self._act, facts), code))
 
     def _possible(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it may not be done."""
@@ -276,7 +280,7 @@ class Command:
 
         found = refusal(self._act, facts)
         if found is not None:
-            raise NotDone(found.reason, found.code)
+            raise _refused(found)
         return self._offered(facts)
 
     # -- what is done -----------------------------------------------------------------------
@@ -376,6 +380,13 @@ class Command:
         )
 
 
+def _refused(found: Refusal) -> NotDone:
+    """Return why the act is not done, as it is said on a command line."""
+    if found.code is Exit.NOT_PERMITTED:
+        return NotDone("Acting needs root: run the same command with sudo.", found.code)
+    return NotDone(_KEY.sub("", found.reason), found.code)
+
+
 def _where(facts: Facts) -> dict[str, Any]:
     host, image = facts.snapshot.host, facts.image
     return {
@@ -408,7 +419,7 @@ def _shown(action: Action, facts: Facts) -> dict[str, Any]:
         **_window(facts.window_state),
         "label": action.label,
         "possible": action.possible,
-        "blocked": action.blocked,
+        "blocked": _KEY.sub("", action.blocked),
         "does": list(action.does),
         "survives": list(action.survives),
         "lost": list(action.lost),
