@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import BoundDrivers, KernelImage, Work
 from luo_tui.monitor.reading import reader
@@ -76,7 +77,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace, way_in: str = "") 
     if args.json:
         print(json.dumps(_json(facts, findings), indent=2))
     else:
-        print("\n".join(_lines(facts, findings)))
+        print_lines(_lines(facts, findings))
     return verdict(findings)
 
 

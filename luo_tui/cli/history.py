@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 
 # Loaded when one of them runs, by it alone: the other commands are to be quick.
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of what `history --json` prints; within one, fields are only added."""
-_ROW = "{:>4}  {:19}  {:28}  {:32}  {}"
+_ROW = "{:>4}  {:19}  {:34}  {:32}  {}"
 
 
 def add_to(commands: Any) -> None:
@@ -86,7 +87,7 @@ def _history(args: argparse.Namespace) -> Exit:
     if args.json:
         print(json.dumps(history_json(args.folder, windows, rehearsals, reader.fault), indent=2))
     else:
-        print("\n".join(history_text(args.folder, windows, rehearsals)))
+        print_lines(history_text(args.folder, windows, rehearsals))
         if reader.fault:
             print(f"luo-tui: rehearsals could not be read: {reader.fault}", file=sys.stderr)
     return Exit.FAILED if reader.fault or any(w.fault for w in windows) else Exit.OK

@@ -44,7 +44,7 @@ CODES = {
     Exit.NOT_PERMITTED: "not permitted: acting needs CAP_SYS_ADMIN and CAP_SYS_BOOT",
     Exit.UNAVAILABLE: "no orchestrator on this kernel",
     Exit.WRONG_STATE: "not possible in this state",
-    Exit.REFUSED: "refused by the kernel or by a participant",
+    Exit.REFUSED: "refused: by the kernel, by a participant, or by a rule of luo-tui",
     Exit.BUSY: "busy: another console has the window open, or an act is under way",
     Exit.NOT_FOUND: "no such token, name or file",
     Exit.MISMATCH: "what came back is not what was held",

@@ -27,6 +27,7 @@ from luo_tui.update.facts import (
 )
 from luo_tui.update.offers import Action, offers
 from luo_tui.update.promises import Became
+from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import count_text, few, local_time
 
 
@@ -150,13 +151,7 @@ def _notes(facts: Facts) -> list[str]:
         notes.append(f"{failed.act.capitalize()} failed at {local_time(failed.at)}: {failed.why}")
     notes += _plan_notes(facts)
     notes += _window_notes(facts)
-    prepared_here = (
-        window_state
-        and not window_state.closed
-        and window_state.prepared
-        and window_state.prepared_in in ("", snapshot.host.boot_id)
-    )
-    if state is State.PREPARED and not prepared_here:
+    if state is State.PREPARED and not _prepared_here(window_state, snapshot.host.boot_id):
         notes.append("No window says who prepared this host: another tool did.")
     if state is State.FROZEN:
         notes.append("This host was found frozen: a tool froze it and did not go on.")
@@ -183,6 +178,15 @@ def _notes(facts: Facts) -> list[str]:
     elif not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
     return notes
+
+
+def _prepared_here(window_state: WindowState | None, boot_id: str) -> bool:
+    """Whether the open window prepared this boot, or began to and could not write down its end."""
+    if window_state is None or window_state.closed:
+        return False
+    if window_state.under_way == Act.PREPARE:
+        return window_state.held_in in ("", boot_id)
+    return window_state.prepared and window_state.prepared_in in ("", boot_id)
 
 
 def _plan_notes(facts: Facts) -> Iterator[str]:

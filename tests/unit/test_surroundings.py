@@ -20,6 +20,7 @@ from luo_tui.model import (
     Resources,
     ResourceState,
 )
+from luo_tui.orchestrator import this_host
 from luo_tui.sources.descriptor_stores import read_stores
 from luo_tui.sources.memory_limits import read_limits
 from luo_tui.update.checks.surroundings import Surroundings, surrounding_checks
@@ -221,3 +222,12 @@ def test_cgroups_of_version_1_tell_nothing(tmp_path: Path) -> None:
     found = read_limits([7], tmp_path, tmp_path)
     assert found.limits == ()
     assert "no cgroup of version 2" in found.missing[0]
+
+
+def test_the_kernels_consoles_are_read_as_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active = tmp_path / "active"
+    active.write_text("tty0 ttyS0\n")
+    monkeypatch.setattr(this_host, "_CONSOLES", active)
+    assert this_host.ThisHost().consoles() == ("tty0", "ttyS0")
