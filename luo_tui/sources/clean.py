@@ -12,6 +12,8 @@ LIMIT = 256
 
 def clean(text: str) -> str:
     """Return ``text`` in printable characters alone, at most :data:`LIMIT` of them."""
+    if text.isprintable():
+        return text[:LIMIT]
     safe = "".join(c if c.isprintable() else _escaped(c) for c in text[:LIMIT])
     return safe[:LIMIT]
 
