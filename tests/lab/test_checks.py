@@ -128,7 +128,7 @@ def test_the_host(built: Built, machine: Machine) -> None:
     for number, result, text in (
         (6, "blocker", f"No luo.ko is installed for {new}."),
         (12, "warning", "/dev/liveupdate is open in python3"),
-        (15, "warning", "1 guest not preserved: "),
+        (15, "warning", "1 guest not preserved yet: "),
         (18, "blocker", "may need"),
         (24, "warning", "Too small for what is preserved from there: /low has 16"),
         (26, "warning", "Nobody has said how this host is reached"),
