@@ -12,19 +12,12 @@ LIMIT = 256
 
 def clean(text: str) -> str:
     """Return ``text`` in printable characters alone, at most :data:`LIMIT` of them."""
-<<<<<<< HEAD
     return printable(text[:LIMIT])[:LIMIT]
 
 
 def printable(text: str) -> str:
     """Return ``text`` in printable characters alone, all of it."""
     return text if text.isprintable() else "".join(map(_escaped, text))
-=======
-    if text.isprintable():
-        return text[:LIMIT]
-    safe = "".join(c if c.isprintable() else _escaped(c) for c in text[:LIMIT])
-    return safe[:LIMIT]
->>>>>>> st2
 
 
 def _escaped(char: str) -> str:
