@@ -31,6 +31,7 @@ from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
 from luo_tui.update.promises import Became, PromiseOutcome, said
+from luo_tui.update.rehearsal.record import RehearsalReader, Rehearsed
 from luo_tui.update.rules import refusal
 from luo_tui.update.target import Target, read_loaded, read_target
 from luo_tui.update.walk import Walk, walk
@@ -64,6 +65,10 @@ class View:
     history: tuple[PastWindow, ...] = ()
     """All windows of this host, the newest first."""
     history_fault: str = ""
+    """Why they could not be read."""
+    rehearsals: tuple[Rehearsed, ...] = ()
+    """The latest rehearsals in a machine, the newest first."""
+    rehearsals_fault: str = ""
     """Why they could not be read."""
     last_restored: Moment | None = None
     """When the latest restore was seen here; None: none was."""
@@ -135,7 +140,7 @@ class Session:
         """Held while an act is under way."""
         self.shows_guests = False
         """Whether views are to tell of guests: to look through all processes costs."""
-        self._history = HistoryReader(folder)
+        self._history, self._rehearsals = HistoryReader(folder), RehearsalReader(folder)
         self._log = Log()
         self._waiting: tuple[str, int, Moment | None] = ("", 0, None)
         """The boot, how many wait there to be restored, and when that last became fewer."""
@@ -179,6 +184,8 @@ class Session:
             log=self._log,
             history=self._history.read(),
             history_fault=self._history.fault,
+            rehearsals=self._rehearsals.read(),
+            rehearsals_fault=self._rehearsals.fault,
             last_restored=self._last_restore(snapshot),
             guests=self.window.guest_list(facts) if self.shows_guests else None,
         )

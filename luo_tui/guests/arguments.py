@@ -15,6 +15,7 @@ from luo_tui.sources.qemu import options as options
 _DISKS = ("hda", "hdb", "hdc", "hdd", "cdrom", "fda", "fdb", "sd", "mtdblock", "pflash")
 MEMORY_KINDS = ("memory-backend-memfd", "memory-backend-file", "memory-backend-ram")
 _SAID_ANEW = ("qom-type", "id", "size", "share", "mem-path")
+_AGENT = "org.qemu.guest_agent"
 _NOT_OF_FILES = ("hugetlb", "hugetlbsize", "seal", "prealloc")
 """What a memory object for a file does not know; and to allocate beforehand would only cost."""
 
@@ -26,16 +27,35 @@ def qmp_sockets(found: Sequence[Option]) -> tuple[str, ...]:
         kind, _, rest = option.text.partition(":")
         if kind == "unix":
             paths.append(rest.partition(",")[0])
-    served = {
-        o.keys["id"]: o.keys["path"]
-        for o in named(found, "chardev")
-        if o.keys.get("backend") == "socket" and {"id", "path"} <= set(o.keys)
-    }
+    served = _served(found)
     for option in named(found, "mon"):
         chardev = option.keys.get("chardev", "")
         if option.keys.get("mode") == "control" and chardev in served:
             paths.append(served[chardev])
     return tuple(p for p in dict.fromkeys(paths) if p)
+
+
+def agent_sockets(found: Sequence[Option]) -> tuple[str, ...]:
+    """Return the paths of the sockets that lead to an agent in the guest, as written there.
+
+    The agent finds its port by the name (``org.qemu.guest_agent.0``), so it is the same for all.
+    """
+    served = _served(found)
+    ports = [
+        o.keys.get("chardev", "")
+        for o in named(found, "device")
+        if o.keys.get("driver") == "virtserialport" and o.keys.get("name", "").startswith(_AGENT)
+    ]
+    return tuple(dict.fromkeys(served[port] for port in ports if port in served))
+
+
+def _served(found: Sequence[Option]) -> dict[str, str]:
+    """Return the paths of the unix sockets among the character devices, by their ids."""
+    return {
+        o.keys["id"]: o.keys["path"]
+        for o in named(found, "chardev")
+        if o.keys.get("backend") == "socket" and {"id", "path"} <= set(o.keys)
+    }
 
 
 def socket_paths(found: Sequence[Option]) -> tuple[str, ...]:

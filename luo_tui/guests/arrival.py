@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from luo_tui.guests.load import Keeper, load
-from luo_tui.guests.record import FOLDER, Records, waiting
+from luo_tui.guests.load import load
+from luo_tui.guests.record import FOLDER, Record, Records, waiting
+from luo_tui.guests.restore import Keeper
 from luo_tui.guests.start import make_folders
 from luo_tui.guests.together import together
 from luo_tui.state import State
@@ -52,6 +53,17 @@ class Kernel(Keeper, Protocol):
         ...
 
 
+def _go_on(kernel: Kernel, record: Record, records: Records) -> None:
+    """Load one, and put its clock right once it runs."""
+    loaded = load(kernel, record, records)
+    if loaded.went_on:
+        # No guest waits for it.
+        from luo_tui.guests.clock import put_right
+
+        with contextlib.suppress(OSError):
+            records.write(loaded._replace(clock=put_right(loaded)))
+
+
 def go_on(folder: Path, kernel: Kernel, boot: str = "") -> tuple[str, ...]:
     """Load all guests that wait for it; return why each of the others is not, as sentences.
 
@@ -75,6 +87,6 @@ def go_on(folder: Path, kernel: Kernel, boot: str = "") -> tuple[str, ...]:
             # Two may share one: made here, it is whole before either of them needs it.
             with contextlib.suppress(OSError):
                 make_folders(record.context)
-        return together(there, lambda record: load(kernel, record, records))
+        return together(there, lambda record: _go_on(kernel, record, records))
     except (OSError, ValueError) as error:
         return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)

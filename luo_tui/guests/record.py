@@ -74,6 +74,8 @@ class Record(NamedTuple):
     """CLOCK_REALTIME in seconds when it was paused to be saved; 0: it was not."""
     went_on: float = 0.0
     """CLOCK_REALTIME in seconds when it went on in the new kernel; 0: it did not yet."""
+    clock: str = ""
+    """Its clock since it went on: ``set``, or why not, for people; empty: nobody has tried."""
 
     @property
     def tokens(self) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ def _become(
     """Be the other program; its end is this process's."""
     try:
         what = "its control group"
-        _join(context)
+        join(context)
         # Python ignores this one, and what is ignored stays so.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -101,10 +101,16 @@ def _become(
         os._exit(127)
 
 
-def _join(context: Context) -> None:
+def belongs(context: Context) -> bool:
+    """Whether this process is in the control group of ``context``, or there is none to be in."""
     own = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
+    return not context.cgroup or f"0::{context.cgroup}" in own
+
+
+def join(context: Context) -> None:
+    """Move this process into the control group of ``context``, made as it was. OSError."""
     # Also out of the group of whoever starts it, which ends with that one's unit.
-    if not context.cgroup or f"0::{context.cgroup}" in own:
+    if belongs(context):
         return
     folder = CGROUPS / context.cgroup.strip("/")
     fresh = not folder.exists()

@@ -108,6 +108,19 @@ class CameOver(NamedTuple):
     """Of its memory."""
     paused: float = 0.0
     """CLOCK_REALTIME in seconds when it was paused to be saved."""
+    clock: str = ""
+    """Of one that goes on: ``set``, or why its clock was not set; empty: nobody has tried."""
+
+    @property
+    def pause(self) -> str:
+        """How long it was paused and what that did to its clock, to follow its state; or empty."""
+        after = f", after about {self.seconds:,.0f} s" if self.seconds else ""
+        if self.clock == "set":
+            return f"{after}; its clock was set"
+        if self.clock:
+            behind = ", by which its clock is behind" if after else "; its clock is behind"
+            return f"{after}{behind}: {self.clock}"
+        return after
 
 
 ONLY_LOOKS = "This console only looks: it was opened with --read-only."

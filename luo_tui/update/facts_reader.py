@@ -23,7 +23,7 @@ from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
 from luo_tui.update.prediction import predict, predict_prepare
-from luo_tui.update.rehearsal.record import Rehearsed, read_record
+from luo_tui.update.rehearsal.record import RehearsalReader, Rehearsed, fitting
 from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -40,7 +40,7 @@ class FactsReader:
         self._orchestrator, self._folder, self._me = orchestrator, folder, me
         self.only_looks = False
         """Whether nothing is to be done from here, whoever asks."""
-        self._history = HistoryReader(folder)
+        self._history, self._rehearsals = HistoryReader(folder), RehearsalReader(folder)
         self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
         """What ran, when and in which boot it was looked for."""
         self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
@@ -107,11 +107,10 @@ class FactsReader:
 
     def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:
         """Return the latest rehearsal, if it was of what is to be done."""
-        if image is None or (found := read_record(self._folder)) is None:
+        if image is None:
             return None
         host = snapshot.host
-        wanted = (host.name, host.release, image.release)
-        return found if (found.host, found.release, found.target) == wanted else None
+        return fitting(self._rehearsals.read(), host.name, host.release, image.release)
 
     def _findings(
         self, snapshot: Snapshot, image: KernelImage | None, line: str

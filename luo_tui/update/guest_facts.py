@@ -84,6 +84,7 @@ def came_over(
             r.pid,
             _memory(r),
             r.paused,
+            r.clock,
         )
         for r in records
         if r.boot == window.jumped_from

@@ -148,8 +148,7 @@ _DISCARDED = (
 
 
 def _went_on(one: CameOver) -> str:
-    after = f", after about {one.seconds:,.0f} s" if one.seconds else ""
-    return f"It was saved for the jump into this kernel, and goes on in it{after}."
+    return f"It was saved for the jump into this kernel, and goes on in it{one.pause}."
 
 
 def _uncarried(guest: Guest, facts: Facts) -> tuple[Becomes, str]:

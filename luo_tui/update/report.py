@@ -118,7 +118,11 @@ def report_json(window: PastWindow) -> dict[str, Any]:
             else None
         ),
         "predicted_ms": (
-            {"total": told.total, "phases": [list(phase) for phase in told.phases]}
+            {
+                "total": told.total,
+                "phases": [list(phase) for phase in told.phases],
+                "rehearsed": told.rehearsed or None,
+            }
             if told
             else None
         ),
@@ -235,7 +239,9 @@ def _blackout(
     if predicted is None:
         return
     apart = (dark.total - predicted.total) / predicted.total if predicted.total else 0.0
-    yield f"predicted: {predicted.total:,.1f} ms; measured is {apart:+.0%} of that"
+    by = f" by a rehearsal in a machine ({predicted.rehearsed.upper()})"
+    how = f"predicted{by if predicted.rehearsed else ''}"
+    yield f"{how}: {predicted.total:,.1f} ms; measured is {apart:+.0%} of that"
     yield from bars(
         [(name, took) for name, took in beside(dark, predicted).items() if took is not None], width
     )

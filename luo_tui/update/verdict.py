@@ -255,8 +255,7 @@ def _guests(facts: Facts, window: WindowState) -> Iterator[Reason]:
         yield Reason(Grade.GOOD, "guests", text)
     for one in facts.came_over:
         kept = "kept: " if one.stands is Stands.GOES_ON else ""
-        paused = f", after about {one.seconds:,.0f} s" if one.seconds else ""
-        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{paused}")
+        yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{one.pause}")
 
 
 def _devices(facts: Facts, known: Before | None, condition: Condition) -> Iterator[Reason]:

@@ -10,12 +10,15 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define FAULTS "/sys/kernel/debug/"
-#define MOST 400 /* no call allocates that often */
+#define MOST 100000 /* no call allocates that often */
+#define EXACT 100 /* so many of a call's first and last ones, and of the others */
+#define STEP 16 /* one of so many: PREPARE takes its spare pages one by one */
 #define INCOMING 90
 #define PAGES 6
 #define HOLE (40 * PAGE)
@@ -57,6 +60,15 @@ static void fail_nth(int n)
 	int size = snprintf(text, sizeof(text), "%d", n);
 
 	MUST(pwrite(nth_fd, text, size, 0) == size, "%m");
+}
+
+static int not_counted(void)
+{
+	char text[16] = "";
+
+	MUST(pread(nth_fd, text, sizeof(text) - 1, 0) > 0, "%m");
+	fail_nth(0);
+	return atoi(text);
 }
 
 /* Did it fail one? Also ends it. */
@@ -132,11 +144,20 @@ static void stands_at(int state, int tokens, const char *what, int n)
 static void sweep(const char *what, int (*begin)(struct pair *), int (*call)(struct pair *),
 		  int (*undo)(struct pair *), bool may_fail)
 {
-	int n, err, refused = 0;
+	int n, err, all, tried = 0, refused = 0;
 	struct pair p;
 	bool failed;
 
-	for (n = 1; n < MOST; n++) {
+	make_pair(&p);
+	CHECK(!begin || begin(&p) == 0);
+	fail_nth(MOST);
+	CHECK(call(&p) == 0);
+	all = MOST - not_counted();
+	CHECK(!undo || undo(&p) == 0);
+	drop_pair(&p, true);
+
+	for (n = 1; n < MOST; n += n < EXACT || n > all - EXACT ? 1 : STEP) {
+		tried++;
 		make_pair(&p);
 		CHECK(!begin || begin(&p) == 0);
 		fail_nth(n);
@@ -159,8 +180,9 @@ static void sweep(const char *what, int (*begin)(struct pair *), int (*call)(str
 		if (!failed)
 			break;
 	}
-	say("%s: %d allocations, %d refusals", what, n - 1, refused);
-	CHECK(n < MOST && (!may_fail || refused), "%s was never refused", what);
+	say("%s: %d allocations, %d of them failed, %d refusals", what, n - 1, tried - 1, refused);
+	CHECK(n < MOST, "%s: more than %d allocations", what, MOST);
+	CHECK(!may_fail || refused, "%s was never refused", what);
 }
 
 static int prepare(struct pair *p)
@@ -366,27 +388,37 @@ static void only_within(const char *function)
 }
 
 /*
- * What came is mapped when the module is loaded. Without memory for that it is not
+ * Each part of luo.ko needs memory when it is loaded. Without it the module is not
  * loaded, and nothing is lost: the next load finds everything, which sweep_restore()
  * then looks at.
  */
 void faults_in_load(void)
 {
+	/* What luo.ko calls, and the kernel's module loader does not. */
+	static const char *const within[] = {
+		"class_register", "__xa_insert", "sysfs_create_groups", "misc_register",
+	};
+	size_t i;
 	int err;
 
 	allow_faults();
-	only_within("vmap");
 	CHECK(write_text(FAULTS "failslab/task-filter", "Y") == 0);
 	CHECK(write_text(FAULTS "failslab/times", "-1") == 0);
 	CHECK(write_text(FAULTS "failslab/probability", "100") == 0);
-	make_it_fail('1');
-	err = load_module("luo", "");
-	make_it_fail('0');
+	for (i = 0; i < sizeof(within) / sizeof(within[0]); i++) {
+		only_within(within[i]);
+		make_it_fail('1');
+		err = load_module("luo", "");
+		make_it_fail('0');
+		CHECK(err == -ENOMEM, "load without memory in %s: %s", within[i],
+		      error_name(err));
+		CHECK(access("/sys/kernel/liveupdate", F_OK) && access("/dev/liveupdate", F_OK),
+		      "after %s", within[i]);
+		say("load without memory in %s: refused", within[i]);
+	}
 	CHECK(write_text(FAULTS "failslab/probability", "0") == 0);
 	CHECK(write_text(FAULTS "failslab/require-start", "0") == 0);
 	CHECK(write_text(FAULTS "failslab/require-end", "0xffffffffffffffff") == 0);
-	CHECK(err == -ENOMEM, "load: %s", error_name(err));
-	say("load: refused");
 }
 
 void faults(void)

@@ -209,7 +209,15 @@ def test_guests_wait_for_next_to_nothing() -> None:
     assert {name.removeprefix("luo_tui.") for name in ours} == {
         *("luo_tui", "__main__", "cli", "cli.first", "state", "update", "update.folder"),
         *("guests", "guests.arguments", "guests.arrival", "guests.context", "guests.control"),
-        *("guests.failed", "guests.load", "guests.proc", "guests.qmp", "guests.record"),
+        *(
+            "guests.failed",
+            "guests.json_stream",
+            "guests.load",
+            "guests.proc",
+            "guests.qmp",
+            "guests.record",
+            "guests.restore",
+        ),
         *("guests.start", "guests.together", "sources", "sources.clean", "sources.qemu"),
         *("uapi", "uapi.luo_v2"),
     }

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luo_tui.guests import qmp
+from luo_tui.guests import json_stream
+from luo_tui.guests.json_stream import JsonStream
 from luo_tui.guests.qmp import Qmp, QmpError, QmpGone, QmpNonsense, QmpRefused, QmpSilent
 
 GREETING = (
@@ -110,7 +111,7 @@ def test_events_are_kept_apart_from_answers() -> None:
         peer.say({"return": {"status": "paused"}, "id": heard["id"]})
         assert peer.answer([1])["arguments"] == {"value": True}
 
-    with talk(opened(script)) as stream, Qmp(stream, LONG) as monitor:
+    with talk(opened(script)) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         assert monitor.version == (7, 2, 22)
         assert monitor.command("query-status") == {"status": "paused"}
         names = [(e.name, e.data) for e in monitor.events()]
@@ -124,7 +125,7 @@ def test_a_flood_of_events_takes_no_memory_and_no_answer() -> None:
         peer.say(*({"event": f"E{n}"} for n in range(3000)))
         peer.answer("done")
 
-    with talk(opened(script)) as stream, Qmp(stream, LONG) as monitor:
+    with talk(opened(script)) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         assert monitor.command("x") == "done"
         names = [e.name for e in monitor.events()]
         assert len(names) == 1000
@@ -140,7 +141,7 @@ def test_descriptors_go_along() -> None:
         os.write(fd, b"through")
         os.close(fd)
 
-    with talk(opened(script)) as stream, Qmp(stream, LONG) as monitor:
+    with talk(opened(script)) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         monitor.command("getfd", {"fdname": "x"}, fds=(write,))
     os.close(write)
     assert os.read(read, 100) == b"through"
@@ -154,7 +155,7 @@ def test_a_refusal_is_told_harmless_and_the_connection_goes_on() -> None:
         peer.say({"error": error, "id": heard["id"]})
         peer.answer("still there")
 
-    with talk(opened(script)) as stream, Qmp(stream, LONG) as monitor:
+    with talk(opened(script)) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         with pytest.raises(QmpRefused) as refused:
             monitor.command("device_del")
         assert str(refused.value) == "device_del: no \\x1b[2J\\u202edevice"
@@ -185,7 +186,7 @@ def test_a_refusal_is_told_harmless_and_the_connection_goes_on() -> None:
 def test_what_is_no_answer_ends_the_use_of_the_connection(
     said: tuple[object, ...], kind: type[QmpError], why: str
 ) -> None:
-    with talk(after_command(*said)) as stream, Qmp(stream, LONG) as monitor:
+    with talk(after_command(*said)) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         with pytest.raises(kind, match=f"stop: .*{why}"):
             monitor.command("stop")
         with pytest.raises(QmpGone, match="cont: the connection is of no more use"):
@@ -193,7 +194,7 @@ def test_what_is_no_answer_ends_the_use_of_the_connection(
 
 
 def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qmp, "LONGEST", 1 << 20)
+    monkeypatch.setattr(json_stream, "LONGEST", 1 << 20)
 
     def script(peer: Peer) -> None:
         peer.hear()
@@ -201,7 +202,7 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
             while True:
                 peer.say(b"x" * 65536)
 
-    with talk(opened(script)) as stream, Qmp(stream, LONG) as monitor:
+    with talk(opened(script)) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         with pytest.raises(QmpNonsense, match="a line of more than 1,048,576 bytes"):
             monitor.command("stop")
         monitor.close()
@@ -219,7 +220,7 @@ def test_a_line_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None
 def test_whoever_greets_otherwise_is_no_qemu(greeting: bytes) -> None:
     with talk(lambda peer: peer.say(greeting)) as stream:
         with pytest.raises(QmpNonsense):
-            Qmp(stream, LONG)
+            Qmp(JsonStream(stream), LONG)
         assert stream.fileno() == -1
 
 
@@ -227,7 +228,7 @@ def test_who_hangs_is_not_waited_for() -> None:
     done = threading.Event()
     with talk(lambda peer: done.wait()) as stream:
         with pytest.raises(QmpSilent, match="no answer in time"):
-            Qmp(stream, 0.05)
+            Qmp(JsonStream(stream), 0.05)
         done.set()
 
 
@@ -241,7 +242,7 @@ def test_the_limit_is_the_whole_answers_not_each_parts() -> None:
             while not stop.wait(0.02):
                 peer.say(b'{"event": "X"}\n')
 
-    with talk(script) as stream, Qmp(stream, LONG) as monitor:
+    with talk(script) as stream, Qmp(JsonStream(stream), LONG) as monitor:
         began = time.monotonic()
         with pytest.raises(QmpSilent, match="query-status: no answer in time"):
             monitor.command("query-status", limit=0.2)
@@ -288,6 +289,6 @@ def test_no_bytes_lead_anywhere_but_to_an_error(data: bytes, when: int) -> None:
         after_command(data),
     ]
     with talk(scripts[when]) as stream, contextlib.suppress(QmpError):
-        monitor = Qmp(stream, LONG)
+        monitor = Qmp(JsonStream(stream), LONG)
         monitor.command("x")
         pytest.fail("that was no answer")
