@@ -22,6 +22,7 @@
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/wait_bit.h>
@@ -35,13 +36,26 @@
  */
 static atomic_t luo_not_freed = ATOMIC_INIT(0);
 
+static void luo_freed(void)
+{
+	if (atomic_dec_and_test(&luo_not_freed))
+		wake_up_var(&luo_not_freed);
+}
+
+static void luo_node_release(struct device *dev)
+{
+	kfree(to_luo_node(dev)->memory);
+	luo_freed();
+}
+
 static void luo_class_release(const struct class *class)
 {
-	luo_node_freed();
+	luo_freed();
 }
 
 static const struct class luo_class = {
 	.name = "liveupdate",
+	.dev_release = luo_node_release,
 	.class_release = luo_class_release,
 };
 
@@ -74,27 +88,20 @@ ssize_t luo_emit_escaped(char *buf, const char *name)
 /**
  * luo_node_init - make a device that is not in the class yet
  * @node: where
- * @type: what it is; its release frees the memory around @node, and ends with
- *	luo_node_freed()
+ * @type: what it is
+ * @memory: what @node is in, from kmalloc()
  *
- * From here on the memory around @node is given back by put_device(). The
- * name is the caller's to set.
+ * From here on @memory is given back by put_device(). The name is the caller's
+ * to set.
  */
-void luo_node_init(struct luo_node *node, const struct device_type *type)
+void luo_node_init(struct luo_node *node, const struct device_type *type,
+		   void *memory)
 {
 	atomic_inc(&luo_not_freed);
+	node->memory = memory;
 	device_initialize(&node->dev);
 	node->dev.class = &luo_class;
 	node->dev.type = type;
-}
-
-/**
- * luo_node_freed - the memory around a node has been freed
- */
-void luo_node_freed(void)
-{
-	if (atomic_dec_and_test(&luo_not_freed))
-		wake_up_var(&luo_not_freed);
 }
 
 /**

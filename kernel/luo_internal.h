@@ -33,12 +33,13 @@
 
 /**
  * struct luo_node - a device of the class liveupdate, embedded in what it shows
- * @dev: the device; its type has the attributes, the variables of its events
- *	and the release of the memory around it
+ * @dev: the device; its type has the attributes and the variables of its events
+ * @memory: what it is in, freed with it
  * @added: it is in the class
  */
 struct luo_node {
 	struct device dev;
+	void *memory;
 	bool added;
 };
 
@@ -246,8 +247,8 @@ bool luo_sysfs_device_taken(void);
 /* luo_devices.c */
 int luo_devices_init(void);
 void luo_devices_exit(void);
-void luo_node_init(struct luo_node *node, const struct device_type *type);
-void luo_node_freed(void);
+void luo_node_init(struct luo_node *node, const struct device_type *type,
+		   void *memory);
 int luo_node_add(struct luo_node *node);
 void luo_node_changed(struct luo_node *node);
 void luo_node_del(struct luo_node *node);

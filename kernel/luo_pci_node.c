@@ -118,17 +118,10 @@ static int luo_pci_uevent(const struct device *device,
 	       add_uevent_var(env, "LUO_RESULT=%d", READ_ONCE(dev->timed.result));
 }
 
-static void luo_pci_release(struct device *dev)
-{
-	kfree(to_luo_pci(dev));
-	luo_node_freed();
-}
-
 static const struct device_type luo_pci_type = {
 	.name = "pci",
 	.groups = luo_pci_groups,
 	.uevent = luo_pci_uevent,
-	.release = luo_pci_release,
 };
 
 /**
@@ -153,7 +146,7 @@ struct luo_pci_device *luo_pci_node_new(u32 domain, u16 slot,
 	dev->domain = domain;
 	dev->slot = slot;
 	luo_pci_node_driver(dev, driver);
-	luo_node_init(&dev->timed.node, &luo_pci_type);
+	luo_node_init(&dev->timed.node, &luo_pci_type, dev);
 	err = dev_set_name(&dev->timed.node.dev, "pci-%04x:%02x:%02x.%d", domain,
 			   PCI_BUS_NUM(slot), PCI_SLOT(slot), PCI_FUNC(slot));
 	if (!err)

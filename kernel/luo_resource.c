@@ -246,17 +246,10 @@ static int luo_resource_uevent(const struct device *dev,
 	       add_uevent_var(env, "LUO_LOST=%llu", READ_ONCE(res->lf.lost));
 }
 
-static void luo_resource_release(struct device *dev)
-{
-	kfree(to_resource(dev));
-	luo_node_freed();
-}
-
 static const struct device_type luo_resource_type = {
 	.name = "file",
 	.groups = luo_resource_groups,
 	.uevent = luo_resource_uevent,
-	.release = luo_resource_release,
 };
 
 /**
@@ -277,7 +270,7 @@ struct luo_resource *luo_resource_alloc(u64 token)
 	mutex_init(&res->lock);
 	res->lf.token = token;
 	res->lf.name = res->name;
-	luo_node_init(&res->node, &luo_resource_type);
+	luo_node_init(&res->node, &luo_resource_type, res);
 	if (dev_set_name(&res->node.dev, "token%llu", token)) {
 		put_device(&res->node.dev);
 		return NULL;

@@ -96,17 +96,10 @@ static int luo_subsystem_uevent(const struct device *dev,
 	       add_uevent_var(env, "LUO_NS=%llu", step->ns);
 }
 
-static void luo_subsystem_release(struct device *dev)
-{
-	kfree(to_entry(dev));
-	luo_node_freed();
-}
-
 static const struct device_type luo_subsystem_type = {
 	.name = "subsystem",
 	.groups = luo_subsystem_groups,
 	.uevent = luo_subsystem_uevent,
-	.release = luo_subsystem_release,
 };
 
 /**
@@ -124,7 +117,7 @@ struct luo_subsystem_entry *luo_subsystem_node_new(const char *name)
 		return ERR_PTR(-ENOMEM);
 	strscpy(e->name, name);
 	e->part.order = INT_MAX;
-	luo_node_init(&e->timed.node, &luo_subsystem_type);
+	luo_node_init(&e->timed.node, &luo_subsystem_type, e);
 	err = dev_set_name(&e->timed.node.dev, "subsystem-%s", name);
 	if (!err)
 		err = luo_node_add(&e->timed.node);

@@ -460,6 +460,26 @@ class MemoryLimits(NamedTuple):
     missing: tuple[str, ...] = ()
 
 
+class DescriptorStore(NamedTuple):
+    """What one unit has left with systemd."""
+
+    unit: str
+    number: int = 0
+    """Of descriptors, those of sessions among them."""
+    preserve: str = ""
+    """``FileDescriptorStorePreserve=``: ``no``, ``restart``, ``yes`` or ``on-success``; empty: not
+    known to this systemd."""
+    sessions: tuple[str, ...] = ()
+    """``LUOSession=``: the sessions that systemd makes for it."""
+
+
+class DescriptorStores(NamedTuple):
+    """The units that have left something, and what could not be learned."""
+
+    stores: tuple[DescriptorStore, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
 class FileIdentity(NamedTuple):
     """Which file, with which content: a file under the same name may be another one."""
 

@@ -162,6 +162,7 @@ def _surroundings(orchestrator: Orchestrator, facts: Facts, way_in: str) -> Surr
         bound.missing,
         read_fallback(orchestrator.kexec.boot_folder, orchestrator.firmware()),
         _shutdown(orchestrator),
+        orchestrator.descriptor_stores(),
     )
 
 

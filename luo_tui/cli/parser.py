@@ -52,7 +52,7 @@ CODES = {
     Exit.BAD_IMAGE: "not an image that can be booted",
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
     Exit.TIMED_OUT: "what `watch --until` or `rehearse` waits for did not come in time",
-    Exit.BLOCKED: "something blocks an update (`check`, `rehearse`)",
+    Exit.BLOCKED: "something blocks an update (`check`, `rehearse`, `load`)",
     Exit.DOUBTFUL: "something is to be looked at, or was not found out (`check`, `arrive`)",
     Exit.BAD_VERDICT: "for `arrive`: the verdict on the update is bad",
     Exit.HUNG_UP: "the console's terminal is gone (SIGHUP)",

@@ -163,10 +163,15 @@ class Command:
         act: Act,
         args: argparse.Namespace,
         plan: Plan | None = None,
+        *,
+        stays_open: bool = False,
     ) -> None:
-        """``args`` are those of its line; a ``plan`` changes the target's command line."""
+        """``args`` are those of its line; a ``plan`` changes the target's command line.
+
+        Where the window ``stays_open`` after it, the caller lets go of it.
+        """
         self._orchestrator, self._window = orchestrator, window
-        self._plan = plan
+        self._plan, self._stays_open = plan, stays_open
         self._act, self._args = act, args
         self._target: Target | KernelImage | None = None
         self._read = False
@@ -210,7 +215,8 @@ class Command:
                 said = self._do(consent, facts)
                 done = self._done(action, facts, said)
             finally:
-                self._window.release()
+                if not self._stays_open:
+                    self._window.release()
                 interrupted = take_waiting()
         return done, bool(interrupted)
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from luo_tui.guests.load import Keeper, load
+from luo_tui.guests.load import load
 from luo_tui.guests.record import FOLDER, Record, Records, waiting
+from luo_tui.guests.restore import Keeper
 from luo_tui.guests.start import make_folders
 from luo_tui.guests.together import together
 from luo_tui.state import State

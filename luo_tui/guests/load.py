@@ -13,7 +13,6 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from luo_tui.guests.arguments import to_load
 from luo_tui.guests.control import migration_status, set_capability, status
@@ -21,20 +20,13 @@ from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.proc import started
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpGone
 from luo_tui.guests.record import Phase, Record, Records
+from luo_tui.guests.restore import Keeper, restore_all
 from luo_tui.guests.start import make_folders, start
 from luo_tui.sources.clean import clean
 
 STARTING = 60.0
 """Seconds that QEMU has to start, and to read the state."""
 _POLL = 0.005
-
-
-class Keeper(Protocol):
-    """What kept memfds through the kexec. OSError with its errno."""
-
-    def restore(self, token: int) -> int:
-        """Return a new descriptor for what came over."""
-        ...
 
 
 def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTING) -> Record:
@@ -52,11 +44,10 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
     log = records.path(record.name).with_suffix(".log")
     try:
         memory = {}
-        for id_, kept in record.memory.items():
-            fds.append(keeper.restore(kept.token))
-            memory[id_] = (fds[-1], kept.bytes)
-        state = keeper.restore(record.state.token)
-        fds.append(state)
+        fds += restore_all(keeper, record.tokens, record.context)
+        *memories, state = fds
+        kept = record.memory.items()
+        memory = {id_: (fd, one.bytes) for fd, (id_, one) in zip(memories, kept, strict=True)}
         os.lseek(state, 0, os.SEEK_SET)
         # QEMU closes the one that it reads; with another one it has restored it, until finish.
         fds.append(os.dup(state))

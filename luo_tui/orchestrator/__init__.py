@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 from luo_tui.model import (
     BoundDrivers,
     Condition,
+    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
@@ -229,6 +230,10 @@ class Orchestrator(Protocol):
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """Look up the memory limits of some processes; never fails."""
+        ...
+
+    def descriptor_stores(self) -> DescriptorStores:
+        """Return what units have left with systemd; never fails."""
         ...
 
     def host(self) -> Host:

@@ -11,6 +11,7 @@ from typing import NoReturn
 from luo_tui.model import (
     BoundDrivers,
     Condition,
+    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
@@ -110,6 +111,12 @@ class ThisHost:
         from luo_tui.sources.memory_limits import read_limits
 
         return read_limits(pids)
+
+    def descriptor_stores(self) -> DescriptorStores:
+        """Ask this host's systemd."""
+        from luo_tui.sources.descriptor_stores import read_stores
+
+        return read_stores()
 
     def host(self) -> Host:
         """Return the machine as it is now."""

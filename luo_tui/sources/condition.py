@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from luo_tui.model import Condition
+from luo_tui.sources import systemctl
 from luo_tui.sources.clean import clean
 from luo_tui.sources.kmsg import GRAVE, OURS
 from luo_tui.sources.reading import EXHAUSTED, Reading
 
-_PATIENCE = 3.0
-"""Seconds in which systemd has to answer."""
-_FAILED = ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager", "--full")
-_PATH = "/usr/bin:/bin"
+_FAILED = ("list-units", "--failed", "--plain", "--no-legend", "--no-pager", "--full")
 _INIT = re.compile(r"Run (?:/\S+) as init process$")
 """What init/main.c prints as it starts the first program."""
 _TAKEN = re.compile(r"luo: took over \d+ files and \d+ subsystems from ")
@@ -43,8 +41,8 @@ class LogRecord(NamedTuple):
 def read_condition(
     kmsg: str = "/dev/kmsg",
     net: Path = Path("/sys/class/net"),
-    systemd: Path = Path("/run/systemd/system"),
-    path: str = _PATH,
+    systemd: Path = systemctl.RUNS,
+    path: str = systemctl.PATH,
 ) -> Condition:
     """Look at all of it. OSError where this process has no descriptor or memory left."""
     reading = Reading()
@@ -81,28 +79,9 @@ def _failed_units(systemd: Path, path: str, reading: Reading) -> tuple[str, ...]
     """Ask systemd, where it runs; empty where it does not."""
     if not systemd.is_dir():
         return ()
-    import subprocess
-
-    what = "which units have failed could not be asked"
-    try:
-        done = subprocess.run(
-            _FAILED,
-            env={"PATH": path, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        reading.lacks(what, f"systemd did not answer within {_PATIENCE:.0f} s")
+    rows = systemctl.ask(_FAILED, "which units have failed could not be asked", reading, path)
+    if rows is None:
         return None
-    except OSError as error:
-        reading.lacks(what, error.strerror or str(error))
-        return None
-    if done.returncode:
-        reading.lacks(what, done.stderr.decode(errors="surrogateescape").strip())
-        return None
-    rows = done.stdout.decode(errors="surrogateescape").splitlines()
     return tuple(sorted(clean(row.split()[0]) for row in rows if row.strip()))
 
 

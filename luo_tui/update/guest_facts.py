@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from luo_tui.model import Snapshot
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
+from luo_tui.update.clocks import ran_on
 from luo_tui.update.facts import CameOver, GoesAlong, Stands
 from luo_tui.update.window_state import WindowState
 
@@ -69,16 +70,17 @@ def _memory(record: Record) -> int:
 
 
 def came_over(
-    records: tuple[Record, ...], window: WindowState | None, boot_id: str
+    records: tuple[Record, ...], window: WindowState | None, snapshot: Snapshot
 ) -> tuple[CameOver, ...]:
     """Return the guests that were saved for the jump into this boot."""
-    if window is None or window.jumped_from in ("", boot_id):
+    if window is None or window.jumped_from in ("", snapshot.host.boot_id):
         return ()
+    timed = ran_on(snapshot, window)
     return tuple(
         CameOver(
             r.name,
             _stands(r),
-            max(0.0, r.went_on - r.paused) if r.went_on else 0.0,
+            max(0.0, r.went_on - r.paused) if r.went_on and timed else 0.0,
             r.pid,
             _memory(r),
             r.paused,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.sources.clean import clean
+from luo_tui.update.clocks import ClockChange, clock_changes
 from luo_tui.update.journal import number_of, read_lines, window_files
 from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
 
@@ -41,6 +42,8 @@ class RecordedBlackout:
     """Milliseconds."""
     phases: tuple[tuple[str, float], ...] = ()
     """Names and milliseconds, in their order."""
+    rehearsed: str = ""
+    """Of one that was predicted by a rehearsal in a machine, what ran that; else empty."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class PastWindow:
                 or record.data.get("act") != "prepare"
             ):
                 continue
-            kept, took = count(record.data.get("bytes")), _milliseconds(record.data.get("took_ms"))
+            kept, took = count(record.data.get("bytes")), milliseconds(record.data.get("took_ms"))
             if kept is not None and took is not None:
                 found.append((kept, took))
         return tuple(found)
@@ -152,6 +155,11 @@ class PastWindow:
             if record.event == "restored" and record.format <= FORMAT:
                 return _times(record.data.get("each"))
         return ()
+
+    @property
+    def clock_changes(self) -> tuple[ClockChange, ...]:
+        """When the host's clock was set meanwhile, as far as the records prove it."""
+        return tuple(clock_changes(self.records))
 
     @property
     def outcomes(self) -> Mapping[str, Any]:
@@ -264,8 +272,11 @@ def _verdict(record: Record) -> RecordedVerdict | None:
 
 def recorded_blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
     """Read a blackout as a record has it; None where that is none."""
-    total = _milliseconds(said.get("total_ms"))
-    return None if total is None else RecordedBlackout(total, _times(said.get("phases")))
+    total, by = milliseconds(said.get("total_ms")), said.get("rehearsed")
+    rehearsed = clean(by) if isinstance(by, str) else ""
+    if total is None:
+        return None
+    return RecordedBlackout(total, _times(said.get("phases")), rehearsed)
 
 
 def _times(raw: object) -> tuple[tuple[str, float], ...]:
@@ -273,12 +284,13 @@ def _times(raw: object) -> tuple[tuple[str, float], ...]:
     found = []
     for one in raw[:_LISTED] if isinstance(raw, list) else ():
         if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str):
-            took = _milliseconds(one[1])
+            took = milliseconds(one[1])
             found += [(clean(one[0]), took)] if took is not None else []
     return tuple(found)
 
 
-def _milliseconds(raw: object) -> float | None:
+def milliseconds(raw: object) -> float | None:
+    """Return a time from a record, in whatever unit it has there; None where it is none."""
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         return None
     try:

@@ -47,6 +47,10 @@ RESTS_ON: Mapping[Act, tuple[str, ...]] = {
 """Sources without whose whole reading an act is not done. Cancel rests on the kernel alone."""
 
 
+_OF_THE_FILES = frozenset({"LUO-C-003", "LUO-C-004"})
+"""Checks of image and initrd as such: what they block cannot be booted on any host."""
+
+
 class Refusal(NamedTuple):
     """Why an act may not be done."""
 
@@ -243,7 +247,8 @@ def _target(act: Act, facts: Facts) -> Refusal | None:
         )
     if facts.blockers:
         first = facts.blockers[0]
-        return Refusal(f"{first.text} {first.remedy}".strip(), Exit.BAD_IMAGE)
+        code = Exit.BAD_IMAGE if first.code in _OF_THE_FILES else Exit.BLOCKED
+        return Refusal(f"{first.text} {first.remedy}".strip(), code)
     if act is Act.LOAD:
         return _load(facts)
     return _as_loaded(facts)

@@ -21,6 +21,9 @@ from tests.lab.qemu_guest import LONG, Figures, Guest
 pytestmark = pytest.mark.extra
 FOLDER = "/var/lib/luo-tui"
 RECORDS = f"{FOLDER}/guests"
+GROUP = "/sys/fs/cgroup/guests.slice/web1.service"
+LIMIT = 400 << 20
+"""Bytes; its memory, and what QEMU itself takes."""
 _SAVE = f"""
 from pathlib import Path
 from luo_tui.guests.participants import Guests
@@ -155,7 +158,17 @@ def about_guests(said: Any) -> tuple[str, str]:
     return found["level"], found["text"]
 
 
+def put_into_a_group(machine: Machine, guest: Guest) -> None:
+    """Give the guest a control group with a limit, as a unit would."""
+    machine.must(
+        f"mkdir -p {GROUP} && echo +memory >/sys/fs/cgroup/cgroup.subtree_control"
+        f" && echo +memory >{GROUP}/../cgroup.subtree_control; echo {LIMIT} >{GROUP}/memory.max"
+        f" && echo {guest.pid} >{GROUP}/cgroup.procs"
+    )
+
+
 def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, guest: Guest) -> None:
+    put_into_a_group(machine, guest)
     (listed,) = told(machine, "guests")["guests"]
     assert (listed["name"], listed["can_be_carried"], listed["reasons"]) == ("web1", True, [])
     # The second one carries what a first update has brought.
@@ -176,6 +189,10 @@ def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, guest
         print(f"\n{text}")
         assert phase(machine, guest) == "loaded"
         after = goes_on(guest, before)
+        # Its group has it again, and is charged for its memory.
+        assert machine.must(f"cat {GROUP}/memory.max").strip() == str(LIMIT)
+        assert machine.must(f"cat {GROUP}/cgroup.procs").split() == [str(guest.pid)]
+        assert int(machine.must(f"cat {GROUP}/memory.current")) > qemu_guest.MIB << 20
         ended = told(machine, "finish --yes")
         assert (ended["state_after"], ended["window_open"]) == ("normal", False)
         assert phase(machine, guest) == ""

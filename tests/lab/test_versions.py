@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Updates between kernel versions, as real ones are: 7.2 to 7.3, and the way back."""
+"""Updates between kernel versions, as real ones are: 7.2 to 7.3, and back; by both interfaces."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import machine as lab
 import pytest
 
 from tests.contract.machines import LabMachine
+from tests.lab.test_holder import SESSIONS, kexec, must, resources, ssh, status
 
 pytestmark = pytest.mark.extra
 
@@ -21,6 +22,26 @@ def machine() -> Iterator[lab.Machine]:
     m = lab.Machine(f"test-{os.getpid()}-versions", lab.build(prior=True))
     yield m
     m.remove()
+
+
+def test_sessions_go_to_the_next_version_and_come_back(machine: lab.Machine) -> None:
+    assert machine.built is not None
+    prior, new = (machine.built.kernels[n].release for n in ("prior", "new"))
+    machine.boot(kernel="prior", extra=SESSIONS)
+    must(machine, "head -c 20000000 /dev/urandom >/var/lib/luo-tui/web")
+    digest = must(machine, "sha256sum </var/lib/luo-tui/web")
+    for target in (new, prior):
+        must(machine, "luo-tui hold /var/lib/luo-tui/web --name web")
+        assert status(machine)["state"] == "preserving"
+        kexec(machine, target)
+        arrived = ssh(machine, "luo-tui arrive")
+        assert arrived.returncode in (0, 15), arrived
+        assert resources(status(machine)) == {"web": "incoming"}
+        must(machine, "luo-tui restore web -o /tmp/back")
+        assert must(machine, "sha256sum </tmp/back") == digest
+        must(machine, "rm /tmp/back; luo-tui finish --yes")
+        assert (status(machine)["state"], resources(status(machine))) == ("normal", {})
+        assert machine.ssh("dmesg | grep -E 'WARNING|BUG:|Oops'").stdout == ""
 
 
 def test_memory_goes_to_the_next_version_and_comes_back(machine: lab.Machine) -> None:

@@ -40,7 +40,7 @@ from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.person import Person
 from luo_tui.update.window_state import WindowState
 
-CODES = 29
+CODES = 30
 """Checks that there are; their codes leave none out."""
 GUEST = Resource(1, "memfd", ResourceState.PRESERVED, "guest-db", 64 << 20, 812, "vmm")
 SNAPSHOT = Snapshot(Host("hv", "old", "b"), LuoState(State.NORMAL), Resources((GUEST,)))

@@ -216,6 +216,7 @@ def test_guests_wait_for_next_to_nothing() -> None:
             "guests.proc",
             "guests.qmp",
             "guests.record",
+            "guests.restore",
         ),
         *("guests.start", "guests.together", "sources", "sources.clean", "sources.qemu"),
         *("uapi", "uapi.luo_v2"),

@@ -10,6 +10,8 @@ import pytest
 
 from luo_tui.model import (
     Condition,
+    DescriptorStore,
+    DescriptorStores,
     FirmwareBoot,
     KernelImage,
     MemoryLimit,
@@ -19,6 +21,7 @@ from luo_tui.model import (
     ResourceState,
 )
 from luo_tui.orchestrator import this_host
+from luo_tui.sources.descriptor_stores import read_stores
 from luo_tui.sources.memory_limits import read_limits
 from luo_tui.update.checks.surroundings import Surroundings, surrounding_checks
 from luo_tui.update.facts import Facts, Level
@@ -105,6 +108,88 @@ def test_a_shutdown_that_nobody_holds_back_is_told() -> None:
     found = told(replace(WELL, shutdown_fault="there is no systemd-inhibit"))["shutdown"]
     assert found[0] is Level.WARNING
     assert "Nothing holds an ordinary shutdown back: there is no systemd-inhibit." in found[1]
+
+
+def test_what_units_left_with_systemd_for_another_kernel_is_named() -> None:
+    given_back = DescriptorStore("systemd-logind.service", 9, "restart")
+    for stores, level, text in (
+        (DescriptorStores((given_back,)), Level.OK, "No unit counts on"),
+        (DescriptorStores((), ("not asked: no bus",)), Level.UNKNOWN, "Not known: not asked: no b"),
+        (
+            DescriptorStores((DescriptorStore("db.service", 1, "yes"), given_back)),
+            Level.WARNING,
+            "Gone after this kexec: 1 descriptor of db.service.",
+        ),
+        (
+            DescriptorStores(
+                (
+                    DescriptorStore("db.service", 3, "on-success", ("cache", "log")),
+                    DescriptorStore("vm.service", 0, "no", ("ram",)),
+                )
+            ),
+            Level.WARNING,
+            "Gone after this kexec: 3 descriptors of db.service. Whether systemd finds its "
+            "sessions again is not known: cache, log of db.service; ram of vm.service.",
+        ),
+    ):
+        found = told(replace(WELL, stores=stores))["descriptor stores"]
+        assert found[0] is level
+        assert text in found[1], found
+
+
+# As systemd 262 prints it, and 252, which does not know the two newer properties.
+NEW = """Id=db.service
+NFileDescriptorStore=2
+FileDescriptorStorePreserve=yes
+LUOSession=cache log
+
+Id=cron.service
+NFileDescriptorStore=0
+FileDescriptorStorePreserve=restart
+LUOSession=
+
+Id=a.service
+NFileDescriptorStore=0
+FileDescriptorStorePreserve=yes
+LUOSession=ram
+"""
+OLD = "NFileDescriptorStore=4\nId=systemd-logind.service\n\nNFileDescriptorStore=0\nId=b.service\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "stores"),
+    [
+        (
+            NEW,
+            (
+                DescriptorStore("a.service", 0, "yes", ("ram",)),
+                DescriptorStore("db.service", 2, "yes", ("cache", "log")),
+            ),
+        ),
+        (OLD, (DescriptorStore("systemd-logind.service", 4),)),
+        ("", ()),
+        ("Id=\x1b[2J.service\nNFileDescriptorStore=-1\nLUOSession=\x1b", None),
+    ],
+)
+def test_systemd_tells_what_units_left(
+    tmp_path: Path, answer: str, stores: tuple[DescriptorStore, ...] | None
+) -> None:
+    (tmp_path / "answer").write_text(answer)
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    program.chmod(0o755)
+    found = read_stores(tmp_path, f"{tmp_path}:/usr/bin:/bin")
+    assert found.missing == ()
+    if stores is not None:
+        assert found.stores == stores
+    assert "\x1b" not in repr(found.stores)
+
+
+def test_no_answer_of_systemds_is_not_nothing(tmp_path: Path) -> None:
+    assert read_stores(tmp_path / "not booted", str(tmp_path)) == DescriptorStores()
+    found = read_stores(tmp_path, str(tmp_path))
+    assert found.stores == ()
+    assert "what units keep with systemd could not be asked" in found.missing[0]
 
 
 def lay(proc: Path, cgroups: Path, pid: int, group: str, **limits: str) -> None:

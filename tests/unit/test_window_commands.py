@@ -354,6 +354,24 @@ def test_who_may_not_act_may_look(shell: Shell) -> None:
     assert "not now     Acting needs root" in shell.must("kexec", "--show")
 
 
+def test_what_blocks_is_told_apart_from_a_file_that_is_no_kernel(shell: Shell) -> None:
+    boot = shell.host.boot_folder
+    config, initrd = boot / f"config-{TARGET}", boot / f"initrd.img-{TARGET}"
+    was = config.read_text(), initrd.read_bytes()
+    config.write_text("# CONFIG_KEXEC_HANDOVER is not set\n")
+    assert "without CONFIG_KEXEC_HANDOVER" in shell.refused(Exit.BLOCKED, "load", TARGET)
+    assert "CONFIG_KEXEC_HANDOVER" in shell.refused(
+        Exit.BLOCKED, "rehearse", "--here", TARGET, "--yes"
+    )
+    config.write_text(was[0])
+    initrd.write_bytes(b"")
+    assert "initrd" in shell.refused(Exit.BAD_IMAGE, "load", TARGET)
+    initrd.write_bytes(was[1])
+    shell.must("load", TARGET)
+    config.write_text("# CONFIG_KEXEC_HANDOVER is not set\n")
+    shell.refused(Exit.BLOCKED, "prepare", "--yes")
+
+
 def test_the_target_has_to_be_one(shell: Shell, tmp_path: Path) -> None:
     boot = shell.host.boot_folder
     assert "no such file" in shell.refused(Exit.NOT_FOUND, "load", str(tmp_path / "none"))

@@ -13,6 +13,7 @@ from luo_tui.model import (
     BoundDriver,
     BoundDrivers,
     Condition,
+    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
@@ -128,6 +129,10 @@ class SimulatedOrchestrator:
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """No process here has one."""
         return MemoryLimits(tuple(MemoryLimit(pid, "/machine.slice", None) for pid in pids))
+
+    def descriptor_stores(self) -> DescriptorStores:
+        """No unit here has one."""
+        return DescriptorStores()
 
     def may_act(self) -> bool:
         """Whether acting is allowed here."""

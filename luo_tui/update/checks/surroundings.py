@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from luo_tui.model import Condition, MemoryLimits
+from luo_tui.model import Condition, DescriptorStore, DescriptorStores, MemoryLimits
 from luo_tui.update.checks.host import HostCheck
 from luo_tui.update.checks.machine import ResetStartsWhatRuns, TargetHasTheDrivers
 from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.fallback import Fallback
 from luo_tui.update.kernel_modules import TargetDrivers
 from luo_tui.update.wording import count_text, few, size_text
+
+_NONE = DescriptorStores()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Surroundings:
     """None: nobody has looked."""
     shutdown_fault: str = ""
     """Why an ordinary shutdown could not be held back."""
+    stores: DescriptorStores = _NONE
+    """What units have left with systemd."""
 
 
 class RestoreFitsItsLimit:
@@ -153,6 +157,48 @@ class ShutdownIsHeldBack:
         return Finding(self.name, Level.OK, text)
 
 
+class SystemdKeepsNothing:
+    """No unit has left descriptors with systemd that are to outlive this kernel."""
+
+    code = "LUO-C-030"
+    name = "descriptor stores"
+    why = (
+        "systemd hands over what units have left with it in a shutdown of its own; this kexec "
+        "goes past it."
+    )
+    evidence = "systemctl show -p NFileDescriptorStore,FileDescriptorStorePreserve,LUOSession"
+
+    def __init__(self, found: DescriptorStores) -> None:
+        """Take what systemd told."""
+        self._found = found
+
+    def run(self, facts: Facts) -> Finding:
+        """Name the units that would lose what they count on to get back."""
+        del facts
+        # What systemd gives back to a restarted unit alone was not meant for another kernel.
+        lost = [s for s in self._found.stores if s.number and s.preserve in _OUTLIVES]
+        own = [s for s in self._found.stores if s.sessions]
+        parts = [f"Gone after this kexec: {few([_left(s) for s in lost])}."] if lost else []
+        if own:
+            sessions = few([f"{few(s.sessions)} of {s.unit}" for s in own], between="; ")
+            parts.append(f"Whether systemd finds its sessions again is not known: {sessions}.")
+        if parts:
+            remedy = "See that the units can do without, or stop them before."
+            return Finding(self.name, Level.WARNING, " ".join(parts), remedy)
+        if self._found.missing:
+            text = f"Not known: {self._found.missing[0]}."
+            return Finding(self.name, Level.UNKNOWN, text, "Ask systemd.")
+        return Finding(self.name, Level.OK, "No unit counts on systemd to hand anything over.")
+
+
+_OUTLIVES = ("yes", "on-success")
+"""Where the store stays when the unit ends, and so is handed over where systemd can."""
+
+
+def _left(store: DescriptorStore) -> str:
+    return f"{count_text(store.number, 'descriptor')} of {store.unit}"
+
+
 def surrounding_checks(about: Surroundings) -> Sequence[HostCheck]:
     """Return these checks, in the order of their codes."""
     return (
@@ -162,4 +208,5 @@ def surrounding_checks(about: Surroundings) -> Sequence[HostCheck]:
         TargetHasTheDrivers(about.drivers, about.drivers_missing),
         ResetStartsWhatRuns(about.fallback),
         ShutdownIsHeldBack(about.shutdown_fault),
+        SystemdKeepsNothing(about.stores),
     )
