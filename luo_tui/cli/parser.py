@@ -109,6 +109,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _Help, **options})
 
 
+def _folder(text: str) -> Path:
+    """Take a folder's name; an empty one, as of an unset variable, is not where one stands."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)
+
+
 def _after() -> Iterator[str]:
     yield "examples:"
     yield "  luo-tui demo                                  learn it, with nothing to lose"
@@ -147,7 +154,7 @@ def command_line(only: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"luo-tui {__version__}")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=_folder,
         metavar="FOLDER",
         help="where journal and records lie (/var/lib/luo-tui)",
     )
