@@ -243,4 +243,9 @@ def _lines(facts: Facts, findings: Sequence[Finding]) -> Iterator[str]:
     for text in NOT_CHECKED:
         yield f"not checked        {text}"
     numbers = {level: sum(f.level is level for f in findings) for level in reversed(Level)}
-    yield ", ".join(f"{number} {level}" for level, number in numbers.items() if number)
+    counted = (Level.BLOCKER, Level.WARNING)
+    yield ", ".join(
+        f"{number} {level}{'s' if number > 1 and level in counted else ''}"
+        for level, number in numbers.items()
+        if number
+    )
