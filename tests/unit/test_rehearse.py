@@ -338,6 +338,7 @@ def test_an_initrd_that_may_not_be_read_is_not_passed_over_in_silence(
         kernel = read_kernel(folders, str(machine.files["new"]), "old")
     assert kernel.initrd == b""
     assert not_read(kernel) == f"the target's own initrd: {initrd} cannot be read: {DENIED}"
+    initrd.chmod(0o600)
     assert not_read(read_kernel(folders, str(machine.files["new"]), "old")) == ""
 
 
