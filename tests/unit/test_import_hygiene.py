@@ -219,7 +219,7 @@ def test_guests_wait_for_next_to_nothing() -> None:
             "guests.restore",
         ),
         *("guests.start", "guests.together", "sources", "sources.clean", "sources.qemu"),
-        *("uapi", "uapi.luo_v2"),
+        *("uapi", "uapi.luo_v2", "uapi.rights"),
     }
     slow = {"argparse", "ast", "asyncio", "dataclasses", "inspect", "logging", "pyudev"}
     slow |= {"subprocess", "tempfile", "textual", "threading", "tomllib", "traceback"}
