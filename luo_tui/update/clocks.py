@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from luo_tui.model import Snapshot
+from luo_tui.update.record_values import duration
 from luo_tui.update.window_state import FORMAT, Record, WindowState
 
 _FINE = 2.0
@@ -90,7 +91,7 @@ def _dark(records: Sequence[Record], boot: str) -> float | None:
     for record in records:
         told = record.data.get("blackout")
         if record.boot == boot and record.event == "arrived" and isinstance(told, dict):
-            total = told.get("total_ms")
-            if isinstance(total, (int, float)) and not isinstance(total, bool):
-                return float(total) / 1e3
+            total = duration(told.get("total_ms"))
+            if total is not None:
+                return total / 1e3
     return None

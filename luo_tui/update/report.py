@@ -13,8 +13,9 @@ from itertools import chain
 from typing import Any
 
 from luo_tui.sources.clean import clean
-from luo_tui.update.history import PastWindow, RecordedBlackout, texts
+from luo_tui.update.history import PastWindow, RecordedBlackout
 from luo_tui.update.prediction import beside
+from luo_tui.update.record_values import texts
 from luo_tui.update.wording import count_text, local_time, timeline_line
 
 SCHEMA = 1

@@ -15,7 +15,8 @@ from typing import Any
 
 from luo_tui.sources.clean import clean
 from luo_tui.update.durable import make_folder, write_file
-from luo_tui.update.history import RecordedBlackout, count, milliseconds, recorded_blackout, texts
+from luo_tui.update.history import RecordedBlackout, recorded_blackout
+from luo_tui.update.record_values import count, duration, texts
 
 FORMAT = 1
 """Version of a line; within one, values are only added."""
@@ -133,7 +134,7 @@ def _rehearsed(line: bytes) -> Rehearsed | None:
         why=_text(told.get("why")),
         interface=_text(told.get("interface")),
         blackout=recorded_blackout(dark) if isinstance(dark, dict) else None,
-        steps=tuple((clean(n), s) for n, raw in seconds if (s := milliseconds(raw)) is not None),
+        steps=tuple((clean(n), s) for n, raw in seconds if (s := duration(raw)) is not None),
         memory=count(told.get("memory_mib")),
         files=count(told.get("files")),
         bytes=count(told.get("bytes")),
