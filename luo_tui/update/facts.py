@@ -108,18 +108,20 @@ class CameOver(NamedTuple):
     """Of its memory."""
     paused: float = 0.0
     """CLOCK_REALTIME in seconds when it was paused to be saved."""
-    clock: str = ""
-    """Of one that goes on: ``set``, or why its clock was not set; empty: nobody has tried."""
+    clock_set: bool = False
+    """Whether its clock was put right since it goes on."""
+    clock_fault: str = ""
+    """Why it was not, to follow on a colon; empty where nobody has tried."""
 
     @property
     def pause(self) -> str:
         """How long it was paused and what that did to its clock, to follow its state; or empty."""
         after = f", after about {self.seconds:,.0f} s" if self.seconds else ""
-        if self.clock == "set":
+        if self.clock_set:
             return f"{after}; its clock was set"
-        if self.clock:
+        if self.clock_fault:
             behind = ", by which its clock is behind" if after else "; its clock is behind"
-            return f"{after}{behind}: {self.clock}"
+            return f"{after}{behind}: {self.clock_fault}"
         return after
 
 

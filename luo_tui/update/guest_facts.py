@@ -76,18 +76,23 @@ def came_over(
     if window is None or window.jumped_from in ("", snapshot.host.boot_id):
         return ()
     timed = ran_on(snapshot, window)
-    return tuple(
-        CameOver(
-            r.name,
-            _stands(r),
-            max(0.0, r.went_on - r.paused) if r.went_on and timed else 0.0,
-            r.pid,
-            _memory(r),
-            r.paused,
-            r.clock,
-        )
-        for r in records
-        if r.boot == window.jumped_from
+    return tuple(_came_over(r, timed=timed) for r in records if r.boot == window.jumped_from)
+
+
+def _came_over(record: Record, *, timed: bool) -> CameOver:
+    """Tell of one guest; ``timed`` says whether the host's clock ran on through the jump."""
+    from luo_tui.guests.record import CLOCK_SET
+
+    is_set = record.clock == CLOCK_SET
+    return CameOver(
+        record.name,
+        _stands(record),
+        max(0.0, record.went_on - record.paused) if record.went_on and timed else 0.0,
+        record.pid,
+        _memory(record),
+        record.paused,
+        clock_set=is_set,
+        clock_fault="" if is_set else record.clock,
     )
 
 
