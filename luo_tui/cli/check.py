@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
-from luo_tui.model import BoundDrivers, KernelImage, Work
+from luo_tui.model import BoundDrivers, KernelImage
 from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import HoldsShutdown, Orchestrator
 
@@ -99,6 +99,7 @@ def _look(
     from luo_tui.update.checks.host import run_host_checks
     from luo_tui.update.checks.surroundings import surrounding_checks
     from luo_tui.update.own_checks import run_own_checks
+    from luo_tui.update.work import look_now
 
     look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
@@ -106,7 +107,7 @@ def _look(
     target, missing = _target(orchestrator, facts, args)
     if target is not None:
         facts = window.facts_of(facts.snapshot, target)
-    facts = facts._replace(work=_work(orchestrator))
+    facts = facts._replace(work=look_now(orchestrator))
     around = surrounding_checks(_surroundings(orchestrator, facts, way_in))
     found = [
         *(facts.findings or missing),
@@ -181,13 +182,6 @@ def _drivers(orchestrator: Orchestrator, facts: Facts, bound: BoundDrivers) -> T
         return None
     modules, running = orchestrator.kexec.modules_folder, facts.snapshot.host.release
     return find_drivers(modules, running, facts.image.release, bound.drivers)
-
-
-def _work(orchestrator: Orchestrator) -> Work:
-    try:
-        return orchestrator.work()
-    except OSError as error:
-        return Work(missing=(f"what runs here could not be read: {error.strerror or error}",))
 
 
 def _room(folder: Path) -> tuple[int | None, str]:

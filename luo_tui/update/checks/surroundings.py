@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from luo_tui.model import Condition, DescriptorStore, DescriptorStores, MemoryLimits
 from luo_tui.update.checks.host import HostCheck
@@ -13,8 +13,6 @@ from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.fallback import Fallback
 from luo_tui.update.kernel_modules import TargetDrivers
 from luo_tui.update.wording import count_text, few, size_text
-
-_NONE = DescriptorStores()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Surroundings:
     """None: nobody has looked."""
     shutdown_fault: str = ""
     """Why an ordinary shutdown could not be held back."""
-    stores: DescriptorStores = _NONE
+    stores: DescriptorStores = field(default_factory=DescriptorStores)
     """What units have left with systemd."""
 
 
