@@ -24,7 +24,6 @@ what it says.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import json
@@ -35,13 +34,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from luo_tui.uapi import rights
+
 VERSION = 1
 FOLDER = Path("/run/luo-tui")
 SOCKET = FOLDER / "holder.sock"
 LONGEST = 1 << 20
 """Bytes of the longest line."""
 _CHUNK = 1 << 16
-_INT = array.array("i").itemsize
 _CREDENTIALS = struct.Struct("3i")
 """pid, uid, gid: ``struct ucred`` of unix(7)."""
 
@@ -115,14 +115,8 @@ def receive(end: socket.socket, inbox: Inbox) -> bool:
 
     One descriptor more than is allowed has room, so that too many are noticed.
     """
-    data, ancillary, flags, _ = end.recvmsg(
-        _CHUNK, socket.CMSG_SPACE(2 * _INT), socket.MSG_CMSG_CLOEXEC
-    )
-    fds = array.array("i")
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            fds.frombytes(content[: len(content) // _INT * _INT])
-    inbox.take(data, fds.tolist(), cut=bool(flags & socket.MSG_CTRUNC))
+    data, fds, cut = rights.receive(end, _CHUNK, 2)
+    inbox.take(data, fds, cut=cut)
     return bool(data)
 
 
@@ -130,9 +124,7 @@ def send(end: socket.socket, message: Mapping[str, object], fd: int = -1) -> Non
     """Send a message whole, with a descriptor where ``fd`` is one. OSError."""
     data = encoded(message)
     if fd >= 0:
-        rights = array.array("i", [fd]).tobytes()
-        sent = end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-        data = data[sent:]
+        data = data[socket.send_fds(end, [data], [fd]) :]
     end.sendall(data)
 
 

@@ -32,7 +32,7 @@ WALL = "/usr/bin/wall"
 _PATIENCE = 5.0
 """Seconds that wall(1) has."""
 _LONGEST_WAIT = 86_400
-_NONE = "No jump led into this boot: there is nothing to write down and nothing to judge."
+_NONE = "No jump led into this boot: there is nothing to judge."
 
 
 def add_to(commands: Any) -> None:
@@ -238,6 +238,8 @@ def arrive_text(
 
     if judged is None:
         yield _NONE
+        if written:
+            yield "The window that was left open is closed: this host was started anew meanwhile."
         return
     yield judged.line
     yield from (f"  {line}" for line in told(judged.reasons))

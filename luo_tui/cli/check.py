@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
-from luo_tui.model import BoundDrivers, KernelImage, Work
+from luo_tui.model import BoundDrivers, KernelImage
 from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import HoldsShutdown, Orchestrator
 
@@ -76,7 +77,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace, way_in: str = "") 
     if args.json:
         print(json.dumps(_json(facts, findings), indent=2))
     else:
-        print("\n".join(_lines(facts, findings)))
+        print_lines(_lines(facts, findings))
     return verdict(findings)
 
 
@@ -98,6 +99,7 @@ def _look(
     from luo_tui.update.checks.host import run_host_checks
     from luo_tui.update.checks.surroundings import surrounding_checks
     from luo_tui.update.own_checks import run_own_checks
+    from luo_tui.update.work import look_now
 
     look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
@@ -105,7 +107,7 @@ def _look(
     target, missing = _target(orchestrator, facts, args)
     if target is not None:
         facts = window.facts_of(facts.snapshot, target)
-    facts = facts._replace(work=_work(orchestrator))
+    facts = facts._replace(work=look_now(orchestrator))
     around = surrounding_checks(_surroundings(orchestrator, facts, way_in))
     found = [
         *(facts.findings or missing),
@@ -182,13 +184,6 @@ def _drivers(orchestrator: Orchestrator, facts: Facts, bound: BoundDrivers) -> T
     return find_drivers(modules, running, facts.image.release, bound.drivers)
 
 
-def _work(orchestrator: Orchestrator) -> Work:
-    try:
-        return orchestrator.work()
-    except OSError as error:
-        return Work(missing=(f"what runs here could not be read: {error.strerror or error}",))
-
-
 def _room(folder: Path) -> tuple[int | None, str]:
     """Return the bytes that are free where the journal lies, or is to lie."""
     while not folder.exists() and folder != folder.parent:
@@ -242,4 +237,9 @@ def _lines(facts: Facts, findings: Sequence[Finding]) -> Iterator[str]:
     for text in NOT_CHECKED:
         yield f"not checked        {text}"
     numbers = {level: sum(f.level is level for f in findings) for level in reversed(Level)}
-    yield ", ".join(f"{number} {level}" for level, number in numbers.items() if number)
+    counted = (Level.BLOCKER, Level.WARNING)
+    yield ", ".join(
+        f"{number} {level}{'s' if number > 1 and level in counted else ''}"
+        for level, number in numbers.items()
+        if number
+    )

@@ -36,7 +36,7 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace, settings: Settings
         raise NotDone("The console needs a terminal; `luo-tui status` does not.", Exit.NO_TERMINAL)
     if os.environ.get("TERM", "dumb") in ("", "dumb"):
         raise NotDone(
-            "TERM is dumb: the console cannot draw. Set TERM (vt100, linux, xterm), "
+            "TERM names no terminal on which the console can draw. Set it (vt100, linux, xterm), "
             "or use `luo-tui status`.",
             Exit.NO_TERMINAL,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The commands that tell of past windows: history, and the journal they are told from.
+"""The commands that tell of what was done here: history, and the journal it is told from.
 
 They only read, as any user. What cannot be read is said, and is never the same
 as what is not there.
@@ -14,20 +14,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 
 # Loaded when one of them runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
     from luo_tui.update.history import PastWindow
+    from luo_tui.update.rehearsal.record import Rehearsed
 
 SCHEMA = 1
 """Version of what `history --json` prints; within one, fields are only added."""
-_ROW = "{:>4}  {:19}  {:28}  {:32}  {}"
+_ROW = "{:>4}  {:19}  {:34}  {:32}  {}"
 
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser's."""
-    history = commands.add_parser("history", help="tell of past windows, the newest first")
+    history = commands.add_parser(
+        "history", help="tell of past windows and rehearsals, the newest first"
+    )
     history.add_argument("--json", action="store_true", help="for programs")
     journal = commands.add_parser("journal", help="print the records of a window")
     journal.add_argument("window", nargs="?", default="", metavar="WINDOW", help=WINDOW)
@@ -75,33 +79,51 @@ def chosen(folder: Path, named: str) -> PastWindow:
 
 def _history(args: argparse.Namespace) -> Exit:
     from luo_tui.update.history import read_history
+    from luo_tui.update.rehearsal.record import RehearsalReader
 
     windows = read_history(args.folder)
+    reader = RehearsalReader(args.folder)
+    rehearsals = reader.read()
     if args.json:
-        print(json.dumps(history_json(args.folder, windows), indent=2))
+        print(json.dumps(history_json(args.folder, windows, rehearsals, reader.fault), indent=2))
     else:
-        print("\n".join(history_text(args.folder, windows)))
-    return Exit.FAILED if any(w.fault for w in windows) else Exit.OK
+        print_lines(history_text(args.folder, windows, rehearsals))
+        if reader.fault:
+            print(f"luo-tui: rehearsals could not be read: {reader.fault}", file=sys.stderr)
+    return Exit.FAILED if reader.fault or any(w.fault for w in windows) else Exit.OK
 
 
-def history_json(folder: Path, windows: Sequence[PastWindow]) -> dict[str, Any]:
-    """Return all windows as plain values."""
-    return {"schema": SCHEMA, "folder": str(folder), "windows": [_plain(w) for w in windows]}
+def history_json(
+    folder: Path, windows: Sequence[PastWindow], rehearsals: Sequence[Rehearsed], fault: str
+) -> dict[str, Any]:
+    """Return all windows as plain values; ``fault`` is why rehearsals could not be read."""
+    return {
+        "schema": SCHEMA,
+        "folder": str(folder),
+        "windows": [_plain(w) for w in windows],
+        "rehearsals": None if fault else [_plain_rehearsal(r) for r in rehearsals],
+    }
 
 
-def history_text(folder: Path, windows: Sequence[PastWindow]) -> Iterator[str]:
-    """Yield a line for each window, below a heading."""
+def history_text(
+    folder: Path, windows: Sequence[PastWindow], rehearsals: Sequence[Rehearsed]
+) -> Iterator[str]:
+    """Yield a line for each window, below a heading, and then one for each rehearsal."""
+    from luo_tui.update.rehearsal.report import result
     from luo_tui.update.wording import local_time
 
     if not windows:
         yield f"No window was ever opened here ({folder})."
-        return
-    yield _ROW.format("no", "opened", "by", "from -> to", "result")
+    if windows or rehearsals:
+        yield _ROW.format("no", "when", "by", "from -> to", "result")
     for one in windows:
         state = one.state
         way = f"{_left(one) or '?'} -> {state.target or '?'}"
         opened = local_time(state.opened_at)
         yield _ROW.format(one.number or "-", opened or "?", state.opened_by or "?", way, one.result)
+    for run in rehearsals:
+        way = f"{run.release} -> {run.target}"
+        yield _ROW.format("-", local_time(run.at) or "?", "-", way, result(run))
 
 
 def _left(one: PastWindow) -> str:
@@ -124,6 +146,20 @@ def _plain(one: PastWindow) -> dict[str, Any]:
         "verdict": verdict.level if verdict else None,
         "unread_lines": one.unread,
         "fault": one.fault,
+    }
+
+
+def _plain_rehearsal(one: Rehearsed) -> dict[str, Any]:
+    dark = one.blackout
+    return {
+        "at": one.at,
+        "host": one.host,
+        "from": one.release,
+        "to": one.target,
+        "accel": one.accel,
+        "passed": one.passed,
+        "why": one.why,
+        "blackout_ms": dark.total if dark is not None else None,
     }
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.cli.parser import add_log
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import State
 
@@ -71,7 +72,7 @@ def _status(orchestrator: Orchestrator, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(status_json(orchestrator, snapshot, args.folder), indent=2))
     else:
-        print("\n".join(status_text(orchestrator, snapshot, args.folder, whole=args.all)))
+        print_lines(status_text(orchestrator, snapshot, args.folder, whole=args.all))
     return Exit.OK if snapshot.luo.state.usable else Exit.UNAVAILABLE
 
 

@@ -21,6 +21,7 @@ from luo_tui.cli.settings_files import Settings, read_settings
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
 from luo_tui.orchestrator.choose import open_orchestrator
+from luo_tui.sources.clean import printable
 
 
 def run(arguments: Sequence[str], not_on: tuple[str, ...] | None = None) -> int:
@@ -100,7 +101,13 @@ def _served(args: argparse.Namespace, settings: Settings) -> Orchestrator | None
     found = open_served(os.environ)
     if found is None:
         return None
-    if args.command in (None, "console", "rehearse"):
+    if args.command in ("guests", "rehearse"):
+        raise NotDone(
+            f"`luo-tui {args.command}` speaks of this machine alone, and {SERVED} names a "
+            "simulated host: unset it.",
+            Exit.USAGE,
+        )
+    if args.command in (None, "console"):
         raise NotDone(
             f"{SERVED} names a simulated host, for commands alone: unset it. The console on a "
             "simulated host is `luo-tui demo`.",
@@ -134,4 +141,4 @@ def _log(settings: Settings) -> Path | None:
 
 def _complain(lines: Sequence[str]) -> None:
     for line in lines:
-        print(f"luo-tui: {line}", file=sys.stderr)
+        print(f"luo-tui: {printable(line)}", file=sys.stderr)

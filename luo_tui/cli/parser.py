@@ -44,7 +44,7 @@ CODES = {
     Exit.NOT_PERMITTED: "not permitted: acting needs CAP_SYS_ADMIN and CAP_SYS_BOOT",
     Exit.UNAVAILABLE: "no orchestrator on this kernel",
     Exit.WRONG_STATE: "not possible in this state",
-    Exit.REFUSED: "refused by the kernel or by a participant",
+    Exit.REFUSED: "refused: by the kernel, by a participant, or by a rule of luo-tui",
     Exit.BUSY: "busy: another console has the window open, or an act is under way",
     Exit.NOT_FOUND: "no such token, name or file",
     Exit.MISMATCH: "what came back is not what was held",
@@ -52,7 +52,7 @@ CODES = {
     Exit.BAD_IMAGE: "not an image that can be booted",
     Exit.NO_TERMINAL: "no terminal that the console could draw on",
     Exit.TIMED_OUT: "what `watch --until` or `rehearse` waits for did not come in time",
-    Exit.BLOCKED: "something blocks an update (`check`, `rehearse`)",
+    Exit.BLOCKED: "something blocks an update (`check`, `rehearse`, `load`)",
     Exit.DOUBTFUL: "something is to be looked at, or was not found out (`check`, `arrive`)",
     Exit.BAD_VERDICT: "for `arrive`: the verdict on the update is bad",
     Exit.HUNG_UP: "the console's terminal is gone (SIGHUP)",
@@ -109,6 +109,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _Help, **options})
 
 
+def _folder(text: str) -> Path:
+    """Take a folder's name; an empty one, as of an unset variable, is not where one stands."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)
+
+
 def _after() -> Iterator[str]:
     yield "examples:"
     yield "  luo-tui demo                                  learn it, with nothing to lose"
@@ -147,7 +154,7 @@ def command_line(only: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"luo-tui {__version__}")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=_folder,
         metavar="FOLDER",
         help="where journal and records lie (/var/lib/luo-tui)",
     )

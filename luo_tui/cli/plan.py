@@ -3,8 +3,8 @@
 
 ``run`` does what the commands of :mod:`luo_tui.cli.window` do, one after the
 other, with the plan in place of answers. What would be lost and is not in the
-plan is refused before anything is done. A kexec that does not happen is
-followed by a cancel: nobody may be there to see a host that stays prepared.
+plan is refused before anything is done. Where it cannot go on before the kexec, what
+it did is taken back: nobody may be there to see a host that stays prepared, or loaded.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def add_to(commands: Any) -> None:
         help="walk a whole update by a plan",
         description="Load, prepare and kexec by a plan; in the new kernel, called again with the "
         "same plan: finish. Nothing is asked. What would be lost and is not in the plan is "
-        "refused before anything is done; a kexec that does not happen is followed by a cancel.",
+        "refused before anything is done; where it cannot go on before the kexec, it cancels and "
+        "unloads.",
     )
     run_.add_argument("plan", type=Path, metavar="PLAN")
     run_.add_argument("--yes-to", required=True, metavar="HOSTNAME", help="the host that is meant")
@@ -101,31 +102,46 @@ class _Walk:
         self._given = Given(yes=True, host=args.yes_to, losses=frozenset(plan.losses))
 
     def run(self) -> Exit:
-        """Go on from where this host stands."""
+        """Go on from where this host stands. The window is held for all of it."""
+        try:
+            return self._walk()
+        finally:
+            self._window.release()
+
+    def _walk(self) -> Exit:
         from luo_tui.update.facts import Act
 
         facts = self._window.facts()
         state = facts.snapshot.luo.state
         if state is State.UPDATED:
             return self._act(Act.FINISH)
+        steps = [Act.KEXEC]
         if state.at_rest:
             _refuse_losses(self._orchestrator, self._window, self._plan)
-            steps = [] if facts.ours_is_loaded else [Act.LOAD]
-            steps += [Act.PREPARE] if facts.abilities.moves else []
+            steps = [Act.PREPARE, *steps] if facts.abilities.moves else steps
+            steps = steps if facts.ours_is_loaded else [Act.LOAD, *steps]
+        try:
             for act in steps:
                 if (code := self._act(act)) is not Exit.OK:
+                    self._back()
                     return code
-        try:
-            return self._act(Act.KEXEC)
         except (NotDone, ActFailed):
-            if self._window.facts().snapshot.luo.state in (State.PREPARED, State.FROZEN):
-                self._back()
+            self._back()
             raise
+        return Exit.OK
 
     def _back(self) -> None:
-        """Take the host back to normal; where that fails too, say so beside the first failure."""
+        """Take the host back to normal, with nothing loaded.
+
+        Where that fails too, it is said beside the first failure.
+        """
         from luo_tui.update.facts import Act
 
+        if self._window.facts().snapshot.luo.state not in (State.PREPARED, State.FROZEN):
+            if self._window.mine:
+                for line in self._window.leave("the run did not go on"):
+                    print(f"luo-tui: {line}", file=sys.stderr)
+            return
         try:
             self._act(Act.CANCEL)
         except (NotDone, ActFailed) as failed:
@@ -143,7 +159,9 @@ class _Walk:
             show=False,
             json=self._args.json,
         )
-        return Command(self._orchestrator, self._window, act, line, self._plan).do(self._given)
+        window = self._window
+        command = Command(self._orchestrator, window, act, line, self._plan, stays_open=True)
+        return command.do(self._given)
 
 
 def _refuse_losses(orchestrator: Orchestrator, window: Window, plan: Plan) -> None:

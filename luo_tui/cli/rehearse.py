@@ -40,7 +40,7 @@ memfds there as they are preserved here, smaller where there is less room, kexec
 into the target, restore, compare every byte, finish. As any user who may run
 QEMU; this host is not touched. The blackout that is measured there is the
 prediction, until an update was measured on this host. It tells nothing of
-devices, drivers, firmware, this host's memory and its guests."""
+devices, drivers, firmware and this host's memory; for guests stand memfds."""
 _CODES = """\
 Exit codes: 0 all went well, 14 the kexec would be refused or the update would
 fail, 15 something is to be looked at; 13 the machine was not through in time;

@@ -26,6 +26,7 @@ from luo_tui.orchestrator import Orchestrator
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
+    from luo_tui.update.rehearsal.guests import GuestsHere
     from luo_tui.update.rehearsal.kernels import Kernel
     from luo_tui.update.rehearsal.run import Order, Outcome
 
@@ -85,9 +86,10 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     from luo_tui.update.rehearsal.record import write_record
 
     snapshot = reader(orchestrator)()
-    order = _order(orchestrator, snapshot, args)
+    guests = _guests(orchestrator)
+    order = _order(orchestrator, snapshot, guests, args)
     outcome = _rehearsed(order)
-    told = _told(snapshot, order, outcome)
+    told = _told(snapshot, guests, order, outcome)
     try:
         told["written"] = str(write_record(args.folder, told))
     except OSError as error:
@@ -97,7 +99,18 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     return outcome.verdict.code
 
 
-def _order(orchestrator: Orchestrator, snapshot: Snapshot, args: argparse.Namespace) -> Order:
+def _guests(orchestrator: Orchestrator) -> GuestsHere:
+    """Look for this host's guests."""
+    from luo_tui.update.guest_facts import arms_guests
+    from luo_tui.update.rehearsal.guests import guests_here
+    from luo_tui.update.work import look_now
+
+    return guests_here(look_now(orchestrator), arms=arms_guests(orchestrator))
+
+
+def _order(
+    orchestrator: Orchestrator, snapshot: Snapshot, guests: GuestsHere, args: argparse.Namespace
+) -> Order:
     """Read both kernels and what is preserved, and see whether there is anything to rehearse."""
     from luo_tui.update.rehearsal.kernels import Folders, cannot_run, read_kernel
     from luo_tui.update.rehearsal.run import Order
@@ -119,8 +132,9 @@ def _order(orchestrator: Orchestrator, snapshot: Snapshot, args: argparse.Namesp
     return Order(
         running,
         target,
-        _sizes(snapshot) or STAND_IN,
+        (*_sizes(snapshot), *guests.memory) or STAND_IN,
         sessions,
+        0 if sessions else guests.states,
         args.accel,
         args.memory,
         args.scratch,
@@ -214,12 +228,17 @@ def _ended_in_order() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _told(snapshot: Snapshot, order: Order, outcome: Outcome) -> dict[str, Any]:
+def _told(snapshot: Snapshot, guests: GuestsHere, order: Order, outcome: Outcome) -> dict[str, Any]:
+    from luo_tui.update.rehearsal.guests import not_rehearsed
+    from luo_tui.update.rehearsal.kernels import not_read
     from luo_tui.update.rehearsal.verdict import BESIDE
 
     found, kept = outcome.verdict, outcome.preserved
-    doubts = snapshot.doubts("resources")
-    unread = ("what is preserved on this host could not be read",) if doubts else ()
+    unread = []
+    if snapshot.doubts("resources"):
+        unread.append("what is preserved on this host could not be read")
+    if left_out := not_read(order.target):
+        unread.append(left_out)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": snapshot.host.name,
@@ -238,11 +257,15 @@ def _told(snapshot: Snapshot, order: Order, outcome: Outcome) -> dict[str, Any]:
         },
         "files": len(kept.sizes),
         "bytes": sum(kept.sizes),
+        "guests": {
+            "stood_for": order.guests,
+            "names": [g.label for g in (*guests.armed_by_prepare, *guests.others)],
+        },
         "seconds": dict(found.seconds),
         "blackout": found.blackout.record() if found.blackout is not None else None,
         "lines": list(found.lines),
         "took": round(outcome.took, 1),
-        "not_rehearsed": [*unread, *BESIDE],
+        "not_rehearsed": [*unread, *not_rehearsed(guests), *BESIDE],
     }
 
 
@@ -254,6 +277,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     if not here["files"]:
         stand = "nothing is known to be preserved on this host"
     yield f"preserved   {told['files']:,} memfds, {told['bytes']:,} bytes; {stand}"
+    if number := told["guests"]["stood_for"]:
+        yield f"guests      memfds stand for the state of {number:,}: written after prepare"
     yield "took        " + ", ".join(f"{name} {s:,.3f} s" for name, s in told["seconds"].items())
     if dark := told["blackout"]:
         yield f"blackout    {dark['total_ms']:,.1f} ms in the machine"

@@ -19,6 +19,7 @@ from luo_tui.cli.history import WINDOW, chosen
 from luo_tui.errors import Exit, NotDone, Op, explain
 from luo_tui.monitor.reading import reader
 from luo_tui.orchestrator import Orchestrator
+from luo_tui.sources.clean import printable
 
 # Loaded when it runs, by it alone: the other commands are to be quick.
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def report(window: PastWindow, form: str) -> str:
 
         return report_html(window)
     lines = report_markdown(window) if form == "md" else report_text(window)
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _bundled(

@@ -24,7 +24,7 @@ from luo_tui.update.journal import read_latest
 from luo_tui.update.lock import Lock
 from luo_tui.update.resource_list import promised, promised_here
 from luo_tui.update.walk import walk
-from luo_tui.update.wording import size_text
+from luo_tui.update.wording import local_time, milliseconds, size_text
 from luo_tui.update.work import look
 
 SCHEMA = 2
@@ -123,8 +123,8 @@ def _standing(orchestrator: Orchestrator, facts: Facts) -> Iterator[str]:
     yield f"kexec       {loaded}"
     yield f"kdump       {'armed' if snapshot.kexec.crash_loaded else 'not armed'}"
     if (dark := blackout(snapshot.stamps)) is not None:
-        parts = ", ".join(f"{p.name} {p.milliseconds:.0f} ms" for p in dark.phases)
-        yield f"blackout    {dark.total:.0f} ms ({parts})"
+        parts = "; ".join(f"{p.name}: {milliseconds(p.milliseconds)}" for p in dark.phases)
+        yield f"blackout    {milliseconds(dark.total)} ({parts})"
 
 
 def _faults(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -175,7 +175,7 @@ def _window(facts: Facts) -> Iterator[str]:
         yield f"window      closed ({window.closed}), opened by {window.opened_by}"
     else:
         window = facts.window_state
-        yield f"window      left open by {window.opened_by} at {window.opened_at}"
+        yield f"window      left open by {window.opened_by} at {local_time(window.opened_at)}"
 
 
 def _machine(snapshot: Snapshot) -> Iterator[str]:

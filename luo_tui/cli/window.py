@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luo_tui.cli import purpose
+from luo_tui.cli.printing import print_lines
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import KernelImage, State
 from luo_tui.monitor.reading import reader
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from luo_tui.update.facts import Act, Facts
     from luo_tui.update.offers import Action
     from luo_tui.update.plan import Plan
+    from luo_tui.update.rules import Refusal
     from luo_tui.update.target import Target
 
 SCHEMA = 1
@@ -89,6 +92,8 @@ that no living process holds. Nothing on the host changes. Needs --yes.""",
     ),
 }
 COMMANDS = tuple(_ABOUT)
+_KEY = re.compile(r" \([a-z]\)")
+"""The console's key for an act, which the rules name; here the act's name is its command."""
 _EPILOG = """\
 Nothing is ever asked: what is missing is refused, and nothing is done then.
 --show prints what the act does, what survives it, what is lost, the way back,
@@ -158,10 +163,15 @@ class Command:
         act: Act,
         args: argparse.Namespace,
         plan: Plan | None = None,
+        *,
+        stays_open: bool = False,
     ) -> None:
-        """``args`` are those of its line; a ``plan`` changes the target's command line."""
+        """``args`` are those of its line; a ``plan`` changes the target's command line.
+
+        Where the window ``stays_open`` after it, the caller lets go of it.
+        """
         self._orchestrator, self._window = orchestrator, window
-        self._plan = plan
+        self._plan, self._stays_open = plan, stays_open
         self._act, self._args = act, args
         self._target: Target | KernelImage | None = None
         self._read = False
@@ -174,7 +184,7 @@ class Command:
         if self._args.json:
             print(json.dumps(shown, indent=2))
         else:
-            print("\n".join(_lines(shown, action)))
+            print_lines(_lines(shown, action))
 
     def do(self, given: Given) -> Exit:
         """Do the act, if it may be done and was agreed to, and print what came of it."""
@@ -205,7 +215,8 @@ class Command:
                 said = self._do(consent, facts)
                 done = self._done(action, facts, said)
             finally:
-                self._window.release()
+                if not self._stays_open:
+                    self._window.release()
                 interrupted = take_waiting()
         return done, bool(interrupted)
 
@@ -221,7 +232,7 @@ class Command:
         if self._args.show:
             self._offered(facts)
         elif (found := refused_anyway(self._act, facts)) is not None:
-            raise NotDone(found.reason, found.code)
+            raise _refused(found)
         if self._act is Act.FINISH and facts.promises.lost:
             facts = self._window.settled(facts)
         if not self._read:
@@ -255,19 +266,19 @@ class Command:
     def _offered(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it makes no sense."""
         from luo_tui.update.offers import offered
-        from luo_tui.update.rules import refusal, why_not
+        from luo_tui.update.rules import Refusal, refusal, why_not
 
         action = offered(self._act, facts)
         if action is not None:
             return action
         found = refusal(self._act, facts)
         if found is not None:
-            raise NotDone(found.reason, found.code)
+            raise _refused(found)
         if facts.cannot:
             raise NotDone(facts.cannot, Exit.UNAVAILABLE)
         luo = facts.snapshot.luo
         code = Exit.WRONG_STATE if luo.state.usable else Exit.UNAVAILABLE
-        raise NotDone(why_not(self._act, facts), code)
+        raise _refused(Refusal(why_not(self._act, facts), code))
 
     def _possible(self, facts: Facts) -> Action:
         """Return the act as it is offered now; NotDone where it may not be done."""
@@ -275,7 +286,7 @@ class Command:
 
         found = refusal(self._act, facts)
         if found is not None:
-            raise NotDone(found.reason, found.code)
+            raise _refused(found)
         return self._offered(facts)
 
     # -- what is done -----------------------------------------------------------------------
@@ -362,14 +373,24 @@ class Command:
             print(json.dumps(told, indent=2))
             return
         if told["result"] == "jumping":
-            print("\n".join(told["said"]))
+            print_lines(told["said"])
             return
-        print(f"done        {told['label']}")
-        print(f"state       {told['state_after']}")
-        print(f"window      {told['window']}, {'open' if told['window_open'] else 'closed'}")
-        for line in told["said"]:
-            print(f"note        {line}")
-        print(f"way back    {told['way_back']}")
+        print_lines(
+            (
+                f"done        {told['label']}",
+                f"state       {told['state_after']}",
+                f"window      {told['window']}, {'open' if told['window_open'] else 'closed'}",
+                *(f"note        {line}" for line in told["said"]),
+                f"way back    {told['way_back']}",
+            )
+        )
+
+
+def _refused(found: Refusal) -> NotDone:
+    """Return why the act is not done, as it is said on a command line."""
+    if found.code is Exit.NOT_PERMITTED:
+        return NotDone("Acting needs root: run the same command with sudo.", found.code)
+    return NotDone(_KEY.sub("", found.reason), found.code)
 
 
 def _where(facts: Facts) -> dict[str, Any]:
@@ -404,7 +425,7 @@ def _shown(action: Action, facts: Facts) -> dict[str, Any]:
         **_window(facts.window_state),
         "label": action.label,
         "possible": action.possible,
-        "blocked": action.blocked,
+        "blocked": _KEY.sub("", action.blocked),
         "does": list(action.does),
         "survives": list(action.survives),
         "lost": list(action.lost),

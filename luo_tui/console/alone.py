@@ -7,9 +7,7 @@ from textual.actions import ActionParseResult
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from luo_tui.console.screens.events import Export
-from luo_tui.console.screens.palette import Palette
-from luo_tui.console.screens.target import TargetScreen
+from luo_tui.console.screens.base import Drawn
 from luo_tui.console.widgets.choice_button import ChoiceButton
 
 _ALWAYS = {"act", "target", "quit", "leave_now"}
@@ -33,8 +31,8 @@ def wants_quiet(
         case "press":
             return isinstance(of, ChoiceButton) and of.id not in _HARMLESS
         case "choose" | "select" | "write":
-            # One does what it names, one chooses the target, one writes a file.
-            return isinstance(screen, Palette | TargetScreen | Export)
+            # The palette does what it names, another chooses the target, or writes a file.
+            return isinstance(screen, Drawn) and screen.CHOICE_ACTS
     return name in _ALWAYS
 
 

@@ -28,23 +28,14 @@ from luo_tui.console.act_app import ActApp, Done
 from luo_tui.console.messages import ShutDown, Wake
 from luo_tui.console.screens.asking import AskAct, Asking
 from luo_tui.console.screens.base import Drawn, Place, help_rows
-from luo_tui.console.screens.devices import Devices
-from luo_tui.console.screens.events import Events
-from luo_tui.console.screens.guests import Guests
-from luo_tui.console.screens.help import Help
-from luo_tui.console.screens.history import History
-from luo_tui.console.screens.kexec import AskKexec, AskTyped
 from luo_tui.console.screens.notice import Notice
 from luo_tui.console.screens.overview import Overview
-from luo_tui.console.screens.palette import Palette
-from luo_tui.console.screens.resources import Resources
-from luo_tui.console.screens.target import TargetScreen
-from luo_tui.console.screens.walk import WalkScreen
 from luo_tui.console.session import Question, Session, View
 from luo_tui.console.shutdown import Shutdown, terminal_is_gone
 from luo_tui.console.themes import theme_for, themes_beside
 from luo_tui.console.viewer import Viewer
 from luo_tui.console.widgets.overprint import Overprint
+from luo_tui.console.widgets.places import PLACES
 from luo_tui.console.widgets.presenter import WORD
 from luo_tui.console.widgets.scrollbar import use_plain_bars
 from luo_tui.console.widgets.text import Charset, Row, has_only_ascii
@@ -57,6 +48,8 @@ from luo_tui.update.offers import Ask
 from luo_tui.update.rules import why_not
 from luo_tui.update.target import Target
 
+_GUESTS, _WINDOW = "guests", "window"
+"""Words of places."""
 _AGAIN = 2.0
 """Seconds after which guests are looked for again, while their place is in front."""
 
@@ -83,6 +76,12 @@ class ImagesRead:
     images: Sequence[KernelImage]
 
 
+def _place(word: str) -> Screen[Any]:
+    from luo_tui.console.screens.others import OTHERS
+
+    return OTHERS[word]()
+
+
 class Console(ActApp[KexecRequest | Left]):
     """The operator's console."""
 
@@ -91,7 +90,7 @@ class Console(ActApp[KexecRequest | Left]):
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     SCREENS: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {
-        place.WORD: place for place in (Resources, Devices, Events, WalkScreen, Guests, History)
+        word: partial(_place, word) for word in PLACES if word != Overview.WORD
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "quit", show=False, priority=True),
@@ -185,6 +184,14 @@ class Console(ActApp[KexecRequest | Left]):
             self._leaving.attend(self._shut_down_now, self._end)
         if self._unaccounted is not None:
             self._failed("account for the jump", self._unaccounted)
+        self.call_after_refresh(self._bring_others)
+
+    def _bring_others(self) -> None:
+        """Import the other places and the dialogs, so that the first picture need not wait.
+
+        Not when they are asked for: the package may be replaced while a window is open.
+        """
+        import luo_tui.console.screens.others  # noqa: F401
 
     def on_unmount(self) -> None:
         """Stop watching."""
@@ -220,6 +227,8 @@ class Console(ActApp[KexecRequest | Left]):
             self._offer_images(result.images)
 
     def _offer_images(self, images: Sequence[KernelImage]) -> None:
+        from luo_tui.console.screens.others import TargetScreen
+
         snapshot, kexec = self.view.snapshot, self.session.orchestrator.kexec
         screen = TargetScreen(
             str(kexec.boot_folder),
@@ -266,7 +275,7 @@ class Console(ActApp[KexecRequest | Left]):
             return
         self._say("")
         self.place = word
-        self._watch_guests(here=word == Guests.WORD)
+        self._watch_guests(here=word == _GUESTS)
         if word == Overview.WORD:
             self.pop_screen()
             return
@@ -289,12 +298,16 @@ class Console(ActApp[KexecRequest | Left]):
 
     def action_help(self) -> None:
         """Open the help that belongs here."""
+        from luo_tui.console.screens.others import Help
+
         here = self.screen
         if isinstance(here, Drawn):
             self.push(Help(here.about(), help_rows(here.bound(), self.view)))
 
     def action_palette(self) -> None:
         """Open the palette."""
+        from luo_tui.console.screens.others import Palette
+
         names = [t.name for t in themes_beside(theme_for(os.environ, self.theme))]
         self.push(Palette(names), self._chosen_command)
 
@@ -387,7 +400,7 @@ class Console(ActApp[KexecRequest | Left]):
         self.session.show_doing("")
         if isinstance(image, KernelImage):
             self._work("read the target", lambda: self._choose(image))
-            self.action_place(WalkScreen.WORD)
+            self.action_place(_WINDOW)
 
     def _answered(self, screen: AskAct, yes: bool) -> None:
         question = screen.question
@@ -464,4 +477,6 @@ def _asking(question: Question) -> AskAct:
     """Return the screen that asks; one with a field where something is lost."""
     if question.action.ask is not Ask.TYPE:
         return AskAct(question)
+    from luo_tui.console.screens.others import AskKexec, AskTyped
+
     return AskKexec(question) if question.action.act is Act.KEXEC else AskTyped(question)

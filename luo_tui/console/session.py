@@ -21,6 +21,7 @@ from luo_tui.monitor.log import Log
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.sources.files import FilesSource
 from luo_tui.update.acts import Window
+from luo_tui.update.clocks import Moment
 from luo_tui.update.consent import Consent, objection
 from luo_tui.update.facts import Act, Facts, ours_is_loaded
 from luo_tui.update.guest_list import GuestList
@@ -30,6 +31,7 @@ from luo_tui.update.offers import Action, Ask
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
 from luo_tui.update.promises import Became, PromiseOutcome, said
+from luo_tui.update.rehearsal.record import RehearsalReader, Rehearsed
 from luo_tui.update.rules import refusal
 from luo_tui.update.target import Target, read_loaded, read_target
 from luo_tui.update.walk import Walk, walk
@@ -64,8 +66,12 @@ class View:
     """All windows of this host, the newest first."""
     history_fault: str = ""
     """Why they could not be read."""
-    last_restored: float = 0.0
-    """CLOCK_REALTIME at which the latest restore was seen here; 0: none was."""
+    rehearsals: tuple[Rehearsed, ...] = ()
+    """The latest rehearsals in a machine, the newest first."""
+    rehearsals_fault: str = ""
+    """Why they could not be read."""
+    last_restored: Moment | None = None
+    """When the latest restore was seen here; None: none was."""
     guests: GuestList | None = None
     """The guests of this host; None while nobody looks at them."""
 
@@ -134,9 +140,9 @@ class Session:
         """Held while an act is under way."""
         self.shows_guests = False
         """Whether views are to tell of guests: to look through all processes costs."""
-        self._history = HistoryReader(folder)
+        self._history, self._rehearsals = HistoryReader(folder), RehearsalReader(folder)
         self._log = Log()
-        self._waiting = ("", 0, 0.0)
+        self._waiting: tuple[str, int, Moment | None] = ("", 0, None)
         """The boot, how many wait there to be restored, and when that last became fewer."""
         self._telling = threading.Lock()
         self._told: set[tuple[str, str, Became]] = set()
@@ -178,18 +184,20 @@ class Session:
             log=self._log,
             history=self._history.read(),
             history_fault=self._history.fault,
+            rehearsals=self._rehearsals.read(),
+            rehearsals_fault=self._rehearsals.fault,
             last_restored=self._last_restore(snapshot),
             guests=self.window.guest_list(facts) if self.shows_guests else None,
         )
 
-    def _last_restore(self, snapshot: Snapshot) -> float:
+    def _last_restore(self, snapshot: Snapshot) -> Moment | None:
         """Note when fewer wait to be restored than before; nothing else tells the moment."""
         boot, waiting = snapshot.host.boot_id, len(snapshot.incoming)
         before, was, at = self._waiting
         if boot != before:
-            at = 0.0
+            at = None
         elif waiting < was and snapshot.luo.state is State.UPDATED:
-            at = time.time()
+            at = Moment(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
         self._waiting = boot, waiting, at
         return at
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from luo_tui.demo.colleague import Colleague
 from luo_tui.demo.folder import make_folder
-from luo_tui.demo.served import Served
 from luo_tui.orchestrator.simulated import (
     NOT_IMITATED,
     SCENARIOS,
@@ -21,6 +19,11 @@ from luo_tui.orchestrator.simulated import (
 from luo_tui.orchestrator.simulated.machinery import REFUSED
 from luo_tui.orchestrator.simulated.scenarios import NEEDS_LIFE
 from luo_tui.orchestrator.simulated.sessions import SESSIONS_NOT_IMITATED, SimulatedSessions
+
+# Those who speak to the host from other processes need much that a demo alone does without.
+if TYPE_CHECKING:
+    from luo_tui.demo.colleague import Colleague
+    from luo_tui.demo.served import Served
 
 SESSIONS = "sessions"
 KINDS = ("luo-v2", SESSIONS)
@@ -66,6 +69,8 @@ class Demo:
 
     def serve(self) -> Served:
         """Let other processes of this user speak to the host, also after it has jumped."""
+        from luo_tui.demo.served import Served
+
         self._host.jump = lambda host: host.start_again("--serve")
         return Served(self._host)
 
@@ -74,6 +79,8 @@ class Demo:
         if self._host.delay is None:
             self._life = Life(self._host)
             if self._host.scenario == "second-operator":
+                from luo_tui.demo.colleague import Colleague
+
                 self._colleague = Colleague(self._host, self._life.clock, self.folder)
             self._life.start()
         return self

@@ -11,9 +11,7 @@ from pathlib import Path
 from luo_tui.guests.agent import set_time
 from luo_tui.guests.arguments import agent_sockets, options
 from luo_tui.guests.json_stream import QmpError
-from luo_tui.guests.record import Record
-
-SET = "set"
+from luo_tui.guests.record import CLOCK_SET, Record
 
 
 def put_right(record: Record) -> str:
@@ -29,5 +27,5 @@ def put_right(record: Record) -> str:
         except QmpError as error:
             why = f"its agent: {error}"
         else:
-            return SET
+            return CLOCK_SET
     return why

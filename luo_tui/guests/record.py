@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from luo_tui.guests.context import Context, Folder
 
 FORMAT = 1
+CLOCK_SET = "set"
 FOLDER = "guests"
 """The folder of the records, in the journal's."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -75,7 +76,8 @@ class Record(NamedTuple):
     went_on: float = 0.0
     """CLOCK_REALTIME in seconds when it went on in the new kernel; 0: it did not yet."""
     clock: str = ""
-    """Its clock since it went on: ``set``, or why not, for people; empty: nobody has tried."""
+    """Its clock since it went on: :data:`CLOCK_SET`, or why it is not, for people; empty: nobody
+    has tried."""
 
     @property
     def tokens(self) -> tuple[int, ...]:

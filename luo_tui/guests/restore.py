@@ -8,7 +8,6 @@ program's group all guests.
 
 from __future__ import annotations
 
-import array
 import errno
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Protocol
 
 from luo_tui.guests.context import Context
 from luo_tui.guests.start import belongs, join
+from luo_tui.uapi import rights
 
 _LONGEST = 4096
 """Bytes of what the child says; a failure is cut."""
@@ -45,7 +45,7 @@ def restore_all(keeper: Keeper, tokens: Sequence[int], context: Context) -> list
             _in_its_group(keeper, tokens, context, theirs)
         theirs.close()
         try:
-            said, fds = _receive(ours, len(tokens))
+            said, fds, _ = rights.receive(ours, _LONGEST, len(tokens))
         finally:
             os.waitpid(child, 0)
     if len(fds) == len(tokens):
@@ -53,18 +53,6 @@ def restore_all(keeper: Keeper, tokens: Sequence[int], context: Context) -> list
     _close(fds)
     number, _, what = said.decode(errors="replace").partition(" ")
     raise OSError(int(number or errno.EIO), what or "what restores it was killed")
-
-
-def _receive(stream: socket.socket, number: int) -> tuple[bytes, list[int]]:
-    """Receive what is said, and descriptors that no program inherits that another thread starts."""
-    # socket.recv_fds() takes no notice of its flags.
-    fds = array.array("i")
-    room = socket.CMSG_SPACE(number * fds.itemsize)
-    said, rights, _, _ = stream.recvmsg(_LONGEST, room, socket.MSG_CMSG_CLOEXEC)
-    for level, kind, data in rights:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return said, fds.tolist()
 
 
 def _restored(keeper: Keeper, tokens: Iterable[int]) -> list[int]:

@@ -12,7 +12,7 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from luo_tui.guests.context import CGROUPS, Context
@@ -116,10 +116,29 @@ def join(context: Context) -> None:
     fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     if fresh:
+        _let_it_limit(folder, {name.partition(".")[0] for name in context.cgroup_files})
         for name, text in context.cgroup_files.items():
             with contextlib.suppress(FileNotFoundError):
-                (folder / name).write_text(text)
-    (folder / "cgroup.procs").write_text("0")
+                _write(folder / name, text)
+    _write(folder / "cgroup.procs", "0")
+
+
+def _let_it_limit(folder: Path, controllers: Iterable[str]) -> None:
+    """Have a group's parents give it controllers, as far as they have them themselves."""
+    above = [p for p in folder.parents if p.is_relative_to(CGROUPS)]
+    for parent in reversed(above):
+        for controller in sorted(controllers):
+            with contextlib.suppress(OSError):
+                _write(parent / "cgroup.subtree_control", f"+{controller}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the kernel's, which to create would be another failure than ENOENT."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
 
 
 def _limits(context: Context) -> None:

@@ -26,6 +26,7 @@ from luo_tui.sources.clean import clean
 from luo_tui.uapi import caps, kexec, kho
 from luo_tui.uapi.command_line import without
 
+_CONSOLES = Path("/sys/class/tty/console/active")
 _NAMELESS = ("", "(none)", "localhost", "localhost.localdomain")
 
 
@@ -89,7 +90,7 @@ class ThisHost:
     def consoles(self) -> tuple[str, ...]:
         """Read which terminals are consoles."""
         try:
-            return tuple(clean(Path("/sys/class/tty/console/active").read_text()).split())
+            return tuple(map(clean, _CONSOLES.read_text().split()))
         except OSError:
             return ()
 

@@ -12,11 +12,17 @@ LIMIT = 256
 
 def clean(text: str) -> str:
     """Return ``text`` in printable characters alone, at most :data:`LIMIT` of them."""
-    safe = "".join(c if c.isprintable() else _escaped(c) for c in text[:LIMIT])
-    return safe[:LIMIT]
+    return printable(text[:LIMIT])[:LIMIT]
+
+
+def printable(text: str) -> str:
+    """Return ``text`` in printable characters alone, all of it."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"

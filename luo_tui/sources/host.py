@@ -19,6 +19,7 @@ from luo_tui.sources.changes import Change, ReadingDone, VitalsRead
 from luo_tui.sources.clean import clean
 from luo_tui.sources.inotify import OPENED, Watcher
 from luo_tui.sources.logins import Logins
+from luo_tui.sources.memory import read_memory
 from luo_tui.sources.processes import OpenFiles, open_files
 from luo_tui.sources.reading import ABSENT, Reading
 from luo_tui.uapi import luo_v2
@@ -116,8 +117,7 @@ class HostSource:
 
     def _read(self) -> None:
         old, reading = self._vitals, Reading()
-        memory = _table(reading.text(self._proc / "meminfo"))
-        total, available = (_memory(memory, n, reading) for n in ("MemTotal", "MemAvailable"))
+        total, available = read_memory(reading, self._proc)
         try:
             load = _coarse(os.getloadavg()[0], old.load, _LOAD_STEP)
         except OSError as error:
@@ -159,21 +159,6 @@ class HostSource:
 def _coarse(value: float, told: float, step: float) -> float:
     """Return what to tell: what was told before, unless it is off by enough."""
     return told if told and abs(value - told) < _STUBBORN * step else round(value / step) * step
-
-
-def _table(text: str) -> dict[str, str]:
-    """Return the lines ``name: value`` of a file of /proc."""
-    lines = (line.partition(":") for line in text.splitlines())
-    return {name: value.strip() for name, _, value in lines}
-
-
-def _memory(table: dict[str, str], name: str, reading: Reading) -> int:
-    """Return one line of the kernel's account of memory, in bytes; 0 when it does not tell."""
-    number = table.get(name, "").partition(" ")[0]
-    if not number.isdecimal():
-        reading.lacks("not told by this kernel: {}", "", name)
-        return 0
-    return int(number) * 1024
 
 
 def _booted_at(proc: Path, reading: Reading) -> float:

@@ -70,7 +70,8 @@ def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
     complete = 1 in numbers
     for pid in numbers:
         try:
-            names = _names(proc / str(pid) / "fd", under)
+            # Text, since a Path for each would take longer than what is asked of the kernel.
+            names = _names(f"{proc}/{pid}/fd", under)
             if names:
                 process = Process(pid, _comm(proc / str(pid)))
                 for name in names:
@@ -123,14 +124,14 @@ def running(proc: Path, wanted: Callable[[str], bool]) -> Running:
 def _numbers(proc: Path) -> tuple[list[int], str]:
     """Return the ids of all processes, and why they are not known."""
     try:
-        return sorted(int(p.name) for p in proc.iterdir() if p.name.isdecimal()), ""
+        return sorted(int(name) for name in os.listdir(proc) if name.isdecimal()), ""  # noqa: PTH208
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise
         return [], f"not known: {proc}: {error.strerror}"
 
 
-def _names(folder: Path, under: str | tuple[str, ...]) -> set[str]:
+def _names(folder: str, under: str | tuple[str, ...]) -> set[str]:
     found = set()
     with os.scandir(folder) as descriptors:
         for descriptor in descriptors:

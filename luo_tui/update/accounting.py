@@ -60,7 +60,11 @@ class Accounting:
                 if not held:
                     self._window.release()
                 return
-            self._window.open(now)
+            if arrival(now.snapshot, now.window_state) is Arrival.INTERRUPTED:
+                # There is nothing left in it that could be taken over.
+                self._window.reopen(now.snapshot.host.boot_id)
+            else:
+                self._window.open(now)
             self._account(self.settled(now) if now.promises.lost else now)
             self._settle_hooks(self._window.facts())
 
@@ -164,6 +168,8 @@ class Accounting:
                 self._window.planned.undo()
                 self._window.write("lost", release=host, promised=lost, **self.judged(now), **by)
                 self._window.close("lost")
+            case Arrival.INTERRUPTED:
+                self._window.close("interrupted: this host was started anew")
             case Arrival.UNKNOWN:
                 self._window.close(f"not known: this kernel took over from {source}")
 

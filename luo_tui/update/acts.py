@@ -412,7 +412,8 @@ class Window(OpenWindow):
         """Say why the machine did not jump; what had to be undone is undone already."""
         state = self.state()
         error = stayed.cause if isinstance(stayed.cause, OSError) else OSError(repr(stayed.cause))
-        more = list(self.planned.undo())
+        more = [self.where] if stayed.op is Op.JOURNAL else []
+        more.extend(self.planned.undo())
         if stayed.touched and stayed.undo is None:
             more.append("The freeze was cancelled at once: the state is normal again.")
         elif stayed.undo is not None and state is not State.NORMAL:

@@ -8,15 +8,15 @@ on through the jump.
 
 A guest stands still for longer: until its own memory is restored. No kernel
 stamps that, so it is told as it was seen, by the wall clock, which the jump may
-have moved by up to 0.8 s.
+have moved by up to 0.8 s; where it was moved by more, that is not told.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from luo_tui.model import Condition, Snapshot, Stamps
+from luo_tui.update.clocks import Moment, is_of, ran_on, seconds_of
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import clock_text
 
@@ -82,27 +82,27 @@ def _after_jump(milliseconds: float, condition: Condition | None) -> tuple[Phase
     )
 
 
-def guests_text(snapshot: Snapshot, window_state: WindowState | None, last_restored: float) -> str:
+def guests_text(
+    snapshot: Snapshot, window_state: WindowState | None, last_restored: Moment | None
+) -> str:
     """Say until when guests stood still after the jump; empty where nothing came over.
 
-    ``last_restored`` is CLOCK_REALTIME in seconds of the latest restore that was seen; 0: none.
+    ``last_restored`` is when the latest restore was seen; None: none was.
     """
     if waiting := len(snapshot.incoming):
         return f"each stands still until its memory is restored: {waiting:,} not yet"
     if not snapshot.restored:
         return ""
-    if not last_restored:
+    if last_restored is None:
         return "all memory was restored before this was looked at: how long each stood is not known"
-    took = _since_jump(window_state, last_restored)
-    return f"the last memory was restored at {clock_text(last_restored)}{took}"
+    took = _since_jump(snapshot, window_state, last_restored)
+    return f"the last memory was restored at {clock_text(last_restored.at)}{took}"
 
 
-def _since_jump(window_state: WindowState | None, moment: float) -> str:
-    if window_state is None or not window_state.jumped_at:
+def _since_jump(snapshot: Snapshot, window_state: WindowState | None, moment: Moment) -> str:
+    jumped = seconds_of(window_state.jumped_at) if window_state is not None else None
+    if jumped is None:
         return ""
-    try:
-        jumped = datetime.fromisoformat(window_state.jumped_at).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return ""
-    seconds = round(moment - jumped)
-    return f", about {seconds:,} s after the jump began" if seconds >= 0 else ""
+    if not (ran_on(snapshot, window_state) and is_of(moment, snapshot)):
+        return "; how long after the jump is not known: the clock was set meanwhile"
+    return f", about {max(0, round(moment.at - jumped)):,} s after the jump began"

@@ -165,13 +165,23 @@ def deliver(held: Held, fd: int, target: int, temporary: Path, out: Path) -> tup
     return size, digest
 
 
-def copy(source: int, target: int) -> tuple[int, str]:
-    """Copy from one descriptor to another up to the end; return size and SHA-256. OSError."""
+class TooLong(Exception):
+    """There is more to copy than may be."""
+
+
+def copy(source: int, target: int, most: int | None = None) -> tuple[int, str]:
+    """Copy from one descriptor to another up to the end; return size and SHA-256. OSError.
+
+    A file that grows meanwhile, or one of /proc, may have more than its size says:
+    TooLong after ``most`` bytes.
+    """
     digest = hashlib.sha256()
     size = 0
     while chunk := os.read(source, _CHUNK):
         digest.update(chunk)
         size += len(chunk)
+        if most is not None and size > most:
+            raise TooLong
         view = memoryview(chunk)
         while view:
             view = view[os.write(target, view) :]

@@ -108,19 +108,20 @@ class CameOver(NamedTuple):
     """Of its memory."""
     paused: float = 0.0
     """CLOCK_REALTIME in seconds when it was paused to be saved."""
-    clock: str = ""
-    """Of one that goes on: ``set``, or why its clock was not set; empty: nobody has tried."""
+    clock_set: bool = False
+    """Whether its clock was put right since it goes on."""
+    clock_fault: str = ""
+    """Why it was not, to follow on a colon; empty where nobody has tried."""
 
     @property
     def pause(self) -> str:
         """How long it was paused and what that did to its clock, to follow its state; or empty."""
-        if not self.seconds:
-            return ""
-        after = f", after about {self.seconds:,.0f} s"
-        if self.clock == "set":
+        after = f", after about {self.seconds:,.0f} s" if self.seconds else ""
+        if self.clock_set:
             return f"{after}; its clock was set"
-        if self.clock:
-            return f"{after}, by which its clock is behind: {self.clock}"
+        if self.clock_fault:
+            behind = ", by which its clock is behind" if after else "; its clock is behind"
+            return f"{after}{behind}: {self.clock_fault}"
         return after
 
 
@@ -222,6 +223,8 @@ class Facts(_Fields):
         """From whom :attr:`me` would have to take the window over; None where there is no need."""
         if self.me is None or self.mine or self.lock_holder is not None:
             return None
+        if arrival(self.snapshot, self.window_state) is Arrival.INTERRUPTED:
+            return None  # What he had went with his kernel.
         return gone_holder(self.window_state, self.snapshot.host.boot_id, self.me)
 
 
@@ -245,9 +248,11 @@ class Arrival(StrEnum):
     FINISHED = "finished elsewhere"
     """It arrived, and something other than this program finished the update."""
     LOST = "lost"
-    """This kernel took nothing over."""
+    """This kernel took nothing over, or one before it did and was not finished."""
     UNKNOWN = "unknown"
     """This kernel took over from another one than the jump was made from, or nobody can tell."""
+    INTERRUPTED = "interrupted"
+    """No jump was made, and the kernel in which the window was left is gone."""
 
 
 def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
@@ -256,19 +261,25 @@ def arrival(snapshot: Snapshot, window_state: WindowState | None) -> Arrival:
     A handover proves itself by the state ``updated``, and after its finish by
     the release it came from and by the stamps (kernel/luo_sysfs.c keeps both).
     """
-    if window_state is None or window_state.closed or window_state.arrived or window_state.lost_in:
+    boot_id = snapshot.host.boot_id
+    if window_state is None or window_state.closed or window_state.lost_in:
         return Arrival.NONE
-    if window_state.jumped_from in ("", snapshot.host.boot_id):
+    if window_state.jumped_from == boot_id or window_state.arrived_in == boot_id:
         return Arrival.NONE
+    if not window_state.jumped_from:
+        here = window_state.held_in in ("", boot_id)
+        return Arrival.NONE if here or not snapshot.luo.state.at_rest else Arrival.INTERRUPTED
     if bool(snapshot.luo.evidence) is not window_state.jumped_directly:
         return Arrival.UNKNOWN  # The jump was made on a kernel of another kind.
-    if snapshot.luo.state is State.UPDATED:
+    updated = snapshot.luo.state is State.UPDATED
+    if updated and not window_state.arrived_in:
         return Arrival.ARRIVED
     if not snapshot.luo.state.usable or snapshot.doubts("state"):
         return Arrival.UNKNOWN
-    came = snapshot.from_release or snapshot.stamps.arrived
-    if not came:
+    if not (updated or snapshot.from_release or snapshot.stamps.arrived):
         return Arrival.LOST
+    if window_state.arrived_in:
+        return Arrival.UNKNOWN  # There was another jump since, which nobody wrote down.
     if window_state.jumped_release not in ("", snapshot.from_release):
         return Arrival.UNKNOWN
     return Arrival.FINISHED
@@ -278,7 +289,8 @@ def arrival_is_due(snapshot: Snapshot, window_state: WindowState | None) -> bool
     """Whether there is a jump to account for, and this kernel tells enough to do it."""
     if not snapshot.luo.state.usable or snapshot.doubts("state"):
         return False
-    if window_state and bool(snapshot.luo.evidence) is not window_state.jumped_directly:
+    directly = bool(snapshot.luo.evidence)
+    if window_state and window_state.jumped_from and directly is not window_state.jumped_directly:
         return False
     return arrival(snapshot, window_state) is not Arrival.NONE
 

@@ -23,7 +23,7 @@ from luo_tui.update.lock import LockReading, act_count
 from luo_tui.update.person import Person
 from luo_tui.update.plan import Plan
 from luo_tui.update.prediction import predict, predict_prepare
-from luo_tui.update.rehearsal.record import Rehearsed, read_record
+from luo_tui.update.rehearsal.record import RehearsalReader, Rehearsed, fitting
 from luo_tui.update.resource_list import Promised, promised_here
 from luo_tui.update.target import Target, look_again
 from luo_tui.update.window_state import WindowState
@@ -40,7 +40,7 @@ class FactsReader:
         self._orchestrator, self._folder, self._me = orchestrator, folder, me
         self.only_looks = False
         """Whether nothing is to be done from here, whoever asks."""
-        self._history = HistoryReader(folder)
+        self._history, self._rehearsals = HistoryReader(folder), RehearsalReader(folder)
         self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
         """What ran, when and in which boot it was looked for."""
         self._promised: tuple[tuple[str, ...], tuple[Promised | None, str]] = ((), (None, ""))
@@ -75,7 +75,7 @@ class FactsReader:
             lock_fault = lock_fault or error.strerror or str(error)
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
         past = self._history.read()
-        guests, boot_id = recorded(self._orchestrator, self._folder), snapshot.host.boot_id
+        guests = recorded(self._orchestrator, self._folder)
         return Facts(
             snapshot=snapshot,
             may_act=not self.only_looks and self._orchestrator.may_act(),
@@ -102,16 +102,15 @@ class FactsReader:
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
             armed=armed(guests, snapshot),
-            came_over=came_over(guests, journal.window_state, boot_id),
+            came_over=came_over(guests, journal.window_state, snapshot),
         )
 
     def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:
         """Return the latest rehearsal, if it was of what is to be done."""
-        if image is None or (found := read_record(self._folder)) is None:
+        if image is None:
             return None
         host = snapshot.host
-        wanted = (host.name, host.release, image.release)
-        return found if (found.host, found.release, found.target) == wanted else None
+        return fitting(self._rehearsals.read(), host.name, host.release, image.release)
 
     def _findings(
         self, snapshot: Snapshot, image: KernelImage | None, line: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from luo_tui.model import Snapshot
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
+from luo_tui.update.clocks import ran_on
 from luo_tui.update.facts import CameOver, GoesAlong, Stands
 from luo_tui.update.window_state import WindowState
 
@@ -69,23 +70,29 @@ def _memory(record: Record) -> int:
 
 
 def came_over(
-    records: tuple[Record, ...], window: WindowState | None, boot_id: str
+    records: tuple[Record, ...], window: WindowState | None, snapshot: Snapshot
 ) -> tuple[CameOver, ...]:
     """Return the guests that were saved for the jump into this boot."""
-    if window is None or window.jumped_from in ("", boot_id):
+    if window is None or window.jumped_from in ("", snapshot.host.boot_id):
         return ()
-    return tuple(
-        CameOver(
-            r.name,
-            _stands(r),
-            max(0.0, r.went_on - r.paused) if r.went_on else 0.0,
-            r.pid,
-            _memory(r),
-            r.paused,
-            r.clock,
-        )
-        for r in records
-        if r.boot == window.jumped_from
+    timed = ran_on(snapshot, window)
+    return tuple(_came_over(r, timed=timed) for r in records if r.boot == window.jumped_from)
+
+
+def _came_over(record: Record, *, timed: bool) -> CameOver:
+    """Tell of one guest; ``timed`` says whether the host's clock ran on through the jump."""
+    from luo_tui.guests.record import CLOCK_SET
+
+    is_set = record.clock == CLOCK_SET
+    return CameOver(
+        record.name,
+        _stands(record),
+        max(0.0, record.went_on - record.paused) if record.went_on and timed else 0.0,
+        record.pid,
+        _memory(record),
+        record.paused,
+        clock_set=is_set,
+        clock_fault="" if is_set else record.clock,
     )
 
 

@@ -7,7 +7,6 @@ said so, and the others are told all the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from luo_tui.sources.clean import clean
+from luo_tui.update.clocks import ClockChange, clock_changes
 from luo_tui.update.journal import number_of, read_lines, window_files
+from luo_tui.update.record_values import LISTED, count, duration, texts
 from luo_tui.update.window_state import FORMAT, Record, WindowState, window_state_of
-
-_LISTED = 64
-"""Entries of one list in a record that are shown: more than this program ever writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,8 @@ class RecordedBlackout:
     """Milliseconds."""
     phases: tuple[tuple[str, float], ...] = ()
     """Names and milliseconds, in their order."""
+    rehearsed: str = ""
+    """Of one that was predicted by a rehearsal in a machine, what ran that; else empty."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class PastWindow:
                 or record.data.get("act") != "prepare"
             ):
                 continue
-            kept, took = count(record.data.get("bytes")), _milliseconds(record.data.get("took_ms"))
+            kept, took = count(record.data.get("bytes")), duration(record.data.get("took_ms"))
             if kept is not None and took is not None:
                 found.append((kept, took))
         return tuple(found)
@@ -152,6 +152,11 @@ class PastWindow:
             if record.event == "restored" and record.format <= FORMAT:
                 return _times(record.data.get("each"))
         return ()
+
+    @property
+    def clock_changes(self) -> tuple[ClockChange, ...]:
+        """When the host's clock was set meanwhile, as far as the records prove it."""
+        return tuple(clock_changes(self.records))
 
     @property
     def outcomes(self) -> Mapping[str, Any]:
@@ -235,20 +240,6 @@ def read_window(path: Path) -> PastWindow | None:
     return PastWindow(path.stem, records, unread, fault)
 
 
-def texts(raw: object) -> tuple[str, ...]:
-    """Return the texts of a list from a record, made harmless; empty where it is none."""
-    if not isinstance(raw, list):
-        return ()
-    return tuple(clean(t) for t in raw[:_LISTED] if isinstance(t, str))
-
-
-def count(raw: object) -> int | None:
-    """Return a count from a record; None where it is none."""
-    if isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw < 1 << 64:
-        return raw
-    return None
-
-
 def _mapping(record: Record, key: str) -> Mapping[str, Any]:
     found = record.data.get(key) if record.format <= FORMAT else None
     return found if isinstance(found, dict) else {}
@@ -264,25 +255,18 @@ def _verdict(record: Record) -> RecordedVerdict | None:
 
 def recorded_blackout(said: Mapping[str, Any]) -> RecordedBlackout | None:
     """Read a blackout as a record has it; None where that is none."""
-    total = _milliseconds(said.get("total_ms"))
-    return None if total is None else RecordedBlackout(total, _times(said.get("phases")))
+    total, by = duration(said.get("total_ms")), said.get("rehearsed")
+    rehearsed = clean(by) if isinstance(by, str) else ""
+    if total is None:
+        return None
+    return RecordedBlackout(total, _times(said.get("phases")), rehearsed)
 
 
 def _times(raw: object) -> tuple[tuple[str, float], ...]:
     """Return names with their milliseconds, as far as that is what stands there."""
     found = []
-    for one in raw[:_LISTED] if isinstance(raw, list) else ():
+    for one in raw[:LISTED] if isinstance(raw, list) else ():
         if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str):
-            took = _milliseconds(one[1])
+            took = duration(one[1])
             found += [(clean(one[0]), took)] if took is not None else []
     return tuple(found)
-
-
-def _milliseconds(raw: object) -> float | None:
-    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
-        return None
-    try:
-        value = float(raw)
-    except OverflowError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None

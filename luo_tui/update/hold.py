@@ -30,7 +30,7 @@ from luo_tui.errors import ActFailed, Exit, NotDone, Op
 from luo_tui.model import Snapshot
 from luo_tui.orchestrator import Orchestrator
 from luo_tui.update.act_log import ActLog
-from luo_tui.update.delivery import copy, deliver, file_for, keeper_for
+from luo_tui.update.delivery import TooLong, copy, deliver, file_for, keeper_for
 from luo_tui.update.held import (
     HOLDS,
     NAME,
@@ -43,6 +43,7 @@ from luo_tui.update.held import (
 )
 from luo_tui.update.lock import ActUnderWay, act_lock
 from luo_tui.update.person import Person
+from luo_tui.update.regular_file import NotRegular, open_regular
 from luo_tui.update.signals import signals_held_back
 
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
@@ -97,16 +98,23 @@ class Holds:
         self._may_act()
         # Once before the bytes are copied, which takes its time, and once under the lock.
         refuse_hold(self._records.find(name), self._facts())
-        try:
-            source = file.open("rb")
-        except OSError as error:
-            raise ActFailed.of(Op.FILE, error, None, f"The file is {file}.") from error
-        with source:
-            _room(os.fstat(source.fileno()).st_size)
+        with contextlib.ExitStack() as opened:
+            try:
+                source = opened.enter_context(open_regular(file))
+            except NotRegular as other:
+                raise NotDone(
+                    f"{file} {other.strerror}: nothing was held. Copy what is to survive into one.",
+                    Exit.USAGE,
+                ) from other
+            except OSError as error:
+                raise ActFailed.of(Op.FILE, error, None, f"The file is {file}.") from error
+            most = _room(os.fstat(source).st_size)
             fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             try:
                 try:
-                    size, digest = copy(source.fileno(), fd)
+                    size, digest = copy(source, fd, most)
+                except TooLong:
+                    raise _no_room(most + 1, most) from None
                 except OSError as error:
                     raise ActFailed.of(Op.FILE, error, None, f"The file is {file}.") from error
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
@@ -314,13 +322,19 @@ class Holds:
         return held
 
 
-def _room(size: int) -> None:
+def _room(size: int) -> int:
+    """Return how many bytes may be held; NotDone where ``size`` are more."""
     # Slow to import, and of no use to a command that only looks.
     import psutil
 
     free = psutil.virtual_memory().available
     if size + _HEADROOM > free:
-        raise NotDone(
-            f"Holding {size} bytes would leave this host without memory: {free} are available.",
-            Exit.NO_SPACE,
-        )
+        raise _no_room(size, free)
+    return int(free) - _HEADROOM
+
+
+def _no_room(size: int, free: int) -> NotDone:
+    return NotDone(
+        f"Holding {size} bytes would leave this host without memory: {free} are available.",
+        Exit.NO_SPACE,
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from luo_tui.model import KernelImage
 from luo_tui.uapi.kho import built_with
@@ -100,29 +101,45 @@ def read_image(
     what it speaks across a kexec and where nothing else tells its config: up to
     seconds, at most 256 MiB.
     """
+    if content is not None:
+        try:
+            return _read(content, path, modules, initrd, look_inside).image
+        except OSError as error:
+            return KernelImage(str(path), fault=why_unreadable(error))
+    return read_with_config(path, modules, initrd, look_inside=look_inside).image
+
+
+class ImageRead(NamedTuple):
+    """An image file, and the whole config of its kernel."""
+
+    image: KernelImage
+    config: str | None = None
+    """None: not known; the image says why."""
+
+
+def read_with_config(
+    path: Path, modules: Path, initrd: Path | None = None, *, look_inside: bool = True
+) -> ImageRead:
+    """Read one image file as :func:`read_image` does, and return its kernel's config as well."""
     try:
-        if content is not None:
-            return _read(content, path, modules, initrd, look_inside)
         with open_regular(path) as fd:
             return _read(fd, path, modules, initrd, look_inside)
     except OSError as error:
-        return KernelImage(str(path), fault=why_unreadable(error))
+        return ImageRead(KernelImage(str(path), fault=why_unreadable(error)))
 
 
-def _read(
-    fd: int, path: Path, modules: Path, initrd: Path | None, look_inside: bool
-) -> KernelImage:
+def _read(fd: int, path: Path, modules: Path, initrd: Path | None, look_inside: bool) -> ImageRead:
     size = os.fstat(fd).st_size
     try:
         header = parse(os.pread(fd, SIZE, 0), size)
     except NotLoadable as fault:
-        return KernelImage(str(path), bytes=size, fault=str(fault))
+        return ImageRead(KernelImage(str(path), bytes=size, fault=str(fault)))
     release = header.release
     beside = str(initrd) if initrd is not None else _initrd_beside(path, release)
     config = _config(fd, header, path, modules / release, look_inside)
     module = find_module(modules / release)
     abi = read_abi(fd, header, path.name) if look_inside else NOT_SEARCHED
-    return KernelImage(
+    image = KernelImage(
         str(path),
         release,
         size,
@@ -143,6 +160,7 @@ def _read(
         abi=abi.versions,
         abi_fault=abi.fault,
     )
+    return ImageRead(image, config.text)
 
 
 def _mtime(path: Path) -> float:

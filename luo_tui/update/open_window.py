@@ -201,9 +201,7 @@ class OpenWindow:
             self.planned.note()
         except OSError as error:
             self.release()
-            raise ActFailed.of(
-                Op.JOURNAL, error, snapshot.luo.state, f"The journal lies in {self._folder}."
-            ) from error
+            raise ActFailed.of(Op.JOURNAL, error, snapshot.luo.state, self.where) from error
         except (ActFailed, NotDone):
             self.release()
             raise
@@ -244,8 +242,12 @@ class OpenWindow:
 
     def unwritten(self, error: OSError) -> ActFailed:
         """Return what to raise where the journal could not be written."""
-        lies = f"The journal lies in {self._folder}."
-        return ActFailed.of(Op.JOURNAL, error, self.state(), lies)
+        return ActFailed.of(Op.JOURNAL, error, self.state(), self.where)
+
+    @property
+    def where(self) -> str:
+        """Say where the journal lies, to who has to make room for it."""
+        return f"The journal lies in {self._folder}."
 
     def close(self, how: str) -> None:
         """End the window, as ``how`` says, and let go of it. ActFailed: it stays open."""

@@ -65,7 +65,7 @@ def predict(windows: Iterable[PastWindow], rehearsed: Rehearsed | None = None) -
         measured.append(dark)
         if len(measured) == MOST:
             break
-    if not measured and rehearsed is not None:
+    if not measured and rehearsed is not None and rehearsed.blackout is not None:
         total = rehearsed.blackout.total
         return Prediction(total, total, total, 0, rehearsed.blackout.phases, rehearsed.accel)
     if not measured:

@@ -13,8 +13,9 @@ from itertools import chain
 from typing import Any
 
 from luo_tui.sources.clean import clean
-from luo_tui.update.history import PastWindow, RecordedBlackout, texts
+from luo_tui.update.history import PastWindow, RecordedBlackout
 from luo_tui.update.prediction import beside
+from luo_tui.update.record_values import texts
 from luo_tui.update.wording import count_text, local_time, timeline_line
 
 SCHEMA = 1
@@ -118,7 +119,11 @@ def report_json(window: PastWindow) -> dict[str, Any]:
             else None
         ),
         "predicted_ms": (
-            {"total": told.total, "phases": [list(phase) for phase in told.phases]}
+            {
+                "total": told.total,
+                "phases": [list(phase) for phase in told.phases],
+                "rehearsed": told.rehearsed or None,
+            }
             if told
             else None
         ),
@@ -126,6 +131,10 @@ def report_json(window: PastWindow) -> dict[str, Any]:
         "ended_guests": list(window.listed("jump", "unpreserved")),
         "reset_devices": list(window.listed("jump", "endangered")),
         "shutdown": window.shutdown,
+        "clock_changes": [
+            {"before": change.before, "seconds": round(change.seconds)}
+            for change in window.clock_changes
+        ],
         "timeline": [timeline_line(done) for done in state.acts],
         "unread_lines": window.unread,
         "fault": window.fault,
@@ -175,6 +184,12 @@ def _window(window: PastWindow) -> Iterator[str]:
             yield f"{what}: {text}"
     if window.shutdown:
         yield f"ordinary shutdown: {window.shutdown}"
+    for change in window.clock_changes:
+        way = "back" if change.seconds < 0 else "forward"
+        yield (
+            f"THE CLOCK WAS SET {way} by about {abs(change.seconds):,.0f} s before "
+            f"{local_time(change.before)}: times before and after that do not compare"
+        )
     if window.unread:
         lines = count_text(window.unread, "line")
         yield f"Of the journal {lines} cannot be read: this may not be all."
@@ -225,7 +240,9 @@ def _blackout(
     if predicted is None:
         return
     apart = (dark.total - predicted.total) / predicted.total if predicted.total else 0.0
-    yield f"predicted: {predicted.total:,.1f} ms; measured is {apart:+.0%} of that"
+    by = f" by a rehearsal in a machine ({predicted.rehearsed.upper()})"
+    how = f"predicted{by if predicted.rehearsed else ''}"
+    yield f"{how}: {predicted.total:,.1f} ms; measured is {apart:+.0%} of that"
     yield from bars(
         [(name, took) for name, took in beside(dark, predicted).items() if took is not None], width
     )

@@ -47,6 +47,10 @@ RESTS_ON: Mapping[Act, tuple[str, ...]] = {
 """Sources without whose whole reading an act is not done. Cancel rests on the kernel alone."""
 
 
+_OF_THE_FILES = frozenset({"LUO-C-003", "LUO-C-004"})
+"""Checks of image and initrd as such: what they block cannot be booted on any host."""
+
+
 class Refusal(NamedTuple):
     """Why an act may not be done."""
 
@@ -94,7 +98,8 @@ def _lock(act: Act, facts: Facts) -> Refusal | None:
         why = f"Whether a console has the window open cannot be read: {facts.lock_fault}"
         return Refusal(why, Exit.BUSY)
     if facts.lock_holder is not None:
-        return Refusal(f"The window is open in another console: {facts.lock_holder}", Exit.BUSY)
+        why = f"The window is open in another console: {facts.lock_holder}."
+        return Refusal(f"{why} It has to let go first.", Exit.BUSY)
     if facts.window_state is not None and facts.window_state.unwritable:
         return Refusal(facts.window_state.unwritable, Exit.REFUSED)
     return None
@@ -104,7 +109,10 @@ def _holder(act: Act, facts: Facts) -> Refusal | None:
     gone = facts.gone_holder
     if act is Act.TAKE_OVER:
         if gone is None:
-            return Refusal("There is nothing to take over any more: look again.", Exit.BUSY)
+            return Refusal(
+                "There is nothing to take over: no window was left open by somebody else.",
+                Exit.WRONG_STATE,
+            )
         return None
     if gone is None:
         return None
@@ -239,7 +247,8 @@ def _target(act: Act, facts: Facts) -> Refusal | None:
         )
     if facts.blockers:
         first = facts.blockers[0]
-        return Refusal(f"{first.text} {first.remedy}".strip(), Exit.BAD_IMAGE)
+        code = Exit.BAD_IMAGE if first.code in _OF_THE_FILES else Exit.BLOCKED
+        return Refusal(f"{first.text} {first.remedy}".strip(), code)
     if act is Act.LOAD:
         return _load(facts)
     return _as_loaded(facts)

@@ -13,9 +13,13 @@ from luo_tui.model import FileIdentity, KernelImage, Snapshot
 from luo_tui.orchestrator import Kexec
 from luo_tui.update.facts import ours_is_loaded
 from luo_tui.update.images import read_image, scan
+from luo_tui.update.regular_file import why_unreadable
 from luo_tui.update.sealed import SealedCopy, identify, seal
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import few
+
+_FAULTS = 3
+"""Files that are named with what is the matter with them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,21 +81,35 @@ def read_loaded(
 def named(images: Sequence[KernelImage], name: str, running: str) -> KernelImage:
     """Return the image whose release, file or boot entry is ``name``; NotDone where it is not one.
 
-    Without a name it is the only one that could be loaded and is not ``running``. Pure.
+    Without a name it is the only one that could be loaded and is not ``running``. Of one
+    that cannot be read its file's name tells the release. Pure.
     """
     if name:
-        found = [i for i in images if name in (i.release, Path(i.path).name, Path(i.entry).stem)]
+        found = [i for i in images if is_called(i, name)]
         where = f"{name}: there is no such kernel; a path has a slash in it."
     else:
         found = [i for i in images if not i.fault and i.release != running]
         where = "There is no kernel but the running one: name its file by a path."
     if len(found) == 1:
         return found[0]
-    those = found or images
+    those = found or [i for i in images if not i.fault]
     listed = f" There are: {few([Path(i.path).name for i in those], 8)}." if those else ""
     if found:
         raise NotDone(f"Which kernel? Name one.{listed}", Exit.USAGE)
-    raise NotDone(f"{where}{listed}", Exit.NOT_FOUND)
+    raise NotDone(f"{where}{listed}{faults_of(images)}", Exit.NOT_FOUND)
+
+
+def is_called(image: KernelImage, name: str) -> bool:
+    """Whether ``name`` is an image's release, file or boot entry. Pure."""
+    file = Path(image.path).name
+    release = image.release or file.partition("-")[2]
+    return name in (release, file, Path(image.entry).stem)
+
+
+def faults_of(images: Sequence[KernelImage]) -> str:
+    """Name what could not be read, or be loaded, in sentences with a blank before each. Pure."""
+    faulty = [f"{i.path} {i.fault}." for i in images if i.fault]
+    return "".join(f" {sentence}" for sentence in faulty[:_FAULTS])
 
 
 def target_named(
@@ -121,9 +139,14 @@ def target_named(
 
 
 def whole_path(path: Path) -> Path:
-    """Return the whole path of a file that is there; NotDone where it is not."""
-    if not os.path.lexists(path):
-        raise NotDone(f"{path}: there is no such file.", Exit.NOT_FOUND)
+    """Return the whole path of a file that is there; NotDone where it is not, or none can tell."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotDone(f"{path}: there is no such file.", Exit.NOT_FOUND) from None
+    except OSError as error:
+        code = Exit.NOT_PERMITTED if isinstance(error, PermissionError) else Exit.NOT_FOUND
+        raise NotDone(f"{path} {why_unreadable(error)}.", code) from None
     return path.absolute()
 
 

@@ -160,6 +160,9 @@ def _handover(facts: Facts, window: WindowState, condition: Condition, *, arrive
             return Reason(Grade.UNKNOWN, "handover", text)
         text = f"NO HANDOVER: {how}, and its orchestrator took NOTHING over"
         return Reason(Grade.BAD, "handover", text)
+    if condition.log_is_whole and window.arrived_in:
+        text = "COLD BOOT BEFORE THE FINISH: the update had arrived in a kernel that is gone"
+        return Reason(Grade.BAD, "handover", f"{text}; what it carried is LOST")
     if condition.log_is_whole:
         text = "COLD BOOT, NO HANDOVER: this kernel was not started by a kexec that hands over"
         return Reason(Grade.BAD, "handover", f"{text}; what was preserved is LOST")

@@ -17,14 +17,17 @@ from luo_tui.model import State
 from luo_tui.update.facts import (
     ONLY_LOOKS,
     Act,
+    Arrival,
     Facts,
     Step,
+    arrival,
     handover_lost,
     step_of,
     steps_of,
 )
 from luo_tui.update.offers import Action, offers
 from luo_tui.update.promises import Became
+from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import count_text, few, local_time
 
 
@@ -128,6 +131,11 @@ def _notes(facts: Facts) -> list[str]:
         )
     if handover_lost(snapshot, window_state):
         notes.append(_lost_note(facts))
+    if arrival(snapshot, window_state) is Arrival.INTERRUPTED:
+        notes.append(
+            "This host was started anew while a window was open, without a jump: what the window "
+            "had loaded and prepared is gone, and so is what was preserved. The next act ends it."
+        )
     if (
         window_state
         and not window_state.closed
@@ -143,8 +151,7 @@ def _notes(facts: Facts) -> list[str]:
         notes.append(f"{failed.act.capitalize()} failed at {local_time(failed.at)}: {failed.why}")
     notes += _plan_notes(facts)
     notes += _window_notes(facts)
-    prepared_here = window_state and not window_state.closed and window_state.prepared
-    if state is State.PREPARED and not prepared_here:
+    if state is State.PREPARED and not _prepared_here(window_state, snapshot.host.boot_id):
         notes.append("No window says who prepared this host: another tool did.")
     if state is State.FROZEN:
         notes.append("This host was found frozen: a tool froze it and did not go on.")
@@ -171,6 +178,15 @@ def _notes(facts: Facts) -> list[str]:
     elif not facts.may_act:
         notes.append("You are watching. To act: sudo luo-tui")
     return notes
+
+
+def _prepared_here(window_state: WindowState | None, boot_id: str) -> bool:
+    """Whether the open window prepared this boot, or began to and could not write down its end."""
+    if window_state is None or window_state.closed:
+        return False
+    if window_state.under_way == Act.PREPARE:
+        return window_state.held_in in ("", boot_id)
+    return window_state.prepared and window_state.prepared_in in ("", boot_id)
 
 
 def _plan_notes(facts: Facts) -> Iterator[str]:
@@ -244,12 +260,14 @@ def _lost_note(facts: Facts) -> str:
     lost = window_state.promised_count if window_state else 0
     running = snapshot.host.release
     how = "took nothing over" if running == target else "is not the target: an ordinary boot"
+    if window_state and window_state.arrived_in:
+        how += ". The update had arrived before, in a kernel that is gone, and was not finished"
     names = ""
     if facts.promised is not None:
         gone = [r.label for r in facts.promised.resources]
         gone += [p.label for p in facts.promised.participants]
         names = f": {few(gone)}" if gone else ""
     return (
-        f"THE HANDOVER IS LOST: the jump to {target} was made at {at}, and this kernel "
+        f"THE HANDOVER IS LOST: the jump to {target} began at {at}, and this kernel "
         f"({running}) {how}. {count_text(lost, 'resource')} did not survive{names}."
     )

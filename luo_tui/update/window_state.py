@@ -117,7 +117,12 @@ class WindowState(NamedTuple):
     """:func:`luo_tui.update.resource_list.token_digest` of them; empty in format 0."""
     promised_file: str = ""
     """SHA-256 of the file beside the journal that names them; empty where there is none."""
+    left_at: str = ""
+    """When the last record was written in the boot from which the jump was made; as in the record,
+    by that kernel's clock."""
     arrived: bool = False
+    arrived_in: str = ""
+    """Boot id of the kernel that took the handover over."""
     lost_in: str = ""
     """Boot id of the kernel that should have taken the handover over and had not."""
     closed: str = ""
@@ -164,6 +169,8 @@ def window_state_of(window: str, records: Iterable[Record]) -> WindowState:
             window_state = window_state._replace(newer_format=True, closed=closed)
         else:
             window_state = _noted(_failing(_folded(window_state, r), r), r)
+            if r.boot == window_state.jumped_from:
+                window_state = window_state._replace(left_at=r.at)
     return window_state
 
 
@@ -235,6 +242,11 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 jumped_release=_text(r, "release"),
                 target=_text(r, "target", window_state.target),
                 ended_guests=_texts(r, "unpreserved"),
+                # A window may have seen an earlier jump, which was accounted for.
+                arrived=False,
+                arrived_in="",
+                lost_in="",
+                hooks_run=tuple(p for p in window_state.hooks_run if p in _BEFORE),
                 **_promised(r),
             )
         case "returned":
@@ -248,7 +260,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "lost":
             return window_state._replace(lost_in=r.boot)
         case "arrived":
-            return window_state._replace(arrived=True)
+            return window_state._replace(arrived=True, arrived_in=r.boot)
         case "closed":
             return window_state._replace(closed=_text(r, "how") or "closed")
     return window_state
@@ -345,7 +357,7 @@ def _noted(window_state: WindowState, r: Record) -> WindowState:
             text = f"{count:,}, the last {last:,} ms after the arrival"
             acts += (Done("restored", r.at, _text(r, "by"), ended=r.at, result=text),)
         case "opened" | "taken" | "left" | "arrived" | "lost" | "closed":
-            if r.event in ("opened", "taken"):
+            if r.event in ("opened", "taken", "closed"):
                 acts = _given_up(acts)
             if r.event == "arrived" or r.event == "lost":
                 acts = _with_end(acts, "kexec", r)
@@ -385,7 +397,7 @@ def _with_end(acts: tuple[Done, ...], what: str, r: Record) -> tuple[Done, ...]:
 
 
 def _given_up(acts: tuple[Done, ...]) -> tuple[Done, ...]:
-    """Say of what began under a holder who is gone that nobody knows its end; a jump has one."""
+    """Say of what began and is not under way any more that nobody knows its end; a jump has one."""
     return tuple(
         a if a.ended or a.result or a.what == "kexec" else a._replace(result="its end is not known")
         for a in acts

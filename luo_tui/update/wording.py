@@ -28,6 +28,11 @@ def clock_text(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
 
 
+def milliseconds(number: float) -> str:
+    """Write a time with a figure that can be compared."""
+    return f"{number:,.0f} ms" if number >= 10 else f"{number:.1f} ms"
+
+
 def of_about(seconds: int, expected: float) -> str:
     """Say how long something has taken so far, of how long it should; both in seconds.
 

@@ -24,7 +24,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from luo_tui.console.screens.resources import COLUMNS
+from luo_tui.console.widgets.resource_columns import COLUMNS
 from luo_tui.model import Resource
 from luo_tui.monitor.fold import fold
 from luo_tui.sources.changes import ResourcePut, ResourcesRead

@@ -11,6 +11,7 @@ import pytest
 
 from luo_tui.console.screens.notice import Notice
 from tests.console.stage import Bench
+from tests.switched_off import hosts_are_switched_off as hosts_are_switched_off
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,15 @@ async def settle(pilot: Pilot[Any]) -> None:
         patience -= 1
     for _ in range(3):
         await pilot.pause(0.0)
+
+
+async def shown(pilot: Pilot[Any], wanted: str) -> None:
+    """Wait until a text is on the screen: what files tell comes when it comes."""
+    app, end = pilot.app, time.monotonic() + 60
+    assert isinstance(app, Console)
+    while wanted not in flat(app):
+        assert time.monotonic() < end, flat(app)
+        await pilot.pause(0.02)
 
 
 def _up_to_date(app: Console) -> bool:

@@ -266,13 +266,13 @@ CRASH = """
 import sys, tempfile
 from pathlib import Path
 from luo_tui.console.app import run_console
-from luo_tui.console.console import Console
+from luo_tui.console.screens.others import OTHERS
 from luo_tui.orchestrator.simulated import SimulatedHost, SimulatedOrchestrator
 from luo_tui.console.screens.overview import Overview
 from luo_tui.console.screens.palette import Palette
 from luo_tui.console.screens.target import TargetScreen
 word = sys.argv[1]
-kinds = {"palette": Palette, "target": TargetScreen, "overview": Overview, **Console.SCREENS}
+kinds = {"palette": Palette, "target": TargetScreen, "overview": Overview, **OTHERS}
 ordinary = kinds[word].draw
 def broken(self, view):
     secret_here = "the secret of a local variable"

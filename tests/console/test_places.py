@@ -10,6 +10,7 @@ from luo_tui.cli.settings import THEMES
 from luo_tui.console.screens.asking import Asking
 from luo_tui.console.screens.base import Place
 from luo_tui.console.screens.help import Help
+from luo_tui.console.screens.history import History
 from luo_tui.console.screens.palette import Palette, commands
 from luo_tui.console.screens.target import TargetScreen
 from luo_tui.console.themes import NAMES, theme_for, themes_beside
@@ -19,7 +20,8 @@ from luo_tui.console.widgets.presenter import KEY, WORD
 from luo_tui.console.widgets.text import Charset, has_only_ascii, plain
 from luo_tui.model import LuoState, Resource, Resources, ResourceState, State
 from luo_tui.update.facts import Act
-from tests.console.stage import Bench, flat, press, see, settle, text
+from luo_tui.update.rehearsal.record import Rehearsed, write_record
+from tests.console.stage import Bench, flat, press, see, settle, shown, text
 
 
 async def test_each_place_has_a_key_from_each_other(bench: Bench) -> None:
@@ -335,6 +337,35 @@ async def test_past_windows_have_a_place_with_their_reports(bench: Bench) -> Non
         await settle(pilot)
         assert "unloaded" in flat(app)
         assert "No jump was made" in flat(app)
+
+
+async def test_rehearsals_stand_among_the_windows_and_predict(bench: Bench) -> None:
+    app = bench.console()
+    name, running = bench.host.name, bench.host.release
+    dark = {"total_ms": 1512.0, "phases": [["freeze", 2.0], ["jump", 1510.0]]}
+    about = {"host": name, "release": running, "target": "7.3.4-hv", "accel": "kvm"}
+    good = {"at": "2020-01-01T00:00:00+00:00", "passed": True, "blackout": dark, **about}
+    why = "In the machine the target gave up: Kernel panic"
+    bad = {"at": "2999-01-01T00:00:00+00:00", "passed": False, "why": why, **about, "target": "x"}
+    async with app.run_test(size=(120, 36)) as pilot:
+        await settle(pilot)
+        await press(pilot, "7")
+        assert "next blackout not known" in flat(app)
+        write_record(bench.folder, good)
+        await shown(pilot, "1 rehearsal in a machine")
+        assert "next blackout 1,512 ms, by a rehearsal in a machine (KVM)" in flat(app)
+        assert "rehearsal passed" in flat(app)
+        write_record(bench.folder, bad)
+        await shown(pilot, "2 rehearsals in a machine")
+        assert "next blackout not known" in flat(app), "the newest one failed"
+        await press(pilot, "w", "t", "enter", "l", "7")
+        assert "next blackout 1,512 ms, by a rehearsal" in flat(app), "of this target it is known"
+        assert isinstance(app.screen, History)
+        rows = app.screen.items(app.view).values()
+        which = [r.target if isinstance(r, Rehearsed) else r.number for r in rows]
+        assert which == ["x", 1, "7.3.4-hv"], "the newest one first"
+        await press(pilot, "home", "enter")
+        assert why in flat(app)
 
 
 async def test_places_without_room_keep_their_numbers(bench: Bench) -> None:

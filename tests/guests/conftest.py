@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.guests.machine import Machine
+from tests.guests.machine import Machine, machine_below
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    folder = tmp_path / "guest"
-    folder.mkdir()
-    made = Machine(folder)
-    yield made
-    made.end()
+    with machine_below(tmp_path) as made:
+        yield made

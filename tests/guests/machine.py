@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from luo_tui.guests.qmp import Qmp, QmpError
@@ -142,3 +142,15 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+@contextlib.contextmanager
+def machine_below(above: Path) -> Iterator[Machine]:
+    """Lend a machine with a folder of its own; its QEMU is ended afterwards."""
+    folder = above / "guest"
+    folder.mkdir()
+    made = Machine(folder)
+    try:
+        yield made
+    finally:
+        made.end()

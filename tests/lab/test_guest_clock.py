@@ -22,7 +22,7 @@ from luo_tui.guests.record import FOLDER, Record, Records
 from luo_tui.guests.rules import judge
 from luo_tui.state import State
 from tests.guests.keeper import Descriptors
-from tests.guests.machine import LONG, Machine
+from tests.guests.machine import LONG, Machine, machine_below
 
 pytestmark = pytest.mark.extra
 
@@ -65,11 +65,8 @@ def _build(work: Path) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    folder = tmp_path / "guest"
-    folder.mkdir()
-    made = Machine(folder)
-    yield made
-    made.end()
+    with machine_below(tmp_path) as made:
+        yield made
 
 
 def start(machine: Machine, initrd: Path) -> Path:

@@ -121,10 +121,10 @@ def test_what_is_held_and_refused(host: Machine) -> None:
     assert (after["state"], resources(after)) == ("normal", {})
 
 
-def kexec(machine: Machine, target: str) -> None:
+def kexec(machine: Machine, target: str, *, prepares: bool = False) -> None:
     """Load, and jump by commands; wait for the target."""
     before = machine.boot_id()
-    must(machine, f"luo-tui load {target}")
+    must(machine, f"luo-tui load {target}{' && luo-tui prepare --yes' * prepares}")
     shown = json.loads(must(machine, "luo-tui kexec --show --json"))
     assert shown["possible"], shown["blocked"]
     agree = f"--agree {shown['digest']}" if "--agree" in " ".join(shown["needs"]) else ""
@@ -138,30 +138,34 @@ def kexec(machine: Machine, target: str) -> None:
 
 
 @pytest.mark.extra
-def test_a_chain_of_updates_by_commands(host: Machine, built: lab.Built) -> None:
-    must(host, "head -c 20000000 /dev/urandom >/var/lib/luo-tui/web")
-    digest = must(host, "sha256sum </var/lib/luo-tui/web").split()[0]
+@pytest.mark.parametrize("extra", [SESSIONS, ""], ids=["sessions", "luo.ko"])
+def test_a_file_is_given_back_over_a_chain_of_updates(
+    cold: Machine, built: lab.Built, extra: str
+) -> None:
+    """What `arrive` has given back is held again for the next update, in its place."""
+    cold.boot(extra=extra)
+    file = "/var/lib/luo-tui/web"
+    must(cold, f"head -c 20000000 /dev/urandom >{file}")
+    digest = must(cold, f"sha256sum <{file}").split()[0]
     old, new = (built.kernels[name].release for name in ("old", "new"))
-    back = "--back-to /var/lib/luo-tui/back"
-    for target, more in ((new, ""), (old, back), (new, "")):
-        must(host, f"luo-tui hold /var/lib/luo-tui/web --name web {more}")
-        kexec(host, target)
-        # Before anybody has asked the holder, it is not known: not lost.
-        assert "is to retrieve web" in str(status(host)["missing"]["resources"])
-        done = ssh(host, "luo-tui arrive")
+    for number, target in enumerate((new, old, new)):
+        must(cold, f"luo-tui hold {file} --name web --back-to {file} && rm {file}")
+        kexec(cold, target, prepares=not extra)
+        assert ssh(cold, f"ls {file}").returncode, "nobody has asked for it yet"
+        if extra:
+            # Before anybody has asked the holder, it is not known: not lost.
+            assert "is to retrieve web" in str(status(cold)["missing"]["resources"])
+        done = ssh(cold, "luo-tui arrive")
         assert done.returncode in (0, 15), done
-        found = status(host)
-        if not more:
-            assert (found["state"], resources(found)) == ("updated", {"web": "incoming"})
-            must(host, "luo-tui restore web -o /var/lib/luo-tui/back")
-        assert must(host, "sha256sum </var/lib/luo-tui/back").split()[0] == digest
-        refused(host, "luo-tui restore web -o /tmp/out", 8, "Nothing is held")
-        must(host, "rm /var/lib/luo-tui/back")
-        must(host, "luo-tui finish --yes")
-        after = status(host)
+        assert status(cold)["state"] == "updated"
+        assert must(cold, f"sha256sum <{file}").split()[0] == digest
+        if extra:
+            refused(cold, "luo-tui restore web -o /tmp/out", 8, "Nothing is held")
+        must(cold, "luo-tui finish --yes")
+        after = status(cold)
         assert (after["state"], resources(after)) == ("normal", {})
-    told = must(host, "luo-tui history")
-    assert told.count("finished") >= 3, told
+        assert must(cold, "luo-tui history").count("finished") == number + 1
+    assert must(cold, f"sha256sum <{file}").split()[0] == digest
 
 
 @pytest.mark.extra

@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,20 @@ import kernels
 import pytest
 import stock
 
+import luo_tui
 from luo_tui.errors import Exit
 from luo_tui.machine import cpio, python
 from luo_tui.update.prediction import predict
-from luo_tui.update.rehearsal.record import read_record
+from luo_tui.update.rehearsal.kernels import Folders, read_kernel
+from luo_tui.update.rehearsal.record import NAME, RehearsalReader, fitting
+from luo_tui.update.rehearsal.run import Order, rehearse
 from tests.lab.test_refused_handover import changed
 
 pytestmark = pytest.mark.extra
 
 MIB = 1 << 20
+NOBODY = 65534
+PYTHON = "/usr/bin/python3"
 
 
 class Rehearsals:
@@ -36,9 +43,12 @@ class Rehearsals:
         self.folder, self.modules = folder / "journal", folder / "modules"
         self.before: tuple[str, ...] = ()
         """What the command is run by."""
+        self.python = sys.executable
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
+        self.environment = {**os.environ, "TMPDIR": str(self.temporary)}
         self.kernels = kernels.kernels()
+        self.images = {name: kernel.image for name, kernel in self.kernels.items()}
         for name, built in kernels.modules(self.kernels).items():
             self.module(name, (built / "luo.ko").read_bytes())
 
@@ -48,17 +58,12 @@ class Rehearsals:
         path.write_bytes(content)
 
     def command(self, *more: str, target: str = "") -> list[str]:
-        images = {name: str(kernel.image) for name, kernel in self.kernels.items()}
         return [
-            *self.before, sys.executable, "-m", "luo_tui", "--folder", str(self.folder),
-            "rehearse", "--machine",
-            "--accel", "tcg", "--kernel", images["old"], target or images["new"],
+            *self.before, self.python, "-m", "luo_tui", "--folder", str(self.folder),
+            "rehearse", "--machine", "--accel", "tcg",
+            "--kernel", str(self.images["old"]), target or str(self.images["new"]),
             "--modules", str(self.modules), "--json", *more,
         ]  # fmt: skip
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "TMPDIR": str(self.temporary)}
 
     def __call__(self, *more: str) -> tuple[int, dict[str, Any]]:
         done = subprocess.run(
@@ -71,7 +76,8 @@ class Rehearsals:
     def fails(self, *more: str) -> dict[str, Any]:
         code, told = self(*more)
         assert (code, told["passed"]) == (Exit.BLOCKED, False)
-        assert read_record(self.folder) is None
+        (newest, *_) = RehearsalReader(self.folder).read()
+        assert (newest.passed, newest.why) == (False, told["why"])
         return told
 
     def machines(self) -> list[int]:
@@ -96,6 +102,36 @@ def rehearsals(tmp_path: Path) -> Rehearsals:
     return Rehearsals(tmp_path)
 
 
+@pytest.fixture
+def nobodys() -> Iterator[Rehearsals]:
+    """Return what nobody special runs: with Debian's Python, and with folders of his own.
+
+    The other one, and what it needs, may lie in root's home.
+    """
+    with tempfile.TemporaryDirectory(prefix="luo-tui-test-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        made = Rehearsals(folder)
+        made.python = PYTHON
+        made.before = (
+            "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+            "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs",
+        )  # fmt: skip
+        shutil.copytree(
+            Path(luo_tui.__file__).parent, folder / "python/luo_tui",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )  # fmt: skip
+        made.environment |= {"PYTHONPATH": str(folder / "python"), "HOME": "/nonexistent"}
+        made.environment.pop("PYTHONPYCACHEPREFIX", None)
+        for name, image in made.images.items():
+            made.images[name] = Path(shutil.copy(image, folder / f"vmlinuz-{name}"))
+        made.folder.mkdir()
+        for own in (made.folder, made.temporary):
+            own.chmod(0o700)
+            os.chown(own, NOBODY, NOBODY)
+        yield made
+
+
 def initrd(folder: Path, size: int) -> str:
     """Make a target's own initrd, packed, in which another program would come first."""
     own = [
@@ -105,11 +141,14 @@ def initrd(folder: Path, size: int) -> str:
     path = folder / "initrd.img"
     packed = b"".join(cpio.archive(cpio.with_folders(own)))
     path.write_bytes(gzip.compress(packed, compresslevel=1))
+    path.chmod(0o644)
     return str(path)
 
 
-def test_one_that_goes_well_predicts_the_blackout(rehearsals: Rehearsals, tmp_path: Path) -> None:
-    code, told = rehearsals("--initrd", initrd(tmp_path, 99_999))
+@pytest.mark.root
+def test_one_that_goes_well_is_anybodys_and_predicts_the_blackout(nobodys: Rehearsals) -> None:
+    rehearsals = nobodys
+    code, told = rehearsals("--initrd", initrd(rehearsals.folder.parent, 99_999))
     assert (code, told["passed"], told["why"]) == (Exit.OK, True, "")
     assert told["release"].endswith("-luo-old")
     assert told["target"].endswith("-luo-new")
@@ -127,8 +166,9 @@ def test_one_that_goes_well_predicts_the_blackout(rehearsals: Rehearsals, tmp_pa
     ]
     assert any("devices" in line for line in told["not_rehearsed"])
     assert any(line.startswith("luo: took over 4 files") for line in told["lines"])
-    assert told["written"] == str(rehearsals.folder / "rehearsal.json")
-    predicted = predict([], read_record(rehearsals.folder))
+    assert told["written"] == str(rehearsals.folder / NAME)
+    recorded = RehearsalReader(rehearsals.folder).read()
+    predicted = predict([], fitting(recorded, told["host"], told["release"], told["target"]))
     assert predicted is not None
     assert predicted.total == told["blackout"]["total_ms"]
     print(f"\n{told['took']} s, {told['memory_mib']} MiB, initrd {told['initrd_bytes']:,} bytes")
@@ -142,6 +182,22 @@ def test_by_sessions_where_the_kernel_has_no_module(rehearsals: Rehearsals) -> N
     assert (code, told["interface"], told["why"]) == (Exit.OK, "sessions", "")
     assert told["blackout"]["total_ms"] > 0
     assert "prepare" not in told["seconds"]
+
+
+def test_one_with_what_stands_for_guests_goes_well(
+    rehearsals: Rehearsals,
+) -> None:
+    folders = Folders(Path("/nowhere"), rehearsals.modules)
+    running, target = (
+        read_kernel(folders, str(rehearsals.images[name]), "") for name in ("old", "new")
+    )
+    order = Order(running, target, (MIB, 4096), sessions=False, guests=3, accel="tcg")
+    said: list[str] = []
+    found = rehearse(order, said.append).verdict
+    assert (found.passed, found.why) == (True, ""), found.lines
+    assert found.seconds["save"] > 0
+    assert any(line.startswith("luo: took over 5 files") for line in found.lines)
+    assert said
 
 
 def test_a_target_without_the_handover(rehearsals: Rehearsals) -> None:

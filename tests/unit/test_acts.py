@@ -369,6 +369,23 @@ def test_a_journal_that_cannot_be_opened_stops_everything(
     assert console.window.holder() is None
 
 
+def test_a_disk_that_is_full_at_the_jump_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    machine = host(tmp_path)
+    console = Console(machine)
+    console.load()
+    console.prepare()
+    monkeypatch.setattr("luo_tui.update.journal.Journal.write_promised", full)
+    with pytest.raises(ActFailed, match="disk is full") as failed:
+        console.window.kexec(console.yes(Act.KEXEC, HOST_NAME), console.target, lambda: None)
+    assert f"The journal lies in {machine.folder}." in failed.value.lines()
+    assert machine.state is State.PREPARED
+
+
 def test_without_privilege_nothing_is_touched(tmp_path: Path) -> None:
     machine = host(tmp_path)
     console = Console(machine)

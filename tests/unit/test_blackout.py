@@ -15,8 +15,10 @@ from luo_tui.model import (
     Snapshot,
     Stamps,
     State,
+    Vitals,
 )
 from luo_tui.update.blackout import blackout, guests_text
+from luo_tui.update.clocks import Moment
 from luo_tui.update.window_state import WindowState
 
 WHOLE = Stamps(
@@ -65,20 +67,28 @@ def test_guests_stand_still_for_longer_than_the_kernel() -> None:
     incoming = Resource(1, "memfd", ResourceState.INCOMING, "web")
     restored = Resource(2, "memfd", ResourceState.RESTORED, "db")
     jumped = datetime(2026, 1, 15, 12, 0, 0, tzinfo=UTC)
-    window_state = WindowState("w")._replace(jumped_at=jumped.isoformat())
+    at = jumped.isoformat()
+    window_state = WindowState("w")._replace(jumped_at=at, left_at=at)
 
     def told(
-        *resources: Resource, at: float = 0.0, state: WindowState | None = window_state
+        *resources: Resource,
+        at: float = 0.0,
+        off: float = 0.0,
+        state: WindowState | None = window_state,
     ) -> str:
         luo, host = LuoState(State.UPDATED), Host("h", "7", "b")
-        return guests_text(Snapshot(luo=luo, host=host, resources=Resources(resources)), state, at)
+        vitals = Vitals(booted_at=jumped.timestamp() + 2 + off)
+        seen = Moment(at + off, at - jumped.timestamp() - 2) if at else None
+        kept = Resources(resources)
+        return guests_text(Snapshot(luo=luo, host=host, resources=kept, vitals=vitals), state, seen)
 
     assert told() == ""
     assert told(incoming, restored).endswith("1 not yet")
     assert told(restored).endswith("is not known")
     seen = jumped.timestamp() + 9.2
     assert told(restored, at=seen).endswith(", about 9 s after the jump began")
-    # A clock that went back in the jump gives no time that nobody believes.
+    # A clock that was set in the jump gives no time that nobody believes.
+    for off in (86_400, -86_400, -60):
+        assert told(restored, at=seen, off=off).endswith("not known: the clock was set meanwhile")
     for state in (None, window_state._replace(jumped_at="no time")):
         assert told(restored, at=seen, state=state).startswith("the last memory was restored at ")
-    assert "jump" not in told(restored, at=jumped.timestamp() - 60)

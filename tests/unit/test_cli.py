@@ -142,6 +142,12 @@ def test_wrong_usage_has_its_code() -> None:
     assert done.stdout.startswith("luo-tui ")
 
 
+def test_an_empty_folder_is_not_the_one_where_one_stands() -> None:
+    done = run("--folder", "", "history")
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert "the folder's name is empty" in done.stderr
+
+
 def test_the_help_tells_every_command_and_every_exit_code() -> None:
     done = run("--help", COLUMNS="80")
     assert done.returncode == 0

@@ -79,6 +79,9 @@ def test_a_whole_update_by_commands_in_other_processes(demo: Demo, tmp_path: Pat
     assert (told["demo"], told["state"], told["host"]["name"]) == (True, "normal", "demo-hv")
     assert len(told["resources"]) == 4
     assert len(told["devices"]) > 20
+    real = demo.run("guests")
+    assert (real.returncode, real.stdout) == (2, ""), "this machine's are none of the demo's"
+    assert "speaks of this machine alone" in real.stderr
 
     held = tmp_path / "held"
     held.write_text("bytes")

@@ -11,7 +11,16 @@ import pytest
 from luo_tui.guests.context import read_context
 from luo_tui.guests.proc import started
 from luo_tui.guests.record import Kept, Phase, Record
-from luo_tui.model import Host, LuoState, Resource, Resources, ResourceState, Snapshot, State
+from luo_tui.model import (
+    Host,
+    LuoState,
+    Resource,
+    Resources,
+    ResourceState,
+    Snapshot,
+    State,
+    Vitals,
+)
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.update.facts import Stands
 from luo_tui.update.guest_facts import armed, came_over, recorded
@@ -19,6 +28,7 @@ from luo_tui.update.window_state import WindowState
 
 HERE, BEFORE = "boot-2", "boot-1"
 WINDOW = WindowState("7", jumped_from=BEFORE)
+AFTER = Snapshot(Host("hv", "7.3", HERE), LuoState(State.UPDATED))
 GONE = 0
 """No process began then, but the first."""
 
@@ -76,14 +86,13 @@ def test_that_an_armed_guest_has_ended_is_told(record: Record) -> None:
     ],
 )
 def test_what_became_of_it(record: Record, changed: dict[str, object], stands: Stands) -> None:
-    (one,) = came_over((record._replace(boot=BEFORE, **changed),), WINDOW, HERE)  # type: ignore[arg-type]
+    (one,) = came_over((record._replace(boot=BEFORE, **changed),), WINDOW, AFTER)  # type: ignore[arg-type]
     assert one.stands is stands
-    assert one.seconds == (4.5 if changed.get("paused") else changed.get("went_on", 0))
 
 
 def test_of_another_jump_nothing_is_told(record: Record) -> None:
-    assert came_over((record._replace(boot="boot-0"),), WINDOW, HERE) == ()
-    assert came_over((record,), WindowState("7"), HERE) == ()
+    assert came_over((record._replace(boot="boot-0"),), WINDOW, AFTER) == ()
+    assert came_over((record,), WindowState("7"), AFTER) == ()
 
 
 def test_a_folder_that_is_closed_to_this_user_tells_nothing(
@@ -94,3 +103,17 @@ def test_a_folder_that_is_closed_to_this_user_tells_nothing(
 
     monkeypatch.setattr(Path, "is_dir", closed)
     assert recorded(open_orchestrator(), tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("booted", "seconds"), [(106.0, 9.0), (106.0 + 86_400, 0.0), (106.0 - 86_400, 0.0), (0.0, 0.0)]
+)
+def test_how_long_it_stood_is_told_where_the_clock_ran_on(
+    record: Record, booted: float, seconds: float
+) -> None:
+    window = WINDOW._replace(left_at="1970-01-01T00:01:42.500+00:00")
+    kernel = AFTER._replace(vitals=Vitals(booted_at=booted))
+    off = booted - 106 if booted else 0
+    one = record._replace(boot=BEFORE, phase=Phase.LOADED, paused=100.0, went_on=109.0 + off)
+    (told,) = came_over((one,), window, kernel)
+    assert (told.stands, told.seconds) == (Stands.GOES_ON, seconds)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,9 @@ from luo_tui.guests.context import Context
 from luo_tui.guests.restore import restore_all
 
 NOWHERE = Context(0, 0, (), 0o22, (), (), 0, 0, (), "", {})
-GROUP = NOWHERE._replace(cgroup="/guests/web1", cgroup_files={"memory.max": "1000"})
+GROUP = NOWHERE._replace(
+    cgroup="/guests/web1", cgroup_files={"memory.max": "1000", "cpu.max": "max"}
+)
 
 
 class Keeper:
@@ -47,7 +50,18 @@ def open_files() -> int:
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for the kernel's control groups: a folder's files are there once it is made."""
     monkeypatch.setattr(start, "CGROUPS", tmp_path)
+    make = Path.mkdir
+
+    def mkdir(folder: Path, *given: Any, **named: Any) -> None:
+        make(folder, *given, **named)
+        for one in (folder, *folder.parents):
+            if one.is_relative_to(tmp_path):
+                for name in ("cgroup.procs", "cgroup.subtree_control", "memory.max"):
+                    (one / name).touch()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
     return tmp_path
 
 
@@ -66,6 +80,11 @@ def test_in_its_group_by_a_process_that_has_ended_then(groups: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
     assert (groups / "guests/web1/cgroup.procs").read_text() == "0"
     assert (groups / "guests/web1/memory.max").read_text() == "1000"
+    assert not (groups / "guests/web1/cpu.max").exists(), "this kernel does not limit it"
+    for parent in (groups, groups / "guests"):
+        # Each word is a write of its own: the last one stands in the file.
+        assert (parent / "cgroup.subtree_control").read_text() == "+memory"
+    assert (groups / "guests/web1/cgroup.subtree_control").read_text() == ""
     assert open_files() == before
 
 

@@ -260,7 +260,7 @@ def test_names_from_a_journal_move_no_cursor(tmp_path: Path) -> None:
     journal, _ = open_journal(tmp_path, "b")
     journal.write("opened", who="\x1b[2Jann", release="old\n", host="h\x9b")
     journal.write("jump", target="\x1b]0;x\x07", verdict={"level": "\x1b", "line": "\x1b"})
-    for line in history_text(tmp_path, read_history(tmp_path)):
+    for line in history_text(tmp_path, read_history(tmp_path), ()):
         assert line.isprintable()
 
 
@@ -307,8 +307,8 @@ def test_history_is_told_of_every_journal(records: list[Record], noise: bytes) -
         path = Path(name) / "windows" / "000001-20260101T000000.000000Z.jsonl"
         path.write_bytes(b"".join(encode_record(r) for r in records) + noise)
         windows = read_history(Path(name))
-        json.dumps(history_json(Path(name), windows))
-        for line in history_text(Path(name), windows):
+        json.dumps(history_json(Path(name), windows, (), ""))
+        for line in history_text(Path(name), windows, ()):
             assert line.isprintable()
         for one in windows:
             json.dumps([asdict(v) for v in (one.verdict, one.blackout) if v])

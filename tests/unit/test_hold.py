@@ -190,6 +190,33 @@ def test_what_would_not_fit_into_memory_is_refused(host: SimulatedHost, tmp_path
         holds(host).hold(tmp_path / "none", "none")
 
 
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device"])
+def test_what_is_no_regular_file_is_not_held(
+    host: SimulatedHost, tmp_path: Path, kind: str
+) -> None:
+    """A device has no end, and a fifo may never have a beginning."""
+    other = Path("/dev/zero") if kind == "device" else tmp_path / "other"
+    if kind == "fifo":
+        os.mkfifo(other)
+    elif kind == "folder":
+        other.mkdir()
+    with pytest.raises(NotDone, match="not a regular file: nothing was held") as refused:
+        holds(host).hold(other, "cache")
+    assert refused.value.code is Exit.USAGE
+    assert host.resources() == ()
+
+
+def test_a_file_that_is_longer_than_it_says_takes_no_more_memory_than_there_is(
+    host: SimulatedHost, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that grows while it is copied."""
+    monkeypatch.setattr(hold, "_room", lambda size: len(CONTENT) - 1)
+    with pytest.raises(NotDone, match="without memory") as refused:
+        holds(host).hold(source, "cache")
+    assert refused.value.code is Exit.NO_SPACE
+    assert host.resources() == ()
+
+
 def cold_boot(host: SimulatedHost) -> None:
     """Another boot of the same kernel, into which nothing was handed over."""
     load_files(host.load, host.boot_folder / f"vmlinuz-{host.release}")

@@ -134,6 +134,25 @@ def test_each_fault_is_found_by_its_check(found: dict[str, str], facts: Facts) -
         assert finding.evidence
 
 
+@pytest.mark.parametrize(
+    ("state", "arms", "text", "remedy"),
+    [
+        (State.NORMAL, False, "1 guest not preserved yet: ", "Have them preserved before prepare."),
+        (State.NORMAL, True, "1 guest not preserved yet: ", "Prepare arms those of QEMU"),
+        (State.PREPARED, True, "1 guest not preserved: ", "Cancel, have them preserved, and"),
+        (State.UPDATED, False, "1 guest not preserved: ", "Have them preserved before prepare."),
+    ],
+)
+def test_a_guest_is_told_as_lost_only_once_it_is(
+    state: State, arms: bool, text: str, remedy: str
+) -> None:
+    guest = Guest(9, "qemu", is_qemu=True)
+    facts = pictured(luo=LuoState(state))._replace(work=Work(guests=(guest,)), arms_guests=arms)
+    (found,) = (f for f in run_host_checks(facts, ROOM) if f.check == "guests")
+    assert (found.level, found.text.startswith(text)) == (Level.WARNING, True), found.text
+    assert found.remedy.startswith(remedy)
+
+
 def test_one_login_is_ones_own() -> None:
     assert levels(pictured(vitals=Vitals(users=("ann on tty1",))))["logins"] is Level.OK
 

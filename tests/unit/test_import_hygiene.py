@@ -219,8 +219,26 @@ def test_guests_wait_for_next_to_nothing() -> None:
             "guests.restore",
         ),
         *("guests.start", "guests.together", "sources", "sources.clean", "sources.qemu"),
-        *("uapi", "uapi.luo_v2"),
+        *("uapi", "uapi.luo_v2", "uapi.rights"),
     }
     slow = {"argparse", "ast", "asyncio", "dataclasses", "inspect", "logging", "pyudev"}
     slow |= {"subprocess", "tempfile", "textual", "threading", "tomllib", "traceback"}
     assert not slow & set(others)
+
+
+def test_the_first_picture_waits_for_nothing_that_it_does_not_show() -> None:
+    """Other places, dialogs, and those who speak to a simulated host from other processes."""
+    code = (
+        "import sys\n"
+        "import luo_tui.demo.run, luo_tui.console.app\n"
+        "print(*sorted(m for m in sys.modules if m.startswith('luo_tui.console.screens.')))\n"
+        "print('multiprocessing' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    screens, others = done.stdout.splitlines()
+    assert {name.rpartition(".")[2] for name in screens.split()} == {
+        *("asking", "base", "notice", "overview"),
+    }
+    assert others == "False"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Whatever happens in whatever order: nothing is lost without a typed word, rules, and a record.
 
-Two consoles, another tool, faults, replaced files, kills and clock steps, in
-sequences that hypothesis makes up. Each jump is held against what was agreed to.
+Two consoles, another tool, faults, replaced files, kills, power cuts and clock steps, in
+sequences that hypothesis makes up. Each jump is held against what was agreed to, and
+every journal that comes of it is read back whole.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ from luo_tui.update import journal
 from luo_tui.update.consent import Consent
 from luo_tui.update.device_outcome import device_outcomes
 from luo_tui.update.facts import Act
+from luo_tui.update.history import read_history
 from luo_tui.update.journal import read
 from luo_tui.update.offers import DISCARD
 from luo_tui.update.person import Person
+from luo_tui.update.report import report_text
 from tests.opened import load_files
 from tests.unit.test_acts import Console
+from tests.unit.test_history import held_to_schema, lines
+from tests.unit.test_interrupted import power_cut
 
 ACTS = (Act.LOAD, Act.UNLOAD, Act.PREPARE, Act.CANCEL, Act.KEXEC, Act.FINISH, Act.TAKE_OVER)
 WHO = st.sampled_from([0, 1])
@@ -53,6 +58,7 @@ STEPS = st.one_of(
     st.tuples(st.just("replace luo.ko"), st.sampled_from(["luo-ko-v3", "luo-ko-v0"])),
     st.tuples(st.just("kill"), WHO),
     st.tuples(st.just("leave"), WHO),
+    st.tuples(st.just("power cut")),
     st.tuples(st.just("clock"), st.integers(-7200, 7200)),
     st.tuples(st.just("fault"), st.sampled_from(["state", "sync", "look", "reboot", "none"])),
 )
@@ -144,7 +150,8 @@ class World:
         self.host.scenario = "nothing-restored"
 
     def restore(self) -> None:
-        os.close(self.host.restore(next(iter(self.host.resources())).token))
+        for one in self.host.resources()[:1]:
+            os.close(self.host.restore(one.token))
 
     frozen_by_another = False
 
@@ -166,7 +173,8 @@ class World:
         self.host.start_process("newcomer", 4096, 4711, "vmm")
 
     def unpreserve(self) -> None:
-        self.host.unpreserve(next(r.token for r in self.host.resources()))
+        for one in self.host.resources()[:1]:
+            self.host.unpreserve(one.token)
 
     def plug(self, number: int) -> None:
         users = (f"nvme{number}n1 on /srv",)
@@ -192,6 +200,14 @@ class World:
         self.consoles[who].window.release()
         self.consoles[who] = Console(self.host, me)
         self.agreed[who] = None
+
+    def power_cut(self) -> None:
+        """End everything; the next kernel's first console accounts for what was."""
+        for each in self.consoles:
+            each.window.release()
+        power_cut(self.consoles[0])
+        self.frozen_by_another = False
+        self.consoles[0].window.arrive()
 
     def leave(self, who: int) -> None:
         self.consoles[who].window.leave("quit")
@@ -306,6 +322,10 @@ def test_no_sequence_reaches_a_kexec_that_was_not_agreed_to(
         jumped += world.jumps
         discarded += world.discards
         world.host.close()
+        for one in read_history(world.host.folder):
+            assert (one.unread, one.fault) == (0, ""), "what was written is not read back"
+            assert all(line.isprintable() for line in report_text(one))
+        held_to_schema(lines(world.host.folder))
 
 
 def test_some_of_them_did_jump_and_discard() -> None:

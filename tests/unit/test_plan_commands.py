@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.cli import window as window_commands
 from luo_tui.errors import Exit
 from luo_tui.model import State
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
+from luo_tui.update.facts import Facts
 from luo_tui.update.plan import parse_plan
 from tests.unit.test_window_commands import TARGET, Shell, host, shell
 
@@ -84,7 +86,7 @@ def test_a_whole_update_by_a_plan(shell: Shell, plan: Path, host: SimulatedHost)
     assert "done        Finish" in shell.must("run", str(plan), "--yes-to", HOST_NAME)
     assert host.state is State.NORMAL
     assert shell.events() == [
-        "opened", "plan", "begin", "done", "opened", "begin", "done", "opened", "jump",
+        "opened", "plan", "begin", "done", "begin", "done", "jump",
         "opened", "arrived", "begin", "done", "closed",
     ]  # fmt: skip
     err = shell.refused(Exit.REFUSED, "run", str(plan), "--yes-to", HOST_NAME)
@@ -131,6 +133,34 @@ def test_after_a_kexec_that_does_not_happen_the_host_is_normal_again(
     assert "done        Cancel the update: prepared -> normal" in shell.out
     assert (host.state, host.image) == (State.NORMAL, "")
     assert shell.events()[-1] == "closed"
+
+
+def test_a_prepare_that_is_refused_leaves_nothing_loaded(
+    shell: Shell, plan: Path, host: SimulatedHost
+) -> None:
+    host.scenario = "prepare-refused"
+    assert shell("run", str(plan), "--yes-to", HOST_NAME) != Exit.OK
+    assert "The kernel image was unloaded." in shell.err
+    assert (host.state, host.image) == (State.NORMAL, "")
+    assert shell.records()[-1] == {"event": "closed", "how": "left: the run did not go on"}
+    assert shell.holder() is None
+
+
+def test_a_run_holds_its_window_from_the_first_act_on(
+    shell: Shell, plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever watches would be offered to take it over between two acts."""
+    seen = []
+    look = window_commands.Command._find_target
+
+    def between(self: window_commands.Command, facts: Facts) -> object:
+        seen.append(shell.holder() is not None)
+        return look(self, facts)
+
+    monkeypatch.setattr(window_commands.Command, "_find_target", between)
+    with pytest.raises(SimulatedJump):
+        shell("run", str(plan), "--yes-to", HOST_NAME)
+    assert seen == [False, True, True], "load, prepare, kexec"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 import pytest
 
 from luo_tui.errors import Exit
+from luo_tui.model import Guest, Work
 from luo_tui.orchestrator.simulated import SimulatedJump
 from luo_tui.update.facts import Act
 from luo_tui.update.history import HistoryReader, RecordedBlackout
 from luo_tui.update.prediction import predict
-from luo_tui.update.rehearsal import sizes, steps, verdict
+from luo_tui.update.rehearsal import report, sizes, steps, verdict
+from luo_tui.update.rehearsal.guests import guests_here, not_rehearsed
 from luo_tui.update.rehearsal.lines import Lines
 from luo_tui.update.rehearsal.protocol import MARK, Failed
-from luo_tui.update.rehearsal.record import NAME, Rehearsed, read_record, write_record
+from luo_tui.update.rehearsal.record import KEPT, NAME, RehearsalReader, fitting, write_record
 from luo_tui.update.rehearsal.sizes import MIB, Loads, machine, scaled
 from luo_tui.update.rehearsal.verdict import End
+from luo_tui.update.report import report_json
 from luo_tui.update.walk import walk
 from tests.unit.test_acts import Console, host
 from tests.unit.test_prediction import window
@@ -100,6 +104,8 @@ def test_a_machine_has_room_for_what_it_loads_and_for_what_is_preserved() -> Non
     assert large.room == 4096 * MIB
     assert large.memory * MIB > large.room + 2 * LOADS.first_initrd
     assert machine(LOADS, MIB, **(asked | {"scratch": "1M,2M,0"})).scratch == "1M,2M,0"
+    # What is left is not known.
+    assert machine(LOADS, 64 * MIB, **(asked | {"available": 0})) == small
     with pytest.raises(ValueError, match="needs more than"):
         machine(LOADS, MIB, **(asked | {"memory": 256}))
     with pytest.raises(ValueError, match="takes 1,024 MiB, and this host has 1,000 left"):
@@ -209,30 +215,65 @@ def test_the_whole_of_a_memfd_is_compared() -> None:
     fd = os.memfd_create("x")
     try:
         steps._fill(fd, 4, size)
-        steps._compare(fd, 4, size, 9)
+        steps._compare(fd, 4, size, size, 9)
         with pytest.raises(Failed, match="file 6 of 9 is not what it was: byte 0 differs"):
-            steps._compare(fd, 5, size, 9)
+            steps._compare(fd, 5, size, size, 9)
         os.pwrite(fd, b"\xff", steps.CHUNK + PAGE + 77)
         with pytest.raises(Failed, match=f"byte {steps.CHUNK + PAGE + 77:,} differs"):
-            steps._compare(fd, 4, size, 9)
+            steps._compare(fd, 4, size, size, 9)
         with pytest.raises(Failed, match="came back with"):
-            steps._compare(fd, 4, size + 1, 9)
+            steps._compare(fd, 4, size + 1, size, 9)
     finally:
         os.close(fd)
 
 
+QEMU = Guest(7, "qemu-system-x86", ("ram",), 4 << 30, name="web1", is_qemu=True)
+ARMED = QEMU._replace(pid=8, name="db", memory=("ram", "luo-state-db"))
+OTHER = Guest(9, "cloud-hyperviso", ("vm",), 1 << 30)
+
+
+def test_memfds_stand_for_the_guests_that_prepare_would_arm() -> None:
+    work = Work(guests=(QEMU, ARMED, OTHER), missing=("some are not known",))
+    found = guests_here(work, arms=True)
+    # What is armed is preserved, and counted there.
+    assert (found.memory, found.states) == ((4 << 30,), 2)
+    first, second, third = not_rehearsed(found)
+    assert first.startswith("2 guests (web1 (qemu-system-x86 [7]), db (qemu-system-x86 [8])): no ")
+    assert "stand for their memory and their devices' state" in first
+    assert "the blackout is without it" in first
+    assert second == "1 guest (vm (cloud-hyperviso [9])): not armed by prepare on this host"
+    assert third == "some are not known"
+    assert list(not_rehearsed(guests_here(Work(), arms=True))) == []
+
+
+def test_guests_that_are_not_armed_have_no_stand_ins() -> None:
+    found = guests_here(Work(guests=(QEMU,)), arms=False)
+    assert (found.memory, found.states) == ((), 0)
+    assert list(not_rehearsed(found)) == [
+        f"1 guest ({QEMU.label}): not armed by prepare on this host"
+    ]
+
+
+def test_a_guest_whose_memory_only_root_sees_is_told_so() -> None:
+    found = guests_here(Work(guests=(QEMU._replace(memory=(), bytes=0),)), arms=True)
+    assert (found.memory, found.states) == ((), 1)
+    first, second = not_rehearsed(found)
+    assert "Memfds stand for their devices' state" in first
+    assert "only root sees it" in second
+
+
 def told(**more: Any) -> dict[str, Any]:
     dark = {"total_ms": 1512.0, "phases": [list(phase) for phase in PHASES]}
-    about = {"host": "h", "release": "a", "target": "b", "accel": "tcg"}
-    return {"passed": True, "blackout": dark, **about, **more}
+    about = {"at": "2026-11-01T22:00:00+00:00", "host": "h", "release": "a", "target": "b"}
+    return {"passed": True, "blackout": dark, "accel": "tcg", **about, **more}
 
 
 def test_a_prediction_says_that_it_is_a_rehearsals(tmp_path: Path) -> None:
     path = write_record(tmp_path / "new", told())
     assert path == tmp_path / "new" / NAME
-    dark = RecordedBlackout(1512.0, PHASES)
-    found = read_record(tmp_path / "new")
-    assert found == Rehearsed("h", "a", "b", "tcg", dark)
+    found = fitting(RehearsalReader(tmp_path / "new").read(), "h", "a", "b")
+    assert found is not None
+    assert found.blackout == RecordedBlackout(1512.0, PHASES)
     predicted = predict([], found)
     assert predicted is not None
     assert predicted.text() == "1,512 ms, by a rehearsal in a machine (TCG)"
@@ -243,20 +284,69 @@ def test_a_prediction_says_that_it_is_a_rehearsals(tmp_path: Path) -> None:
     assert (measured.total, measured.rehearsed) == (5.0, "")
 
 
-@pytest.mark.parametrize(
-    "more",
-    [{"passed": False}, {"blackout": None}, {"format": 2}, {"host": 7}, {"blackout": {"x": 1}}],
-)
+def test_the_newest_rehearsal_of_the_same_counts(tmp_path: Path) -> None:
+    for number, target in enumerate(("b", "c", "b")):
+        write_record(tmp_path, told(target=target, memory_mib=number))
+    read = RehearsalReader(tmp_path).read
+    found = [fitting(read(), "h", "a", target) for target in ("b", "c", "d", "")]
+    assert [one and one.memory for one in found] == [2, 1, None, 2]
+    assert fitting(read(), "h", "another") is None
+    assert fitting(read(), "another", "a") is None
+    # One that failed since is not outranked by an older one.
+    write_record(tmp_path, told(passed=False, blackout=None))
+    assert fitting(read(), "h", "a", "b") is None
+    assert fitting(read(), "h", "a", "c") is not None
+
+
+def test_the_latest_ones_are_kept(tmp_path: Path) -> None:
+    for number in range(KEPT + 5):
+        write_record(tmp_path, told(memory_mib=number))
+    kept = [one.memory for one in RehearsalReader(tmp_path).read()]
+    assert kept == list(range(KEPT + 5))[: -KEPT - 1 : -1]
+
+
+def test_the_file_is_read_when_it_has_changed(tmp_path: Path) -> None:
+    reader = RehearsalReader(tmp_path)
+    assert (reader.read(), reader.fault) == ((), "")
+    write_record(tmp_path, told())
+    assert reader.read() is reader.read()
+    write_record(tmp_path, told())
+    assert len(reader.read()) == 2
+    (tmp_path / NAME).unlink()
+    assert reader.read() == ()
+    (tmp_path / NAME).mkdir()
+    assert (reader.read(), reader.fault) == ((), os.strerror(errno.EISDIR))
+
+
+@pytest.mark.parametrize("more", [{"passed": False}, {"blackout": None}, {"blackout": {"x": 1}}])
 def test_what_tells_of_no_blackout_predicts_nothing(more: dict[str, Any], tmp_path: Path) -> None:
     write_record(tmp_path, told() | more)
-    assert read_record(tmp_path) is None
+    read = RehearsalReader(tmp_path).read()
+    assert len(read) == 1
+    assert fitting(read, "h", "a", "b") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
-def test_a_damaged_record_predicts_nothing(text: str, tmp_path: Path) -> None:
-    assert read_record(tmp_path) is None
-    (tmp_path / NAME).write_text(text)
-    assert read_record(tmp_path) is None
+@pytest.mark.parametrize("line", ["", "[]", "{", "null", '{"format": 2}', '{"format": 1}'])
+def test_what_is_no_record_is_passed_over_and_stays(line: str, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text(f"{line}\n")
+    assert RehearsalReader(tmp_path).read() == ()
+    write_record(tmp_path, told())
+    assert len(RehearsalReader(tmp_path).read()) == 1
+    assert (tmp_path / NAME).read_text().startswith(f"{line}\n")
+
+
+def test_a_record_is_told_whole_and_moves_no_cursor(tmp_path: Path) -> None:
+    failed = told(passed=False, blackout=None, why="In the target: it \x1b[2J gave up.")
+    for one in (failed, told(seconds={"boot": 1.5, "x": "y"}, lines=["KHO: found", 7])):
+        write_record(tmp_path, one)
+    good, bad = RehearsalReader(tmp_path).read()
+    lines = [line for one in (good, bad) for part in report.sections(one) for line in part.lines]
+    assert all(line.isprintable() for line in lines)
+    said = "\n".join(lines)
+    for wanted in ("kernel: a -> b", "1,512.0 ms in the machine", "took: boot 1.500 s", "KHO: f"):
+        assert wanted in said
+    assert report.result(good) == "rehearsal passed in a machine (TCG); blackout 1,512 ms"
+    assert report.result(bad).startswith("rehearsal FAILED in a machine (TCG): In the target: it ")
 
 
 @pytest.mark.parametrize("other", ["", "host", "release", "target"])
@@ -280,4 +370,7 @@ def test_the_window_predicts_by_a_rehearsal_of_what_is_to_be_done(
     with pytest.raises(SimulatedJump):
         console.kexec()
     newest, *_ = HistoryReader(simulated.folder).read()
-    assert newest.predicted == (None if other else RecordedBlackout(1512.0, PHASES))
+    assert newest.predicted == (None if other else RecordedBlackout(1512.0, PHASES, "tcg"))
+    assert report_json(newest)["predicted_ms"] == (
+        None if other else {"total": 1512.0, "phases": list(map(list, PHASES)), "rehearsed": "tcg"}
+    )

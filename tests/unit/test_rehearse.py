@@ -8,15 +8,23 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from luo_tui.errors import Exit
-from luo_tui.model import State
+from luo_tui.model import Guest, State, Work
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
+from luo_tui.sources.memory import Memory
+from luo_tui.update import guest_facts
 from luo_tui.update.rehearsal import run
+from luo_tui.update.rehearsal.kernels import Folders, not_read, read_kernel
+from luo_tui.update.rehearsal.run import Order, Outcome
+from luo_tui.update.rehearsal.sizes import Scaled
+from luo_tui.update.rehearsal.verdict import Verdict
+from tests.permissions import modes_count
 from tests.unit.test_images import bzimage
 from tests.unit.test_window_commands import TARGET, Shell, host, shell
 
@@ -161,6 +169,7 @@ BOOTS = "".join(
     for name in ("BLK_DEV_INITRD", "BINFMT_SCRIPT", "DEVTMPFS", "SERIAL_8250_CONSOLE", "PRINTK")
 )
 UPDATES = "CONFIG_KEXEC_HANDOVER=y\nCONFIG_LIVEUPDATE=y\n"
+DENIED = os.strerror(errno.EACCES)
 LUO = b"\0luo_compatible=luo-ko-v3\0"
 
 
@@ -187,17 +196,21 @@ class InMachine:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
+    @property
+    def words(self) -> list[str]:
+        return [
+            "rehearse", "--machine", "--kernel", str(self.files["old"]), str(self.files["new"]),
+            "--modules", str(self.modules), "--accel", "tcg",
+        ]  # fmt: skip
+
     def refused(self, code: Exit, *more: str) -> str:
         """Run it; nothing may come of it but words, some of which say how far it came."""
         before = self.shell.standing()
-        done = self.shell(
-            "rehearse", "--machine", "--kernel", str(self.files["old"]), str(self.files["new"]),
-            "--modules", str(self.modules), "--accel", "tcg", *more,
-        )  # fmt: skip
+        done = self.shell(*self.words, *more)
         assert done == code, self.shell.err
         assert self.shell.out == ""
         assert self.shell.standing() == before
-        assert not (self.shell.host.folder / "rehearsal.json").exists()
+        assert not (self.shell.host.folder / "rehearsals.jsonl").exists()
         return self.shell.err
 
 
@@ -262,6 +275,73 @@ def test_the_running_kernels_image_is_looked_for(shell: Shell, tmp_path: Path) -
     assert "--kernel FILE" in said
 
 
+@pytest.mark.parametrize(
+    ("unreadable", "code", "said"),
+    [
+        ("old/vmlinuz-old", Exit.NOT_PERMITTED, "old/vmlinuz-old cannot be read: Permission"),
+        ("new/vmlinuz-new", Exit.NOT_PERMITTED, "new/vmlinuz-new cannot be read: Permission"),
+        ("new", Exit.NOT_PERMITTED, "new/vmlinuz-new cannot be read: Permission"),
+        ("modules/old/extra/luo.ko", Exit.NOT_PERMITTED, "luo.ko (luo.ko of old) cannot be read"),
+        ("modules/new/extra", Exit.NOT_PERMITTED, "(luo.ko of new) cannot be read: Permission"),
+        ("modules/new", Exit.NOT_PERMITTED, "(luo.ko of new) cannot be read: Permission"),
+        ("modules", Exit.NOT_PERMITTED, "(luo.ko of old) cannot be read: Permission"),
+        # Without it nothing is known of a kernel that speaks against it.
+        ("new/config-new", Exit.NOT_FOUND, "QEMU"),
+    ],
+)
+def test_what_may_not_be_read_is_named(
+    machine: InMachine, tmp_path: Path, unreadable: str, code: Exit, said: str
+) -> None:
+    (tmp_path / unreadable).chmod(0)
+    try:
+        with modes_count():
+            assert said in machine.refused(code)
+    finally:
+        (tmp_path / unreadable).chmod(0o700)
+
+
+def test_kernels_that_may_not_be_read_are_no_lack_of_kernels(shell: Shell) -> None:
+    boot = SimulatedOrchestrator(shell.host).kexec.boot_folder
+    running, target = (boot / f"vmlinuz-{name}" for name in (shell.host.release, TARGET))
+    asked = "rehearse", "--machine"
+    for path in (running, target):
+        path.chmod(0)
+    with modes_count():
+        for more in ((), ("--kernel", shell.host.release), ("--kernel", running.name)):
+            said = shell.refused(Exit.NOT_PERMITTED, *asked, *more, TARGET)
+            assert f"{running} cannot be read: Permission denied." in said
+        running.chmod(0o600)
+        for more in ((), ("--kernel", running.name)):
+            said = shell.refused(Exit.NOT_PERMITTED, *asked, *more, TARGET)
+            assert f"{target} cannot be read: Permission denied." in said
+        said = shell.refused(Exit.NOT_FOUND, *asked, "--kernel", running.name, "9.9.9-none")
+        assert "9.9.9-none: there is no such kernel" in said
+        assert f"{target} cannot be read: Permission denied." in said
+        boot.chmod(0)
+        for more in ((), ("--kernel", shell.host.release)):
+            said = shell.refused(Exit.NOT_FOUND, *asked, *more, TARGET)
+            assert f"{boot} cannot be read: Permission denied." in said
+            assert "There are" not in said
+        boot.chmod(0o700)
+
+
+def test_an_initrd_that_may_not_be_read_is_not_passed_over_in_silence(
+    machine: InMachine, tmp_path: Path
+) -> None:
+    initrd = machine.files["new"].with_name("initrd.img-new")
+    initrd.write_bytes(b"x")
+    initrd.chmod(0)
+    folders = Folders(tmp_path, machine.modules)
+    with modes_count():
+        said = machine.refused(Exit.NOT_PERMITTED, "--initrd", str(initrd))
+        assert f"{initrd} (the initrd) cannot be read: Permission denied." in said
+        kernel = read_kernel(folders, str(machine.files["new"]), "old")
+    assert kernel.initrd == b""
+    assert not_read(kernel) == f"the target's own initrd: {initrd} cannot be read: {DENIED}"
+    initrd.chmod(0o600)
+    assert not_read(read_kernel(folders, str(machine.files["new"]), "old")) == ""
+
+
 def test_options_of_the_one_way_are_refused_beside_the_other(shell: Shell) -> None:
     assert "for --machine alone" in shell.refused(Exit.USAGE, *ON, TARGET, "--memory", "512")
     said = shell.refused(Exit.USAGE, "rehearse", "--machine", "--yes", TARGET)
@@ -281,8 +361,68 @@ def test_too_little_memory_is_said_before_anything_starts(
     qemu.write_text("#!/bin/sh\necho it was started >&2; exit 1\n")
     qemu.chmod(0o755)
     assert "needs more than" in machine.refused(Exit.NO_SPACE, "--memory", "64")
-    monkeypatch.setattr(run, "_available", lambda: 1 << 20)
+    monkeypatch.setattr(run, "read_memory", lambda _: Memory(2 << 20, 1 << 20))
     assert "this host has 1 left" in machine.refused(Exit.NO_SPACE)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_disk_without_room_is_said_before_anything_starts(
+    machine: InMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text("#!/bin/sh\necho it was started >&2; exit 1\n")
+    qemu.chmod(0o755)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    if full:
+        real = shutil.disk_usage(temporary)._replace(free=3 << 20)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: real)
+        said = machine.refused(Exit.NO_SPACE)
+        assert f"{temporary} has 3 MiB left, and " in said
+    else:
+        temporary.chmod(0o500)
+        with modes_count():
+            said = machine.refused(Exit.FAILED)
+        assert "The machine's files cannot be written: Permission denied" in said
+    assert "TMPDIR" in said
+    assert "started" not in said
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_is_rehearsed_and_what_not_is_told_by_name(
+    machine: InMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, orders = machine.shell, []
+
+    def rehearse(order: Order, tell: object) -> Outcome:
+        del tell
+        orders.append(order)
+        done = Verdict(False, "In the target: it gave up.", Exit.BLOCKED, ("KHO: x",), {"boot": 1})
+        return Outcome(done, "tcg", 1024, 5, Scaled((4096,)), 2.0)
+
+    monkeypatch.setattr(run, "rehearse", rehearse)
+    monkeypatch.setattr(guest_facts, "arms_guests", lambda _: True)
+    guest = Guest(7, "qemu-system-x86", ("ram",), 2 << 30, name="web1", is_qemu=True)
+    monkeypatch.setattr(SimulatedOrchestrator, "work", lambda _: Work(guests=(guest,)))
+    initrd = machine.files["new"].with_name("initrd.img-new")
+    initrd.write_bytes(b"")
+    assert shell(*machine.words) == Exit.BLOCKED, shell.err
+    (order,) = orders
+    assert (order.guests, order.preserved[-1]) == (1, 2 << 30)
+    assert "guests      memfds stand for the state of 1: written after prepare" in shell.out
+    assert f"not tried   1 guest ({guest.label}): no QEMU is started in the machine" in shell.out
+    assert f"not tried   the target's own initrd: {initrd} is empty" in shell.out
+    assert "result      FAIL: In the target: it gave up." in shell.out
+    history = shell.json("history")
+    assert [(r["passed"], r["why"]) for r in history["rehearsals"]] == [
+        (False, "In the target: it gave up.")
+    ]
+    assert "rehearsal FAILED in a machine (TCG): In the target" in shell.must("history")
+    # By sessions no guest is carried.
+    shutil.rmtree(machine.modules)
+    shell(*machine.words)
+    assert orders[1].guests == 0
 
 
 def test_a_qemu_that_does_not_start_is_told_in_its_own_words(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,23 @@ def test_an_open_window_and_a_blackout_keep_to_the_schema(
     assert found["owner"]["user"] == "ann"
     assert found["blackout_ms"]["total"] == 6
     hold_to_schema(found)
+
+
+def test_times_are_told_so_that_they_cannot_be_misread(host: SimulatedHost, tmp_path: Path) -> None:
+    """Names of phases have commas of their own, and a record's time is not the operator's."""
+    journal, _ = open_journal(tmp_path, "boot-1")
+    journal.write("opened", who="ann", release="old")
+    journal.close(trim=True)
+    stamps = Stamps(1_000, 1, 2, 3_000, 4_000, 5_000, 9_000)
+    snapshot = look(SimulatedOrchestrator(host))._replace(stamps=stamps)
+    lines = list(status_text(SimulatedOrchestrator(host), snapshot, tmp_path))
+    blackout = next(line for line in lines if line.startswith("blackout "))
+    assert blackout == (
+        "blackout    6.0 ms (freeze: 1.0 ms; device shutdown, until the jump: 1.0 ms; "
+        "jump, kernel boot, userspace up to luo.ko: 4.0 ms)"
+    )
+    window = next(line for line in lines if line.startswith("window "))
+    assert re.fullmatch(r"window      left open by ann at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", window)
 
 
 def test_this_host_keeps_to_the_schema(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from luo_tui.model import (
     Resources,
     ResourceState,
 )
+from luo_tui.orchestrator import this_host
 from luo_tui.sources.descriptor_stores import read_stores
 from luo_tui.sources.memory_limits import read_limits
 from luo_tui.update.checks.surroundings import Surroundings, surrounding_checks
@@ -127,7 +128,8 @@ def test_what_units_left_with_systemd_for_another_kernel_is_named() -> None:
                 )
             ),
             Level.WARNING,
-            "3 descriptors of db.service and sessions cache, log; session ram of vm.service.",
+            "Gone after this kexec: 3 descriptors of db.service. Whether systemd finds its "
+            "sessions again is not known: cache, log of db.service; ram of vm.service.",
         ),
     ):
         found = told(replace(WELL, stores=stores))["descriptor stores"]
@@ -220,3 +222,12 @@ def test_cgroups_of_version_1_tell_nothing(tmp_path: Path) -> None:
     found = read_limits([7], tmp_path, tmp_path)
     assert found.limits == ()
     assert "no cgroup of version 2" in found.missing[0]
+
+
+def test_the_kernels_consoles_are_read_as_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active = tmp_path / "active"
+    active.write_text("tty0 ttyS0\n")
+    monkeypatch.setattr(this_host, "_CONSOLES", active)
+    assert this_host.ThisHost().consoles() == ("tty0", "ttyS0")

@@ -189,12 +189,17 @@ def test_a_guest_of_qemu_is_named(stands: Stands, grade: Grade, text: str) -> No
 @pytest.mark.parametrize(
     ("clock", "text"),
     [
-        ("set", "; its clock was set"),
-        ("it has no agent", ", by which its clock is behind: it has no agent"),
+        ({"clock_set": True}, "; its clock was set"),
+        (
+            {"clock_fault": "it has no agent"},
+            ", by which its clock is behind: it has no agent",
+        ),
     ],
 )
-def test_what_the_pause_did_to_the_clock_of_a_guest_is_told(clock: str, text: str) -> None:
-    one = CameOver("db1", Stands.GOES_ON, 12.3, clock=clock)
+def test_what_the_pause_did_to_the_clock_of_a_guest_is_told(
+    clock: dict[str, Any], text: str
+) -> None:
+    one = CameOver("db1", Stands.GOES_ON, 12.3, **clock)
     found = judge(FACTS._replace(came_over=(one,)))
     assert (Grade.GOOD, "guests", f"kept: db1 goes on, after about 12 s{text}") in found.reasons
 

@@ -221,6 +221,11 @@ def test_a_jump_that_did_not_happen_is_told() -> None:
 
 def test_what_others_did_is_told() -> None:
     assert any("another tool" in n for n in walk(facts(picture(State.PREPARED))).notes)
+    # A console that was killed in between wrote down that it began, and no more.
+    killed = STORY._replace(under_way="prepare")
+    notes = walk(facts(picture(State.PREPARED, loaded=True), window_state=killed)).notes
+    assert any("prepare began" in n for n in notes)
+    assert not any("another tool" in n for n in notes)
     assert any("found frozen" in n for n in walk(facts(picture(State.FROZEN))).notes)
     foreign = walk(facts(picture(State.NORMAL, loaded=True)))
     assert any("did not load" in n for n in foreign.notes)

@@ -334,16 +334,42 @@ def test_in_the_wrong_state_nothing_is_done(shell: Shell) -> None:
     shell.refused(Exit.WRONG_STATE, "prepare", "--yes")
 
 
+def test_a_refusal_names_no_key_of_the_console(shell: Shell) -> None:
+    said = shell.refused(Exit.WRONG_STATE, "kexec", "--yes-to", HOST_NAME)
+    assert said == "luo-tui: Not now: this host is NORMAL. Prepare first.\n"
+    shell.prepared()
+    said = shell.refused(Exit.WRONG_STATE, "prepare", "--yes")
+    assert said.endswith("It is done: go on with the kexec, or cancel.\n")
+
+
 def test_who_may_not_act_may_look(shell: Shell) -> None:
     shell.prepared()
     shell.may_act = False
     for command in COMMANDS:
         said = shell.refused(Exit.NOT_PERMITTED, command, "--yes", "--yes-to", HOST_NAME)
-        assert "Acting needs root" in said
+        assert "Acting needs root: run the same command with sudo." in said
     shown = shell.json("cancel", "--show")
     assert (shown["possible"], shown["digest"]) == (False, "")
     assert "Acting needs root" in shown["blocked"]
     assert "not now     Acting needs root" in shell.must("kexec", "--show")
+
+
+def test_what_blocks_is_told_apart_from_a_file_that_is_no_kernel(shell: Shell) -> None:
+    boot = shell.host.boot_folder
+    config, initrd = boot / f"config-{TARGET}", boot / f"initrd.img-{TARGET}"
+    was = config.read_text(), initrd.read_bytes()
+    config.write_text("# CONFIG_KEXEC_HANDOVER is not set\n")
+    assert "without CONFIG_KEXEC_HANDOVER" in shell.refused(Exit.BLOCKED, "load", TARGET)
+    assert "CONFIG_KEXEC_HANDOVER" in shell.refused(
+        Exit.BLOCKED, "rehearse", "--here", TARGET, "--yes"
+    )
+    config.write_text(was[0])
+    initrd.write_bytes(b"")
+    assert "initrd" in shell.refused(Exit.BAD_IMAGE, "load", TARGET)
+    initrd.write_bytes(was[1])
+    shell.must("load", TARGET)
+    config.write_text("# CONFIG_KEXEC_HANDOVER is not set\n")
+    shell.refused(Exit.BLOCKED, "prepare", "--yes")
 
 
 def test_the_target_has_to_be_one(shell: Shell, tmp_path: Path) -> None:
@@ -395,7 +421,8 @@ def test_a_window_of_commands_is_ended_by_the_console(shell: Shell) -> None:
 
 
 def test_somebody_elses_window_has_to_be_taken_over(shell: Shell) -> None:
-    shell.refused(Exit.BUSY, "take-over", "--yes")
+    said = shell.refused(Exit.WRONG_STATE, "take-over", "--yes")
+    assert "no window was left open by somebody else" in said
     ann = Console(shell.host, ANN)
     ann.load()
     assert "open in another console" in shell.refused(Exit.BUSY, "take-over", "--yes")
@@ -539,7 +566,7 @@ def test_who_takes_no_output_any_more_does_not_jump(
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     with monkeypatch.context() as patch:
-        patch.setattr("luo_tui.cli.window.print", broken, raising=False)
+        patch.setattr("luo_tui.cli.printing.print", broken, raising=False)
         assert shell("kexec", "--yes-to", HOST_NAME, "--agree", agreed) == Exit.FAILED
     assert "The state is now: prepared." in shell.err
     assert shell.events()[-1] == "returned"
@@ -630,7 +657,7 @@ def test_every_command_tells_what_it_needs_and_loads_no_textual() -> None:
         )
         assert done.stdout.split()[1:] == ["False", "True"]
         assert int(done.stdout.split()[0]) in (
-            Exit.NOT_PERMITTED, Exit.UNAVAILABLE, Exit.BUSY,
+            Exit.NOT_PERMITTED, Exit.UNAVAILABLE, Exit.WRONG_STATE,
         )  # fmt: skip
         told = subprocess.run(
             [sys.executable, "-m", "luo_tui", command, "--help"],
@@ -679,3 +706,19 @@ def test_a_purpose_is_one_line(shell: Shell, text: str) -> None:
     assert refused.value.code == Exit.USAGE
     assert "of one line" in shell.err
     assert not shell.windows()
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2Jred", "two\nlines", "\u202egnp", "\udc9b31m"])
+def test_no_name_of_a_kernel_moves_the_cursor(shell: Shell, hostile: str) -> None:
+    boot = shell.host.boot_folder
+    (boot / f"vmlinuz-{hostile}").write_bytes((boot / f"vmlinuz-{TARGET}").read_bytes())
+    path = str(boot / f"vmlinuz-{hostile}")
+    printed = [shell.must("status"), shell.must("load", path, "--show")]
+    assert shell("load") == Exit.USAGE
+    printed.append(shell.err)
+    shell.must("load", path)
+    printed.append(shell.must("report"))
+    for text in printed:
+        assert "vmlinuz-" in text
+        assert text.replace("\n", "").isprintable(), text
+        assert "two\nlines" not in text

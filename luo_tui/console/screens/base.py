@@ -162,6 +162,8 @@ class Drawn(Screen[Result]):
         (42, "-grand"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = []
+    CHOICE_ACTS: ClassVar[bool] = False
+    """Whether what is chosen, picked or typed here is done at once: a key does it only alone."""
 
     def __init__(self) -> None:
         """Start out without a view."""

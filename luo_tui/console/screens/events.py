@@ -196,6 +196,7 @@ class Export(Dialog[str]):
     """Writes events to a file that does not exist yet. Ends with what to say of it."""
 
     AUTO_FOCUS = "#path"
+    CHOICE_ACTS = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "enter",

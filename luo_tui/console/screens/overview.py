@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from luo_tui.console.screens.base import Place
-from luo_tui.console.screens.resources import COLUMNS, lost
 from luo_tui.console.session import View
 from luo_tui.console.widgets.banner import Banner
 from luo_tui.console.widgets.machine import Machine
@@ -26,6 +25,7 @@ from luo_tui.console.widgets.presenter import (
     tally,
     vitals,
 )
+from luo_tui.console.widgets.resource_columns import COLUMNS, lost
 from luo_tui.console.widgets.steps import Steps
 from luo_tui.console.widgets.table import Table
 from luo_tui.console.widgets.text import Row

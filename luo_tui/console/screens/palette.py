@@ -67,6 +67,7 @@ class Palette(Dialog[str]):
     """Type to narrow, choose, Enter. Ends with the action that was chosen."""
 
     AUTO_FOCUS = "Field"
+    CHOICE_ACTS = True
     BINDINGS: ClassVar[list[BindingType]] = [
         # Before the line to type into, which has the focus all the time.
         *(

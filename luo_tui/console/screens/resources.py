@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from luo_tui.console.filter import Field
 from luo_tui.console.screens.listing import ListingPlace
 from luo_tui.console.session import View
 from luo_tui.console.widgets.pick_table import PickTable
 from luo_tui.console.widgets.presenter import sessions, tally
-from luo_tui.console.widgets.table import Column
+from luo_tui.console.widgets.resource_columns import COLUMNS, becomes, lost, owner
 from luo_tui.console.widgets.text import Row
 from luo_tui.model import Resource, ResourceState, State
 from luo_tui.update.came_over import promises_text, resource_came
@@ -21,46 +21,6 @@ from luo_tui.update.wording import size_text
 
 _SESSIONS = 10
 """Sessions that are named; there is room for the table, too."""
-_SIGN = {
-    ResourceState.PRESERVED: "carried over",
-    ResourceState.INCOMING: "NOT RESTORED",
-    ResourceState.RESTORED: "came over",
-    ResourceState.UNKNOWN: "UNKNOWN",
-}
-
-
-def owner(resource: Resource) -> str:
-    """Return the process that preserved it; it may be gone."""
-    return f"{resource.comm or '?'} [{resource.pid}]" if resource.pid else "?"
-
-
-def becomes(resource: Resource) -> str:
-    """Return what becomes of it, in two words."""
-    return "REFUSED" if resource.result else _SIGN[resource.state]
-
-
-def lost(resource: Resource) -> bool:
-    """Whether the next step loses it, as things stand."""
-    return resource.endangered
-
-
-def _highest_token(resources: Mapping[Any, Resource]) -> int:
-    """Return the figures of the highest token; what is lost stands first, so it may be anywhere."""
-    return len(str(max(resources, default=0)))
-
-
-COLUMNS: tuple[Column[Resource], ...] = (
-    Column(
-        "token", lambda r: str(r.token), 6, right=True, key=lambda r: r.token, need=_highest_token
-    ),
-    Column("kind", lambda r: r.kind, 6),
-    Column("state", lambda r: r.state, 9),
-    Column("size", lambda r: size_text(r.bytes), 8, right=True, key=lambda r: r.bytes),
-    Column("pages", lambda r: f"{r.pages:,}", 11, right=True, key=lambda r: r.pages, above=110),
-    Column("owner", owner, 22, key=lambda r: (r.comm, r.pid), above=64, most=34),
-    Column("update", becomes, 12, above=100),
-    Column("name", lambda r: r.name),
-)
 
 
 class Resources(ListingPlace[Resource]):

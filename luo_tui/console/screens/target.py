@@ -36,6 +36,7 @@ class TargetScreen(Dialog[KernelImage | None]):
     """Ends with the chosen image, or None. Choosing loads nothing."""
 
     AUTO_FOCUS = "Choices"
+    CHOICE_ACTS = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "enter",

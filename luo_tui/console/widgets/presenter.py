@@ -18,7 +18,7 @@ from luo_tui.update.facts import Act, Finding, Level, Step, handover_lost
 from luo_tui.update.offers import Action
 from luo_tui.update.promises import Became
 from luo_tui.update.report import bars
-from luo_tui.update.wording import count_text, size_text, timeline_line
+from luo_tui.update.wording import count_text, milliseconds, size_text, timeline_line
 
 KEY = {
     Act.LOAD: "l",
@@ -200,11 +200,6 @@ def holder(view: View) -> str:
     if (gone := view.facts.gone_holder) is not None:
         return f"loaded by the window that {gone} left open"
     return "loaded by this window"
-
-
-def milliseconds(number: float) -> str:
-    """Write a time with a figure that can be compared."""
-    return f"{number:,.0f} ms" if number >= 10 else f"{number:.1f} ms"
 
 
 def tally(snapshot: Snapshot) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from luo_tui.model import Guest, State
 from luo_tui.update.checks.check import Check, complete
 from luo_tui.update.device_outcome import device_outcomes
 from luo_tui.update.facts import Facts, Finding, Level
@@ -203,11 +204,25 @@ class GuestsArePreserved:
         left = uncarried(facts)
         if left:
             told = few([f"{g.label}, {size_text(g.bytes)}" for g in left], between="; ")
-            text = f"{count_text(len(left), 'guest')} not preserved: {told}."
-            return Finding(self.name, Level.WARNING, text, "Have them preserved before prepare.")
+            # Before prepare they are not lost yet, and prepare itself may arm some.
+            yet = " yet" if facts.snapshot.luo.state is State.NORMAL else ""
+            text = f"{count_text(len(left), 'guest')} not preserved{yet}: {told}."
+            return Finding(self.name, Level.WARNING, text, _have_preserved(facts, left))
         number = len(work.guests)
         text = f"{count_text(number, 'guest')}, all preserved." if number else "No guest runs here."
         return Finding(self.name, Level.OK, text)
+
+
+def _have_preserved(facts: Facts, left: Sequence[Guest]) -> str:
+    """Say what can be done for guests that are not preserved."""
+    if facts.snapshot.luo.state is State.PREPARED:
+        return "Cancel, have them preserved, and prepare again."
+    if facts.arms_guests and any(g.is_qemu for g in left):
+        return (
+            "Prepare arms those of QEMU that can be carried (`luo-tui guests` says which); "
+            "have the others preserved before it."
+        )
+    return "Have them preserved before prepare."
 
 
 class NobodyElseIsLoggedIn:

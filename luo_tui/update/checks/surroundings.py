@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from luo_tui.model import Condition, DescriptorStore, DescriptorStores, MemoryLimits
 from luo_tui.update.checks.host import HostCheck
@@ -13,8 +13,6 @@ from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.fallback import Fallback
 from luo_tui.update.kernel_modules import TargetDrivers
 from luo_tui.update.wording import count_text, few, size_text
-
-_NONE = DescriptorStores()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class Surroundings:
     """None: nobody has looked."""
     shutdown_fault: str = ""
     """Why an ordinary shutdown could not be held back."""
-    stores: DescriptorStores = _NONE
+    stores: DescriptorStores = field(default_factory=DescriptorStores)
     """What units have left with systemd."""
 
 
@@ -176,11 +174,15 @@ class SystemdKeepsNothing:
         """Name the units that would lose what they count on to get back."""
         del facts
         # What systemd gives back to a restarted unit alone was not meant for another kernel.
-        lost = [s for s in self._found.stores if s.sessions or s.preserve in _OUTLIVES]
-        if lost:
-            text = f"Gone after this kexec: {few([_left(s) for s in lost], between='; ')}."
-            remedy = "See that they can do without, or stop them before."
-            return Finding(self.name, Level.WARNING, text, remedy)
+        lost = [s for s in self._found.stores if s.number and s.preserve in _OUTLIVES]
+        own = [s for s in self._found.stores if s.sessions]
+        parts = [f"Gone after this kexec: {few([_left(s) for s in lost])}."] if lost else []
+        if own:
+            sessions = few([f"{few(s.sessions)} of {s.unit}" for s in own], between="; ")
+            parts.append(f"Whether systemd finds its sessions again is not known: {sessions}.")
+        if parts:
+            remedy = "See that the units can do without, or stop them before."
+            return Finding(self.name, Level.WARNING, " ".join(parts), remedy)
         if self._found.missing:
             text = f"Not known: {self._found.missing[0]}."
             return Finding(self.name, Level.UNKNOWN, text, "Ask systemd.")
@@ -192,12 +194,7 @@ _OUTLIVES = ("yes", "on-success")
 
 
 def _left(store: DescriptorStore) -> str:
-    parts = [f"{count_text(store.number, 'descriptor')} of {store.unit}"] if store.number else []
-    if store.sessions:
-        sessions = "session" if len(store.sessions) == 1 else "sessions"
-        whose = "" if store.number else f" of {store.unit}"
-        parts.append(f"{sessions} {few(store.sessions)}{whose}")
-    return " and ".join(parts)
+    return f"{count_text(store.number, 'descriptor')} of {store.unit}"
 
 
 def surrounding_checks(about: Surroundings) -> Sequence[HostCheck]:

@@ -10,11 +10,10 @@ from pathlib import Path
 from luo_tui.errors import Exit, NotDone
 from luo_tui.model import KernelImage
 from luo_tui.uapi.kho import built_with
-from luo_tui.update.boot_header import SIZE, NotLoadable, parse
-from luo_tui.update.images import read_image, scan
-from luo_tui.update.kernel_config import INSIDE, read_beside, read_inside
+from luo_tui.update.images import read_with_config, scan
 from luo_tui.update.luo_module import module_content
-from luo_tui.update.target import named, whole_path
+from luo_tui.update.regular_file import why_unreadable
+from luo_tui.update.target import faults_of, is_called, named, whole_path
 from luo_tui.update.unpack import CannotUnpack, Torn
 
 _MACHINE = {
@@ -67,14 +66,14 @@ def read_kernel(
         listed = named(scan(folders.boot, folders.modules, running), wanted, running)
         path = Path(listed.path)
         initrd = initrd or (Path(listed.initrd) if listed.entry and listed.initrd else None)
-    image = read_image(path, folders.modules, initrd)
+    image, config = read_with_config(path, folders.modules, initrd)
     if image.fault:
-        denied = not os.access(path, os.R_OK)
+        denied = not os.access(path, os.R_OK, effective_ids=True)
         code = Exit.NOT_PERMITTED if denied else Exit.BAD_IMAGE
         raise NotDone(f"{image.path} {image.fault}.", code)
     packed = b"" if itself else _initrd(image, chosen=initrd is not None)
     content = _file(path, "the kernel")
-    return Kernel(image, content, packed, _module(folders, image), _config(image, path))
+    return Kernel(image, content, packed, _module(folders, image), config)
 
 
 def cannot_run(kernel: Kernel) -> str:
@@ -85,12 +84,21 @@ def cannot_run(kernel: Kernel) -> str:
     return ""
 
 
+def not_read(target: Kernel) -> str:
+    """Say what of a target is not rehearsed, since it could not be read; empty: all is. Pure."""
+    image = target.image
+    if not image.initrd or target.initrd:
+        return ""
+    return f"the target's own initrd: {image.initrd} {image.initrd_fault}"
+
+
 def _running(folders: Folders, running: str) -> Path:
-    found = [i for i in scan(folders.boot, folders.modules, running) if i.release == running]
+    images = scan(folders.boot, folders.modules, running)
+    found = [i for i in images if is_called(i, running)]
     if not found:
         raise NotDone(
             f"The image of the running kernel ({running}) is not in {folders.boot}: name it by "
-            "--kernel FILE.",
+            f"--kernel FILE.{faults_of(images)}",
             Exit.NOT_FOUND,
         )
     return Path(found[0].path)
@@ -110,33 +118,22 @@ def _module(folders: Folders, image: KernelImage) -> bytes:
         return module_content(folders.modules / image.release)
     except FileNotFoundError:
         return b""
-    except (OSError, Torn, CannotUnpack) as error:
-        where = f"luo.ko of {image.release}"
-        raise NotDone(f"{where} cannot be read: {_said(error)}.", Exit.NOT_FOUND) from None
-
-
-def _config(image: KernelImage, path: Path) -> str | None:
-    if not image.config_source:
-        return None
-    if image.config_source != INSIDE:
-        return read_beside([Path(image.config_source)]).text
-    try:
-        with path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            header = parse(os.pread(file.fileno(), SIZE, 0), about.st_size)
-            return read_inside(file.fileno(), header).text
-    except (OSError, NotLoadable):
-        return None
+    except OSError as error:
+        path = error.filename or folders.modules / image.release
+        raise _unreadable(f"{path} (luo.ko of {image.release})", error) from None
+    except (Torn, CannotUnpack) as error:
+        text = f"luo.ko of {image.release} cannot be read: {error}."
+        raise NotDone(text, Exit.BAD_IMAGE) from None
 
 
 def _file(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        denied = isinstance(error, PermissionError)
-        code = Exit.NOT_PERMITTED if denied else Exit.NOT_FOUND
-        raise NotDone(f"{path} ({what}) cannot be read: {_said(error)}.", code) from None
+        raise _unreadable(f"{path} ({what})", error) from None
 
 
-def _said(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _unreadable(what: str, error: OSError) -> NotDone:
+    denied = isinstance(error, PermissionError)
+    code = Exit.NOT_PERMITTED if denied else Exit.NOT_FOUND
+    return NotDone(f"{what} {why_unreadable(error)}.", code)

@@ -16,6 +16,8 @@ MODULE = "/luo/luo.ko"
 TASK, HANDED = "/luo/task.json", "/luo/handed.json"
 """What the first kernel is to do; what it leaves to the second one, in that one's initrd."""
 TARGET, NEXT_INITRD = "/luo/target", "/luo/next-initrd"
+STATE_BYTES, STATE_WRITTEN = 64 << 20, 512 << 10
+"""Bytes of a memfd that stands for a guest's state, and how many of them are written."""
 SESSIONS = "sessions"
 """The interface of mainline's kernels; any other is luo.ko's."""
 

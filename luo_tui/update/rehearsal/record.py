@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What is written down of a rehearsal in a machine, and the prediction that is made of it."""
+"""What is written down of rehearsals in a machine, and which of them a prediction is made of.
+
+The latest ones, one line of JSON each, the newest last. A line that is damaged, foreign or
+of a newer format is passed over, and stays.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,49 +16,132 @@ from typing import Any
 from luo_tui.sources.clean import clean
 from luo_tui.update.durable import make_folder, write_file
 from luo_tui.update.history import RecordedBlackout, recorded_blackout
+from luo_tui.update.record_values import count, duration, texts
 
 FORMAT = 1
-"""Version of the record; within one, values are only added."""
-NAME = "rehearsal.json"
-_LARGEST = 1 << 20
+"""Version of a line; within one, values are only added."""
+NAME = "rehearsals.jsonl"
+KEPT = 20
+"""Rehearsals that are kept."""
+_LARGEST = 4 << 20
+_LONGEST = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """The latest rehearsal, if it went well."""
+    """One rehearsal, as its record tells of it."""
 
+    at: str
+    """When it ended: UTC, ISO 8601, as in the record."""
     host: str
     release: str
     target: str
     accel: str
     """``kvm`` or ``tcg``, which is many times slower than the host itself."""
-    blackout: RecordedBlackout
+    passed: bool
+    why: str = ""
+    """Why it did not pass, in a sentence."""
+    interface: str = ""
+    blackout: RecordedBlackout | None = None
+    steps: tuple[tuple[str, float], ...] = ()
+    """What took how many seconds."""
+    memory: int | None = None
+    """MiB of the machine."""
+    files: int | None = None
+    bytes: int | None = None
+    lines: tuple[str, ...] = ()
+    """The latest kernel's own."""
+    not_rehearsed: tuple[str, ...] = ()
 
 
 def write_record(folder: Path, told: Mapping[str, Any]) -> Path:
-    """Put a rehearsal in the place of the one before. OSError."""
+    """Add a rehearsal to those that are kept. OSError."""
     make_folder(folder)
     path = folder / NAME
-    write_file(path, json.dumps({"format": FORMAT, **told}, indent=2).encode() + b"\n")
+    try:
+        before = _lines(path)
+    except FileNotFoundError:
+        before = []
+    line = json.dumps({"format": FORMAT, **told}).encode()
+    write_file(path, b"".join(one + b"\n" for one in (*before[1 - KEPT :], line)))
     return path
 
 
-def read_record(folder: Path) -> Rehearsed | None:
-    """Return the latest rehearsal; None where there is none, or it tells of no blackout.
+class RehearsalReader:
+    """Reads the rehearsals again and again; the file only when it has changed."""
 
-    Never fails: nothing but a prediction rests on it.
+    def __init__(self, folder: Path) -> None:
+        """``folder`` is the journal's."""
+        self._path = folder / NAME
+        self._known: tuple[tuple[int, int, int], tuple[Rehearsed, ...]] = ((0, 0, 0), ())
+        self.fault = ""
+        """Why they could not be read, the last time."""
+
+    def read(self) -> tuple[Rehearsed, ...]:
+        """Return them, the newest first. Never fails: see :attr:`fault`."""
+        try:
+            about = self._path.stat()
+            key = about.st_ino, about.st_size, about.st_mtime_ns
+            if self._known[0] != key or self.fault:
+                self._known = key, tuple(filter(None, map(_rehearsed, _lines(self._path)[::-1])))
+        except FileNotFoundError:
+            self._known = (0, 0, 0), ()
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+            return ()
+        self.fault = ""
+        return self._known[1]
+
+
+def fitting(
+    rehearsals: Iterable[Rehearsed], host: str, release: str, target: str = ""
+) -> Rehearsed | None:
+    """Return the newest rehearsal of this, if it tells of a blackout. Pure.
+
+    ``rehearsals`` come the newest first; without a ``target`` it is of any.
     """
+    for one in rehearsals:
+        if (one.host, one.release) == (host, release) and target in ("", one.target):
+            return one if one.passed and one.blackout is not None else None
+    return None
+
+
+def _lines(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        return file.read(_LARGEST).splitlines()
+
+
+def _rehearsed(line: bytes) -> Rehearsed | None:
     try:
-        with (folder / NAME).open("rb") as file:
-            told = json.loads(file.read(_LARGEST))
-    except (OSError, ValueError, RecursionError):
+        told = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(told, dict) or told.get("format") != FORMAT or told.get("passed") is not True:
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
         return None
-    dark = told.get("blackout")
-    blackout = recorded_blackout(dark) if isinstance(dark, dict) else None
-    words = [told.get(name) for name in ("host", "release", "target", "accel")]
-    if blackout is None or not all(isinstance(word, str) for word in words):
+    words = [told.get(name) for name in ("at", "host", "release", "target", "accel")]
+    if not all(isinstance(word, str) for word in words):
         return None
-    host, release, target, accel = (clean(str(word)) for word in words)
-    return Rehearsed(host, release, target, accel, blackout)
+    at, host, release, target, accel = (clean(str(word))[:_LONGEST] for word in words)
+    dark, steps = told.get("blackout"), told.get("seconds")
+    seconds = steps.items() if isinstance(steps, dict) else ()
+    return Rehearsed(
+        at,
+        host,
+        release,
+        target,
+        accel,
+        passed=told.get("passed") is True,
+        why=_text(told.get("why")),
+        interface=_text(told.get("interface")),
+        blackout=recorded_blackout(dark) if isinstance(dark, dict) else None,
+        steps=tuple((clean(n), s) for n, raw in seconds if (s := duration(raw)) is not None),
+        memory=count(told.get("memory_mib")),
+        files=count(told.get("files")),
+        bytes=count(told.get("bytes")),
+        lines=texts(told.get("lines")),
+        not_rehearsed=texts(told.get("not_rehearsed")),
+    )
+
+
+def _text(raw: object) -> str:
+    return clean(raw)[:_LONGEST] if isinstance(raw, str) else ""

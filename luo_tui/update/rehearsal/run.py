@@ -7,12 +7,14 @@ touched. Whatever ends it, the machine ends as well.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,8 @@ from typing import NamedTuple
 from luo_tui.errors import Exit, NotDone
 from luo_tui.machine import cpio, python
 from luo_tui.machine.qemu import CPU, PROGRAM, Qemu, QemuError
+from luo_tui.sources.memory import read_memory
+from luo_tui.sources.reading import Reading
 from luo_tui.update.rehearsal import init, protocol, sizes, steps, verdict
 from luo_tui.update.rehearsal.kernels import Kernel
 from luo_tui.update.rehearsal.lines import Lines
@@ -37,6 +41,8 @@ _SILENT = 90.0
 _LAST_WORDS = 2.0
 """Seconds that a kernel has for its lines after it gave up."""
 _PAUSE = 0.02
+_ROOM = 64 * MIB
+"""Bytes on the disk for what a machine prints."""
 _LINE = (
     "console=ttyS0 earlycon=uart8250,io,0x3f8,115200 panic=-1 loglevel=7 printk.time=1 "
     f"printk.devkmsg=on rdinit={python.INIT} kho=on"
@@ -56,6 +62,8 @@ class Order:
     """Bytes of each memfd that stands for what is preserved on this host."""
     sessions: bool
     """Whether by mainline's sessions; else by luo.ko."""
+    guests: int = 0
+    """Guests that would be armed: for the state of each stands a memfd. By luo.ko alone."""
     accel: str = ""
     """:data:`KVM` or :data:`TCG`; empty: KVM where it can be used."""
     memory: int = 0
@@ -105,10 +113,7 @@ def rehearse(order: Order, tell: Tell) -> Outcome:
     tell("packing the initial RAM disks")
     packed = _pack(order, accel)
     machine = packed.machine
-    with _folder(len(packed.initrd)) as name:
-        folder = Path(name)
-        (folder / "initrd").write_bytes(packed.initrd)
-        (folder / "kernel").write_bytes(order.running.content)
+    with _folder({"initrd": packed.initrd, "kernel": order.running.content}) as folder:
         qemu = _Machine(folder, machine.memory, accel, _CPUS[accel])
         try:
             found = _watched(qemu, packed.command_line, order, tell)
@@ -140,12 +145,13 @@ def _pack(order: Order, accel: str) -> _Packed:
     )
     first = len(_initrd([*programs, *besides], order.running))
     machine = _sized(order, sizes.Loads(first, len(second), order.target.image.memory), accel)
-    preserved = sizes.scaled(order.preserved, machine.room)
+    preserved = sizes.scaled(order.preserved, machine.room - _states(order))
     interface = f"liveupdate={'on' if order.sessions else 'off'}"
     line = " ".join((_LINE, interface, *(f"{k}={v}" for k, v in python.ENVIRONMENT.items())))
     task = {
         "interface": protocol.SESSIONS if order.sessions else "luo.ko",
         "sizes": preserved.sizes,
+        "guests": order.guests,
         "command_line": f"{line} {order.append}".strip(),
     }
     told = cpio.file(protocol.TASK[1:], json.dumps(task).encode())
@@ -157,14 +163,19 @@ def _sized(order: Order, loads: sizes.Loads, accel: str) -> sizes.Machine:
     try:
         return sizes.machine(
             loads,
-            sum(order.preserved),
+            sum(order.preserved) + _states(order),
             memory=order.memory,
             most=_MOST[accel],
-            available=_available(),
+            available=read_memory(Reading()).available,
             scratch=order.scratch,
         )
     except ValueError as error:
         raise NotDone(f"{error} Nothing was done.", Exit.NO_SPACE) from None
+
+
+def _states(order: Order) -> int:
+    """Return the bytes that stand for the state of guests."""
+    return order.guests * protocol.STATE_WRITTEN
 
 
 def _kvm_works() -> bool:
@@ -241,22 +252,28 @@ def _initrd(programs: Sequence[cpio.Entry], kernel: Kernel, before: bytes = b"")
     return before + bytes(-len(before) % 4) + packed
 
 
-def _folder(size: int) -> tempfile.TemporaryDirectory[str]:
-    """Make a folder with room for the machine's files."""
-    place = tempfile.gettempdir()
-    free, wanted = shutil.disk_usage(place).free, size + 64 * MIB
-    if free < wanted:
-        raise NotDone(
-            f"{place} has {free // MIB:,} MiB left, and {wanted // MIB:,} are needed (TMPDIR names "
-            "another folder). Nothing was done.",
-            Exit.NO_SPACE,
-        )
-    return tempfile.TemporaryDirectory(prefix="luo-tui-")
-
-
-def _available() -> int:
-    """Return the bytes of memory that this host has left."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
-    return 0
+@contextlib.contextmanager
+def _folder(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Lend a folder with the machine's files, and with room for what it writes. NotDone."""
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            place = tempfile.gettempdir()
+            free, wanted = shutil.disk_usage(place).free, sum(map(len, files.values())) + _ROOM
+            if free < wanted:
+                raise NotDone(
+                    f"{place} has {free // MIB:,} MiB left, and {wanted // MIB:,} are needed "
+                    "(TMPDIR names another folder). Nothing was done.",
+                    Exit.NO_SPACE,
+                )
+            made = tempfile.TemporaryDirectory(prefix="luo-tui-")
+            folder = Path(until_the_end.enter_context(made))
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise NotDone(
+                f"The machine's files cannot be written: {error.strerror} (TMPDIR names another "
+                "folder). Nothing was done.",
+                Exit.NO_SPACE if full else Exit.FAILED,
+            ) from None
+        yield folder

@@ -81,9 +81,9 @@ def machine(
 
     ``wanted`` is what is preserved on this host, ``most`` what of it a machine takes that
     is not slow for it, both in bytes, ``memory`` what the user asks for in MiB (0: nothing),
-    ``available`` what this host has left in bytes, and ``scratch`` the scratch memory that
-    is asked for; empty: as much as is needed. ValueError, with a sentence, where it is too
-    little.
+    ``available`` what this host has left in bytes (0: not known), and ``scratch`` the
+    scratch memory that is asked for; empty: as much as is needed. ValueError, with a
+    sentence, where it is too little.
     """
     room = min(wanted, most)
     # The first initrd lies there packed and unpacked, what is loaded as file and in buffers.
@@ -95,7 +95,7 @@ def machine(
         raise ValueError(
             f"A machine for these kernels needs more than {needed:,} MiB, and would have {mib:,}."
         )
-    if mib * MIB > available:
+    if available and mib * MIB > available:
         raise ValueError(
             f"The machine takes {mib:,} MiB, and this host has {available // MIB:,} left."
         )

@@ -26,6 +26,8 @@ from luo_tui.update.rehearsal.protocol import (
     NEXT_INITRD,
     PAGE,
     SESSIONS,
+    STATE_BYTES,
+    STATE_WRITTEN,
     TARGET,
     TASK,
     Failed,
@@ -72,14 +74,26 @@ def first(say: Say, task: dict[str, Any]) -> None:
         else:
             tokens.append(_call("preserve", lambda fd=fd: luo_v2.preserve(device, fd)))
         os.close(fd)
-    say("preserved", files=len(sizes), bytes=sum(sizes), seconds=_since(began))
+    files = [(token, size, size) for token, size in zip(tokens, sizes, strict=True)]
+    states = []
+    for number in range(task.get("guests", 0)):
+        states.append(os.memfd_create(f"state-{number}", os.MFD_CLOEXEC))
+        os.ftruncate(states[-1], STATE_BYTES)
+        token = _call("preserve", lambda fd=states[-1]: luo_v2.preserve(device, fd))
+        files.append((token, STATE_BYTES, STATE_WRITTEN))
+    say("preserved", files=len(files), bytes=sum(sizes), seconds=_since(began))
     began = time.monotonic()
-    _load(task, tokens)
+    _load(task, files)
     say("loaded", seconds=_since(began))
     if session < 0:
         began = time.monotonic()
         _call("prepare", lambda: luo_v2.prepare(device))
         say("prepared", seconds=_since(began))
+    if states:
+        began = time.monotonic()
+        for number, fd in enumerate(states, len(sizes)):
+            _call("save", lambda fd=fd, n=number: _write(fd, n, STATE_WRITTEN))
+        say("saved", guests=len(states), seconds=_since(began))
     say("jumping")
     if session < 0:
         _call("freeze", lambda: luo_v2.freeze(device))
@@ -106,7 +120,7 @@ def second(say: Say, handed: dict[str, Any]) -> None:
     took = 0.0
     files = handed["files"]
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(files) + 64, len(files) + 64))
-    for number, (token, size) in _counted(say, "restore", files):
+    for number, (token, size, written) in _counted(say, "restore", files):
         began = time.monotonic()
         if session >= 0:
             fd = _call("restore", lambda t=token: luo_sessions.retrieve_fd(session, t))
@@ -114,7 +128,7 @@ def second(say: Say, handed: dict[str, Any]) -> None:
             fd = _call("restore", lambda t=token: luo_v2.restore(device, t))
         took += time.monotonic() - began
         # It stays open: finish throws away what nobody has.
-        _compare(fd, number, size, len(files))
+        _compare(fd, number, size, written, len(files))
     say("restored", files=len(files), seconds=round(took, 6))
     began = time.monotonic()
     if session >= 0:
@@ -127,12 +141,9 @@ def second(say: Say, handed: dict[str, Any]) -> None:
     say("done")
 
 
-def _load(task: dict[str, Any], tokens: list[int]) -> None:
-    """Load the target; its initrd tells what is handed over."""
-    handed = {
-        "interface": task["interface"],
-        "files": list(zip(tokens, task["sizes"], strict=True)),
-    }
+def _load(task: dict[str, Any], files: list[tuple[int, int, int]]) -> None:
+    """Load the target; its initrd tells what is handed over: tokens, sizes, what is written."""
+    handed = {"interface": task["interface"], "files": files}
     entry = cpio.file(HANDED[1:], json.dumps(handed).encode())
     with Path(NEXT_INITRD).open("ab") as packed:
         packed.writelines(cpio.archive([entry]))
@@ -184,6 +195,10 @@ def content(number: int, size: int) -> Iterator[tuple[int, bytes]]:
 
 def _fill(fd: int, number: int, size: int) -> None:
     os.ftruncate(fd, size)
+    _write(fd, number, size)
+
+
+def _write(fd: int, number: int, size: int) -> None:
     for at, piece in content(number, size):
         view = memoryview(piece)
         while view:
@@ -191,11 +206,11 @@ def _fill(fd: int, number: int, size: int) -> None:
             view = view[wrote:]
 
 
-def _compare(fd: int, number: int, size: int, files: int) -> None:
+def _compare(fd: int, number: int, size: int, written: int, files: int) -> None:
     which = f"file {number + 1} of {files}"
     if (came := os.fstat(fd).st_size) != size:
         raise Failed("verify", f"{which} came back with {came:,} bytes, and had {size:,}")
-    for at, piece in content(number, size):
+    for at, piece in content(number, written):
         if (read := os.pread(fd, len(piece), at)) != piece:
             differ = (n for n, (a, b) in enumerate(zip(read, piece, strict=False)) if a != b)
             first = at + next(differ, len(read))

@@ -19,7 +19,7 @@ BESIDE = (
     "devices and their drivers: the machine has a serial line and nothing else",
     "the firmware, and this host's memory: its size, its nodes, its faults",
     "this host's own programs: how long they take up to luo.ko, and whether they start",
-    "guests, and resources other than memfds",
+    "resources other than memfds",
     "this host's own kernel command line, except for what is asked for",
 )
 """What no rehearsal in a machine tells anything of."""
@@ -131,7 +131,12 @@ def _seconds(lines: Lines, began: float) -> Iterator[tuple[str, float]]:
     boots = [t for t in lines.told if t.event == "booted"]
     if boots:
         yield "boot", round(boots[0].at - began, 3)
-    for event, name in (("preserved", "preserve"), ("loaded", "load"), ("prepared", "prepare")):
+    for event, name in (
+        ("preserved", "preserve"),
+        ("loaded", "load"),
+        ("prepared", "prepare"),
+        ("saved", "save"),
+    ):
         yield from _took(lines.event(event), name)
     jumping = lines.event("jumping")
     if jumping is not None and len(boots) > 1:
