@@ -16,13 +16,22 @@ import images
 from machine import Built
 
 SUITE = "sid"
-INIT = "lab.init=/usr/lib/systemd/systemd"
+INIT = "lab.init=/usr/lib/systemd/systemd systemd.show_status=no systemd.condition_needs_update=no"
 """What the kernel's command line needs for it."""
 _PACKAGES = (
-    *("systemd-sysv", "udev", "dbus", "kmod", "mount", "procps", "iproute2", "bash"),
-    *("busybox-static", "dropbear-bin", "python3", "python3-psutil", "python3-pyudev"),
+    *("systemd-sysv", "udev", "dbus", "kmod", "mount", "util-linux", "coreutils", "dash", "bash"),
+    *("grep", "sed", "procps", "iproute2", "busybox-static", "dropbear-bin"),
+    *("python3", "python3-psutil", "python3-pyudev", "python3-watchdog"),
 )
 _DROP = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/i18n", "var/cache")
+_MASKED = (
+    *("getty.target", "serial-getty@ttyS0.service", "systemd-sysext.socket"),
+    *("systemd-sysusers.service", "systemd-binfmt.service", "proc-sys-fs-binfmt_misc.automount"),
+    *("systemd-udev-trigger.service", "modprobe@configfs.service", "modprobe@fuse.service"),
+    *("modprobe@drm.service", "sys-kernel-config.mount", "sys-fs-fuse-connections.mount"),
+    *("dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-tracing.mount"),
+)
+"""What nobody waits for in the lab, where starting a program takes long."""
 _MACHINE_ID = "00000000000000000000000000001ab0"
 _UP = """mkdir -p /run/lab
 mountpoint -q /var/lib/luo-tui || mount -t ext4 /dev/vdc /var/lib/luo-tui
@@ -58,9 +67,8 @@ KillMode=process
 
 def with_systemd(built: Built) -> Built:
     """Return what machines are made of that have systemd as process 1; built if it is not there."""
-    name = cache.key(
-        SUITE, *_PACKAGES, *_DROP, _UP, *_UNITS.values(), cache.recipe(_build, images.extract)
-    )
+    parts = (SUITE, *_PACKAGES, *_DROP, *_MASKED, _UP, *_UNITS.values())
+    name = cache.key(*parts, cache.recipe(_build, images.extract, images.accounts))
     folder = cache.make("systemd", name, _build)
     base = folder / "base.img"
     return Built(built.kernels, dataclasses.replace(built.images, base=base))
@@ -74,7 +82,9 @@ def _build(work: Path) -> None:
         shutil.rmtree(tree / part, ignore_errors=True)
     for part in ("var/lib/luo-tui", "home/watcher", "mnt"):
         (tree / part).mkdir(parents=True, exist_ok=True)
-    images.accounts(tree, "messagebus:x:100:")
+    images.accounts(tree, "messagebus:x:100:", "systemd-journal:x:101:")
+    with (tree / "etc/passwd").open("a") as accounts:
+        accounts.write("messagebus:x:100:100::/nonexistent:/usr/sbin/nologin\n")
     # Without one it would ask questions on the console (systemd-firstboot(1)).
     (tree / "etc/machine-id").write_text(f"{_MACHINE_ID}\n")
     units = tree / "etc/systemd/system"
@@ -85,6 +95,8 @@ def _build(work: Path) -> None:
     for unit, text in _UNITS.items():
         (units / unit).write_text(text)
         (wants / unit).symlink_to(f"../{unit}")
+    for unit in _MASKED:
+        (units / unit).symlink_to("/dev/null")
     (units / "default.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
     cache.run(["ldconfig", "-r", tree], "indexing its libraries", env=images.with_sbin())
     images.squash(tree, work / "base.img", level=3)
