@@ -362,6 +362,16 @@ TABLE: dict[tuple[Op, int], _Row] = {
         "The machine lives. Boot a kernel that has CONFIG_KEXEC_FILE.",
         Exit.UNAVAILABLE,
     ),
+    (Op.ORDER, errno.ECANCELED): (
+        "systemd did not take the order",
+        "Nothing was stopped. See who holds a shutdown back: systemd-inhibit --list.",
+        Exit.REFUSED,
+    ),
+    (Op.ORDER, errno.ETIMEDOUT): (
+        "systemd did not answer",
+        "Whether it shuts down is not known: see systemctl list-jobs before you go on.",
+        Exit.FAILED,
+    ),
     (Op.WINDOW, errno.EAGAIN): (
         "another console has the window open",
         "Watch it here, or take over when its owner has left.",

@@ -338,6 +338,45 @@ class Work(NamedTuple):
     """Sentences on what could not be learned."""
 
 
+class DescriptorStore(NamedTuple):
+    """What one unit has left with systemd."""
+
+    unit: str
+    number: int = 0
+    """Of descriptors, those of sessions among them."""
+    preserve: str = ""
+    """``FileDescriptorStorePreserve=``: ``no``, ``restart``, ``yes`` or ``on-success``; empty: not
+    known to this systemd."""
+    sessions: tuple[str, ...] = ()
+    """``LUOSession=``: the sessions that systemd makes for it."""
+    carried: int | None = None
+    """How many of the descriptors a kernel can carry: memfds, and sessions; None: not known."""
+    held: tuple[str, ...] = ()
+    """Sessions among the descriptors, by the names that the kernel has for them."""
+
+    @property
+    def outlives(self) -> bool:
+        """Whether something is in it that stays when its unit ends, and so over a kexec."""
+        return self.number > 0 and self.preserve in ("yes", "on-success")
+
+    @property
+    def promised(self) -> int:
+        """How many descriptors come over where systemd makes the kexec, as far as it tells."""
+        if not self.outlives:
+            return 0
+        return self.number if self.carried is None else self.carried
+
+
+class DescriptorStores(NamedTuple):
+    """The units that have left something, and what could not be learned."""
+
+    stores: tuple[DescriptorStore, ...] = ()
+    missing: tuple[str, ...] = ()
+    kexecs: int | None = None
+    """How many kexecs in a row handed stores over to this systemd, by its own count; None: it does
+    not tell, as before 262."""
+
+
 class Condition(NamedTuple):
     """What of a host is to be after an update as it was before, at one moment."""
 
@@ -360,6 +399,8 @@ class Condition(NamedTuple):
     """When a live update had arrived, by the same clock."""
     missing: tuple[str, ...] = ()
     """Sentences on what could not be learned."""
+    stores: DescriptorStores = DescriptorStores()
+    """What units have left with systemd."""
 
 
 class RestoreFailure(NamedTuple):
@@ -460,24 +501,16 @@ class MemoryLimits(NamedTuple):
     missing: tuple[str, ...] = ()
 
 
-class DescriptorStore(NamedTuple):
-    """What one unit has left with systemd."""
+class InitSystem(NamedTuple):
+    """Process 1, as far as a kexec can go through it."""
 
-    unit: str
-    number: int = 0
-    """Of descriptors, those of sessions among them."""
-    preserve: str = ""
-    """``FileDescriptorStorePreserve=``: ``no``, ``restart``, ``yes`` or ``on-success``; empty: not
-    known to this systemd."""
-    sessions: tuple[str, ...] = ()
-    """``LUOSession=``: the sessions that systemd makes for it."""
-
-
-class DescriptorStores(NamedTuple):
-    """The units that have left something, and what could not be learned."""
-
-    stores: tuple[DescriptorStore, ...] = ()
+    name: str = ""
+    """``systemd``; empty where it is another one, or none that could be asked."""
+    version: int = 0
+    """0: not known."""
+    stores: DescriptorStores = DescriptorStores()
     missing: tuple[str, ...] = ()
+    """Sentences on what could not be learned of it."""
 
 
 class FileIdentity(NamedTuple):

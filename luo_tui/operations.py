@@ -27,6 +27,7 @@ class Op(StrEnum):
     LOAD = "load the kernel image"
     UNLOAD = "unload the kernel image"
     KEXEC = "kexec"
+    ORDER = "order the kexec from systemd"
     SYNC = "sync the file systems"
     TERMINAL = "hand the terminal back"
     JOURNAL = "write the journal"

@@ -61,10 +61,15 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *_PACKAGES,
             *_DROP,
             *dependencies,
-            cache.recipe(_build_base, extract, _compile, _links, accounts, squash),
+            cache.recipe(_build_base, extract, compile_python, _links, accounts, squash),
         ),
         lambda work: _build_base(work, dependencies),
     )
+    return on(base, built, modules)
+
+
+def on(base: Path, built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
+    """Return all images over this base, in whose folder its tree has stayed."""
     keys = key().parent
     package = sorted((cache.CHECKOUT / "luo_tui").rglob("*"))
     package = [p for p in package if p.is_file() and "__pycache__" not in p.parts]
@@ -81,7 +86,9 @@ def images(built: Mapping[str, Kernel], modules: Mapping[str, Path]) -> Images:
             *_VMM,
             cache.LAB.parent / "liveupdate.h",
             base.name,
-            cache.recipe(_build_top, _install, _compile, _build_initrd, pack, _entries, squash),
+            cache.recipe(
+                _build_top, _install, compile_python, _build_initrd, pack, _entries, squash
+            ),
         ),
         lambda work: _build_top(work, base, keys, built, modules, package),
     )
@@ -118,7 +125,7 @@ def _build_base(work: Path, dependencies: list[str]) -> None:
     _links(tree)
     accounts(tree)
     cache.run(["ldconfig", "-r", tree], "indexing the guest's libraries", env=with_sbin())
-    _compile(tree, tree, f"usr/lib/python{_PYTHON}", "usr/lib/python3/dist-packages")
+    compile_python(tree, tree, f"usr/lib/python{_PYTHON}", "usr/lib/python3/dist-packages")
     # The tree stays: its Python compiles what the top layer holds.
     squash(tree, work / "base.img", level=12)
 
@@ -136,12 +143,13 @@ def extract(tree: Path, packages: Sequence[str], suite: str = _SUITE) -> None:
     )  # fmt: skip
 
 
-def _compile(base: Path, tree: Path, *folders: str) -> None:
+def compile_python(base: Path, tree: Path, *folders: str) -> None:
     """Compile Python files with the guest's own Python; no root and no chroot is needed."""
+    python = next(p for p in sorted((base / "usr/bin").glob("python3.*")) if p.name[8:].isdigit())
     libraries = [base / "lib/x86_64-linux-gnu", base / "usr/lib/x86_64-linux-gnu"]
     cache.run(
         [libraries[0] / "ld-linux-x86-64.so.2", "--library-path", ":".join(map(str, libraries)),
-         base / f"usr/bin/python{_PYTHON}", "-m", "compileall", "-q",
+         python, "-m", "compileall", "-q",
          "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/",
          *(tree / f for f in folders)],
         "compiling the guest's Python files",
@@ -210,7 +218,7 @@ def _build_top(
         target = site / path.relative_to(cache.CHECKOUT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-    _compile(base / "tree", tree, "usr/lib/python3/dist-packages")
+    compile_python(base / "tree", tree, "usr/lib/python3/dist-packages")
     for folder in ("usr/bin", "sbin", "boot", "usr/lib/luo-tui"):
         (tree / folder).mkdir(parents=True, exist_ok=True)
     _write(tree / "usr/bin/luo-tui", '#!/bin/sh\nexec python3 -m luo_tui "$@"\n', 0o755)

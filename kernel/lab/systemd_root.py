@@ -7,12 +7,12 @@ The lab's top layer lies on it, so that the same console and kernels are in it. 
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import cache
 import images
+import kernels
 from machine import Built
 
 SUITE = "sid"
@@ -68,10 +68,11 @@ KillMode=process
 def with_systemd(built: Built) -> Built:
     """Return what machines are made of that have systemd as process 1; built if it is not there."""
     parts = (SUITE, *_PACKAGES, *_DROP, *_MASKED, _UP, *_UNITS.values())
-    name = cache.key(*parts, cache.recipe(_build, images.extract, images.accounts))
-    folder = cache.make("systemd", name, _build)
-    base = folder / "base.img"
-    return Built(built.kernels, dataclasses.replace(built.images, base=base))
+    name = cache.key(
+        *parts, cache.recipe(_build, images.extract, images.compile_python, images.accounts)
+    )
+    base = cache.make("systemd", name, _build)
+    return Built(built.kernels, images.on(base, built.kernels, kernels.modules(built.kernels)))
 
 
 def _build(work: Path) -> None:
@@ -99,5 +100,7 @@ def _build(work: Path) -> None:
         (units / unit).symlink_to("/dev/null")
     (units / "default.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
     cache.run(["ldconfig", "-r", tree], "indexing its libraries", env=images.with_sbin())
+    python = max((tree / "usr/lib").glob("python3.*")).relative_to(tree)
+    images.compile_python(tree, tree, str(python), "usr/lib/python3/dist-packages")
+    # The tree stays: its Python compiles what the top layer holds.
     images.squash(tree, work / "base.img", level=3)
-    shutil.rmtree(tree)

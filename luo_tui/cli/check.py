@@ -163,7 +163,6 @@ def _surroundings(orchestrator: Orchestrator, facts: Facts, way_in: str) -> Surr
         bound.missing,
         read_fallback(orchestrator.kexec.boot_folder, orchestrator.firmware()),
         _shutdown(orchestrator),
-        orchestrator.descriptor_stores(),
     )
 
 

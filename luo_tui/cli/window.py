@@ -70,7 +70,9 @@ Guests run on. Needs --yes.""",
         """\
 Freeze and jump: the point of no return. Needs --yes-to HOSTNAME, and --agree
 where more is lost than always goes with it: a guest that is not preserved, a
-device that is in use.""",
+device that is in use. With --through-init systemd stops the services first and
+jumps last, on a kernel with sessions; the command ends when systemd has the
+order.""",
     ),
     "cancel": (
         "go back to normal, before the jump",
@@ -134,6 +136,13 @@ def add_to(commands: Any) -> None:
             metavar="DIGEST",
             help="agree to exactly what --show prints, losses too",
         )
+        if name == "kexec":
+            command.add_argument(
+                "--through-init",
+                action="store_true",
+                help="have systemd (261 or later) stop the services first and hand over what they "
+                "left with it; there a refused kexec becomes a cold reboot",
+            )
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -146,6 +155,8 @@ def run(orchestrator: Orchestrator, args: argparse.Namespace) -> Exit:
     look = reader(orchestrator, orchestrator.surroundings())
     window = Window(orchestrator, args.folder, look)
     window.purpose = purpose.purpose_of(args)
+    if getattr(args, "through_init", False):
+        window.go_through_init()
     command = Command(orchestrator, window, Act(args.command.replace("-", " ")), args)
     if args.show:
         command.show()
@@ -189,13 +200,15 @@ class Command:
     def do(self, given: Given) -> Exit:
         """Do the act, if it may be done and was agreed to, and print what came of it."""
         done, interrupted = self.perform(given)
-        self._print(done)
+        if done:
+            self._print(done)
         return Exit.INTERRUPTED if interrupted else Exit.OK
 
     def perform(self, given: Given) -> tuple[dict[str, Any], bool]:
         """Do the act, if it may be done and was agreed to. A signal waits for its end.
 
-        Returns what came of it, and whether there was a signal.
+        Returns what came of it, empty where the init system has the order to jump, and whether
+        there was a signal.
         """
         from luo_tui.update.agreement import agree
         from luo_tui.update.facts import Act
@@ -213,7 +226,7 @@ class Command:
                 if end_is_asked():
                     raise NotDone("Interrupted: nothing was done.", Exit.INTERRUPTED)
                 said = self._do(consent, facts)
-                done = self._done(action, facts, said)
+                done = {} if consent.through else self._done(action, facts, said)
             finally:
                 if not self._stays_open:
                     self._window.release()
@@ -292,7 +305,7 @@ class Command:
     # -- what is done -----------------------------------------------------------------------
 
     def _do(self, consent: Consent, facts: Facts) -> Sequence[str]:
-        """Do it; return what is left to say. A kexec does not return."""
+        """Do it; return what is left to say. A direct kexec does not return."""
         from luo_tui.cli.progress import elapsed
         from luo_tui.update.facts import Act
         from luo_tui.update.target import Target
@@ -313,6 +326,8 @@ class Command:
                 expected = facts.prepare_time
                 with elapsed("prepare", expected.seconds if expected else 0.0):
                     window.prepare(consent, target)
+            case Act.KEXEC if isinstance(target, Target) and consent.through:
+                window.kexec_through_init(consent, target, lambda: self._last_words(facts))
             case Act.KEXEC if isinstance(target, Target):
                 window.kexec(consent, target, lambda: self._last_words(facts))
             case _:
@@ -336,7 +351,8 @@ class Command:
             )
         image = facts.image
         target = image.release if image is not None else ""
-        said = before_jump(facts.snapshot.host.release, target, "sudo luo-tui status")
+        running, afterwards = facts.snapshot.host.release, "sudo luo-tui status"
+        said = before_jump(running, target, afterwards, facts.through.name if facts.through else "")
         self._print({**self._about("jumping", facts), "state_after": None, "said": list(said)})
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -35,7 +35,6 @@ class Answering:
             "firmware": orchestrator.firmware,
             "drivers": orchestrator.drivers,
             "memory_limits": orchestrator.memory_limits,
-            "descriptor_stores": orchestrator.descriptor_stores,
             "host": orchestrator.host,
             "state": orchestrator.state,
             "work": orchestrator.work,

@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from luo_tui.model import (
     BoundDrivers,
     Condition,
-    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
@@ -123,11 +122,6 @@ class RemoteOrchestrator:
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """Ask for the limits of simulated processes."""
         told: MemoryLimits = self._ask("memory_limits", tuple(pids))
-        return told
-
-    def descriptor_stores(self) -> DescriptorStores:
-        """Ask it."""
-        told: DescriptorStores = self._ask("descriptor_stores")
         return told
 
     def may_act(self) -> bool:

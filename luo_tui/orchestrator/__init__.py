@@ -16,10 +16,10 @@ from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 from luo_tui.model import (
     BoundDrivers,
     Condition,
-    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
+    InitSystem,
     KexecState,
     MemoryLimits,
     RunningKernel,
@@ -167,6 +167,22 @@ class HoldsShutdown(Protocol):
         ...
 
 
+@runtime_checkable
+class HasInit(Protocol):
+    """A host whose init system can stop all services first, and then jump by itself."""
+
+    def init_system(self) -> InitSystem:
+        """Return which one it is, and what units have left with it; never fails."""
+        ...
+
+    def kexec_by_init(self) -> None:
+        """Order it to shut down and to jump into the loaded image; returns when it has begun.
+
+        OSError: it did not take the order, with its own words.
+        """
+        ...
+
+
 class Orchestrator(Protocol):
     """Commands to one kind of kernel. Blocking; every refusal is an OSError with its errno."""
 
@@ -230,10 +246,6 @@ class Orchestrator(Protocol):
 
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """Look up the memory limits of some processes; never fails."""
-        ...
-
-    def descriptor_stores(self) -> DescriptorStores:
-        """Return what units have left with systemd; never fails."""
         ...
 
     def host(self) -> Host:

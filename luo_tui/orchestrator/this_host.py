@@ -11,10 +11,10 @@ from typing import NoReturn
 from luo_tui.model import (
     BoundDrivers,
     Condition,
-    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
+    InitSystem,
     KexecState,
     MemoryLimits,
     RunningKernel,
@@ -112,11 +112,17 @@ class ThisHost:
 
         return read_limits(pids)
 
-    def descriptor_stores(self) -> DescriptorStores:
+    def init_system(self) -> InitSystem:
         """Ask this host's systemd."""
-        from luo_tui.sources.descriptor_stores import read_stores
+        from luo_tui.sources.init_system import read_init_system
 
-        return read_stores()
+        return read_init_system()
+
+    def kexec_by_init(self) -> None:
+        """Order this host's systemd."""
+        from luo_tui.sources.init_system import order_kexec
+
+        order_kexec()
 
     def host(self) -> Host:
         """Return the machine as it is now."""

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from luo_tui.model import Condition
 from luo_tui.sources import systemctl
 from luo_tui.sources.clean import clean
+from luo_tui.sources.descriptor_stores import read_stores
 from luo_tui.sources.kmsg import GRAVE, OURS
 from luo_tui.sources.reading import EXHAUSTED, Reading
 
@@ -60,6 +61,7 @@ def read_condition(
         init_up=_when(records, _INIT),
         arrived_up=_when(records, _TAKEN),
         missing=reading.missing,
+        stores=read_stores(systemd, path),
     )
 
 

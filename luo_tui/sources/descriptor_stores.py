@@ -2,12 +2,13 @@
 """What units have left with systemd beyond their own end: descriptors, and sessions.
 
 Source: systemd.service(5), ``FileDescriptorStorePreserve=`` (systemd 254) and
-``LUOSession=`` (systemd 262). An older systemd does not know these properties, and
-leaves them out of its answer.
+``LUOSession=`` (systemd 262), org.freedesktop.systemd1(5), ``KExecCount`` (262). An
+older systemd does not know these properties, and leaves them out of its answer.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from luo_tui.model import DescriptorStore, DescriptorStores
 from luo_tui.sources import systemctl
 from luo_tui.sources.clean import clean
 from luo_tui.sources.reading import Reading
+from luo_tui.uapi import luo_sessions
 
 _SHOW = (
     "show",
@@ -22,6 +24,16 @@ _SHOW = (
     "--property=Id,NFileDescriptorStore,FileDescriptorStorePreserve,LUOSession",
     "*.service",
 )
+_COUNT = ("show", "--no-pager", "--property=KExecCount")
+_BUS = "org.freedesktop.systemd1"
+_DUMP = (
+    *("--json=short", "call", _BUS, "/org/freedesktop/systemd1", f"{_BUS}.Manager"),
+    *("DumpUnitFileDescriptorStore", "s"),
+)
+_PATH = 7
+"""Where the path stands in what systemd tells of one descriptor."""
+_MEMFD = "/memfd:"
+"""How the paths begin of the files that a kernel can carry (Linux 7.3)."""
 
 
 def read_stores(systemd: Path = systemctl.RUNS, path: str = systemctl.PATH) -> DescriptorStores:
@@ -29,8 +41,11 @@ def read_stores(systemd: Path = systemctl.RUNS, path: str = systemctl.PATH) -> D
     if not systemd.is_dir():
         return DescriptorStores()
     reading = Reading()
-    lines = systemctl.ask(_SHOW, "what units keep with systemd could not be asked", reading, path)
-    return DescriptorStores(tuple(sorted(_stores(lines or ()))), reading.missing)
+    what = "what units keep with systemd could not be asked"
+    found = sorted(_stores(systemctl.ask(_SHOW, what, reading, path) or ()))
+    stores = tuple(_with_content(store, path) for store in found)
+    count = systemctl.ask(_COUNT, what, reading, path) if stores else None
+    return DescriptorStores(stores, reading.missing, _kexecs(count or ()))
 
 
 def _stores(lines: Iterable[str]) -> Iterator[DescriptorStore]:
@@ -51,3 +66,27 @@ def _stores(lines: Iterable[str]) -> Iterator[DescriptorStore]:
         if store.number or store.sessions:
             yield store
         unit.clear()
+
+
+def _with_content(store: DescriptorStore, path: str) -> DescriptorStore:
+    """Ask what is in one store, where it matters."""
+    if not store.outlives:
+        return store
+    # An older one does not know the question, which says nothing of the store.
+    lines = systemctl.ask((*_DUMP, store.unit), "", Reading(), path, "busctl")
+    try:
+        paths = [str(row[_PATH]) for row in json.loads("".join(lines or ()))["data"][0]]
+    except (ValueError, TypeError, LookupError):
+        return store
+    link = luo_sessions.LINK
+    held = tuple(clean(one.removeprefix(link)) for one in paths if one.startswith(link))
+    carried = sum(one.startswith((_MEMFD, link)) for one in paths)
+    return store._replace(carried=carried, held=held)
+
+
+def _kexecs(lines: Iterable[str]) -> int | None:
+    for line in lines:
+        name, _, value = line.partition("=")
+        if name == "KExecCount" and value.isdigit():
+            return int(value)
+    return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Asks systemd by systemctl(1): its bus would be a dependency, for two questions."""
+"""Asks systemd by its own programs: its bus would be a dependency, for a few questions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from luo_tui.sources.reading import Reading
 RUNS = Path("/run/systemd/system")
 """The folder that is there where systemd is process 1 (sd_booted(3))."""
 PATH = "/usr/bin:/bin"
-_PATIENCE = 3.0
+_PATIENCE = 20.0
 """Seconds in which systemd has to answer."""
 
 
 def ask(
-    arguments: Sequence[str], what: str, reading: Reading, path: str = PATH
+    arguments: Sequence[str],
+    what: str,
+    reading: Reading,
+    path: str = PATH,
+    program: str = "systemctl",
 ) -> list[str] | None:
     """Return the lines of the answer; None where there is none, noted as ``what`` and why.
 
@@ -26,7 +30,7 @@ def ask(
 
     try:
         done = subprocess.run(
-            ("systemctl", *arguments),
+            (program, *arguments),
             env={"PATH": path, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

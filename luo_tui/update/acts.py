@@ -11,6 +11,7 @@ read back.
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,13 +20,13 @@ from typing import NoReturn
 
 from luo_tui.errors import ActFailed, Exit, NotDone, Op, explain
 from luo_tui.model import ResourceState, Snapshot, State
-from luo_tui.orchestrator import Move, Orchestrator
+from luo_tui.orchestrator import HasInit, Move, Orchestrator
 from luo_tui.update.accounting import Accounting
 from luo_tui.update.before import before, condition_of
 from luo_tui.update.consent import Consent, objection, wrong_word
 from luo_tui.update.facts import Act, Facts
 from luo_tui.update.hook import HookPoint
-from luo_tui.update.jump import Stayed, Steps, jump
+from luo_tui.update.jump import Stayed, Steps, jump, order
 from luo_tui.update.lock import act_lock
 from luo_tui.update.open_window import OpenWindow
 from luo_tui.update.own_checks import own_blockers
@@ -165,6 +166,21 @@ class Window(OpenWindow):
         No terminal is touched here but by ``hand_back``, which leaves it clean;
         see :mod:`luo_tui.update.jump` for the order of things.
         """
+        self._leave_kernel(consent, target, hand_back)
+        raise AssertionError("unreachable")
+
+    def kexec_through_init(
+        self, consent: Consent, target: Target, hand_back: Callable[[], None]
+    ) -> None:
+        """Order the init system to stop the services and to jump; returns when it has the order.
+
+        Then all that is left to do is to end. Leaves by an exception if it did not take it.
+        """
+        self._leave_kernel(consent, target, hand_back)
+
+    def _leave_kernel(
+        self, consent: Consent, target: Target, hand_back: Callable[[], None]
+    ) -> None:
         with self._acting(consent, Act.KEXEC, target) as now:
             self.show_doing(f"under way: {Act.KEXEC}")
             # Before the last check: they may take their time.
@@ -192,6 +208,7 @@ class Window(OpenWindow):
                     unpreserved_count=len(uncarried(now)),
                     unpreserved=few_of(g.label for g in uncarried(now)),
                     endangered=[id_ for id_, _ in consent.endangered],
+                    **_through(consent),
                     **({"predicted": now.predicted.record()} if now.predicted else {}),
                     typed=consent.typed,
                     confirmed=consent.label,
@@ -206,6 +223,9 @@ class Window(OpenWindow):
             if self.guests is not None:
                 steps = replace(steps, save=self.guests.save, resume=self.guests.resume)
             try:
+                if consent.through:
+                    order(self.orchestrator, consent.state, steps, self._order)
+                    return
                 jump(self.orchestrator, consent.state, steps)
             except Stayed as stayed:
                 raise self._stayed(stayed) from stayed.cause
@@ -216,6 +236,13 @@ class Window(OpenWindow):
             except (Exception, KeyboardInterrupt, SystemExit):
                 self.planned.undo()
                 raise
+
+    def _order(self) -> None:
+        """Let go of the shutdown that is held back here, and order one."""
+        if self._shutdown is not None:
+            self._shutdown.release()
+        if isinstance(self.orchestrator, HasInit):
+            self.orchestrator.kexec_by_init()
 
     # -- arriving and leaving -------------------------------------------------------------
 
@@ -419,6 +446,8 @@ class Window(OpenWindow):
         elif stayed.undo is not None and state is not State.NORMAL:
             undo = stayed.undo if isinstance(stayed.undo, OSError) else OSError(repr(stayed.undo))
             more.append(explain(Op.CANCEL, undo).lines()[0])
+        if stayed.op is Op.ORDER:
+            return self._not_ordered(error, state, more)
         more.extend(self._refusal(error))
         more.extend(self._paused())
         at_rest = state is not None and state.at_rest
@@ -439,6 +468,20 @@ class Window(OpenWindow):
                 self.close("failed")
         except ActFailed as unwritten:
             failure = ActFailed.of(stayed.op, error, state, *more, *unwritten.lines())
+        return failure
+
+    def _not_ordered(self, error: OSError, state: State | None, more: list[str]) -> ActFailed:
+        """Say that the init system did not take the order. The image stays loaded.
+
+        Where it did not answer it may have taken it: then the jump counts as made.
+        """
+        self.show_doing("")
+        said = f"It said: {error.strerror}." if error.strerror else ""
+        failure = ActFailed.of(Op.ORDER, error, state, *filter(None, (said, *more)))
+        if error.errno != errno.ETIMEDOUT:
+            with contextlib.suppress(ActFailed):
+                why = f"{_in_short(failure)} {said}".strip()
+                self.write("returned", op=Op.ORDER, errno=error.errno, state=str(state), why=why)
         return failure
 
     def _returned(self, why: str) -> None:
@@ -468,6 +511,11 @@ class Window(OpenWindow):
         except ActFailed as unwritten:
             return unwritten.lines()
         return ("The kernel image was unloaded.",)
+
+
+def _through(consent: Consent) -> dict[str, object]:
+    """Return what a jump's record says of the init system, where that makes it."""
+    return {"through": consent.through} if consent.through else {}
 
 
 def _agreed(consent: Consent) -> dict[str, str]:

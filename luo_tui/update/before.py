@@ -35,6 +35,9 @@ class Before(NamedTuple):
     """How many handovers lay behind the kernel, by its own count."""
     missing: tuple[str, ...] = ()
     """Sentences on what could not be learned."""
+    stores: tuple[tuple[str, int], ...] | None = ()
+    """Units with the number of descriptors that they had left with systemd for the next kernel,
+    of kinds that one can carry; empty too in records of older versions."""
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, for the file."""
@@ -45,6 +48,7 @@ class Before(NamedTuple):
             "errors": sorted(self.errors)[:_ERRORS] if self.errors is not None else None,
             "kexecs": self.kexecs,
             "missing": list(self.missing),
+            "stores": [list(one) for one in self.stores] if self.stores is not None else None,
         }
 
     @classmethod
@@ -61,6 +65,7 @@ class Before(NamedTuple):
             frozenset(errors) if errors is not None else None,
             kexecs if type(kexecs) is int and kexecs >= 0 else None,
             _texts(raw.get("missing")) or (),
+            _numbered(raw.get("stores", [])),
         )
 
 
@@ -85,6 +90,7 @@ def before(snapshot: Snapshot, condition: Condition) -> Before:
         frozenset(map(alike, condition.errors)) if condition.errors is not None else None,
         found[1] if found else (0 if condition.log_is_whole else None),
         (*doubts, *condition.missing),
+        _left(condition),
     )
 
 
@@ -99,6 +105,20 @@ def handover(condition: Condition) -> tuple[str, int] | None:
 def alike(text: str) -> str:
     """Return a line of the kernel without its numbers: addresses differ at each boot."""
     return _NUMBERS.sub("#", text)
+
+
+def _left(condition: Condition) -> tuple[tuple[str, int], ...] | None:
+    found = condition.stores
+    if found.missing:
+        return None
+    return tuple((s.unit, s.promised) for s in found.stores if s.promised)
+
+
+def _numbered(raw: object) -> tuple[tuple[str, int], ...] | None:
+    if not isinstance(raw, list):
+        return None
+    pairs = [one for one in raw if isinstance(one, list) and len(one) == 2]
+    return tuple((clean(k), n) for k, n in pairs if isinstance(k, str) and type(n) is int)
 
 
 def _named(raw: object) -> dict[str, str] | None:

@@ -21,8 +21,9 @@ from luo_tui.update.facts import Act, Facts
 from luo_tui.update.offers import DISCARD, word_to_type
 from luo_tui.update.promises import taking_part
 from luo_tui.update.rules import RESTS_ON, Refusal
+from luo_tui.update.through_init import handed_over, kept_sessions
 from luo_tui.update.uncarried import uncarried
-from luo_tui.update.wording import change_text
+from luo_tui.update.wording import change_text, count_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ class Consent:
     """Devices shown as running on."""
     participants: tuple[Participant, ...] = ()
     """Devices and subsystems shown as taking part."""
+    through: str = ""
+    """Init system that was shown as what makes the jump; empty: nothing stands in between."""
+    stores: tuple[tuple[str, int], ...] = ()
+    """Units whose descriptors were shown as handed over by it, each with their number."""
     lost: tuple[str, ...] = ()
     """Promises of the jump into this kernel that were shown as lost, by name."""
     uncarried: tuple[int, ...] = ()
@@ -93,7 +98,9 @@ class Consent:
             outgoing=snapshot.outgoing if act in (Act.PREPARE, Act.KEXEC) else (),
             incoming=shown.discarded if act is Act.FINISH else (),
             carried=tuple(o.device.id for o in outcomes if o.outcome is Outcome.CARRIED),
-            participants=taking_part(snapshot) if act is Act.KEXEC else (),
+            participants=_participants(shown) if act is Act.KEXEC else (),
+            through=shown.through.name if act is Act.KEXEC and shown.through else "",
+            stores=_stores(shown) if act is Act.KEXEC else (),
             lost=tuple(o.label for o in shown.promises.lost) if act is Act.FINISH else (),
             uncarried=tuple(g.pid for g in uncarried(shown)) if act is Act.KEXEC else (),
             unknown=shown.work.missing if act is Act.KEXEC and shown.work is not None else (),
@@ -108,6 +115,16 @@ class Consent:
             gone=str(shown.gone_holder or "") if act is Act.TAKE_OVER else "",
             who=str(shown.me or ""),
         )
+
+
+def _participants(facts: Facts) -> tuple[Participant, ...]:
+    return taking_part(facts.snapshot) if facts.through is None else kept_sessions(facts)
+
+
+def _stores(facts: Facts) -> tuple[tuple[str, int], ...]:
+    if facts.through is None:
+        return ()
+    return tuple((s.unit, s.promised) for s in handed_over(facts.through))
 
 
 def agreed_target(facts: Facts) -> AgreedTarget | None:
@@ -134,6 +151,7 @@ def digest(consent: Consent) -> str:
         "incoming": [[r.token, r.name, r.bytes, r.abandoned] for r in consent.incoming],
         "carried": sorted(consent.carried),
         "participants": sorted([p.kind, p.name] for p in consent.participants),
+        **({"through": [consent.through, *consent.stores]} if consent.through else {}),
         "lost": sorted(consent.lost),
         "uncarried": sorted(consent.uncarried),
         "unknown": sorted(consent.unknown),
@@ -279,10 +297,21 @@ def _devices_changed(consent: Consent, now: Facts) -> str:
 
 
 def _fewer_take_part(consent: Consent, now: Facts) -> str:
-    there = {(p.kind, p.name) for p in taking_part(now.snapshot)}
+    there = {(p.kind, p.name) for p in _participants(now)}
     for one in consent.participants:
         if (one.kind, one.name) not in there:
             return f"{one.label} was shown as taking part and does not any more."
+    return ""
+
+
+def _otherwise_handed_over(consent: Consent, now: Facts) -> str:
+    if consent.through != (now.through.name if now.through is not None else ""):
+        return "It was agreed to jump in another way."
+    there = dict(_stores(now))
+    for unit, number in consent.stores:
+        if there.get(unit, 0) < number:
+            those = count_text(number, "descriptor")
+            return f"{unit} was shown with {those} to hand over, and has fewer now."
     return ""
 
 
@@ -314,6 +343,7 @@ _ASKED: Mapping[Act, tuple[_Ask, ...]] = {
         _fewer_survive,
         _devices_changed,
         _fewer_take_part,
+        _otherwise_handed_over,
         _more_guests_end,
         _less_is_known,
         _others_acted,

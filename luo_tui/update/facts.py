@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from luo_tui.model import KernelImage, Resource, Snapshot, State, Work
+from luo_tui.model import InitSystem, KernelImage, Resource, Snapshot, State, Work
 from luo_tui.orchestrator import ALL_MOVES, Abilities
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Promises, promises_of
@@ -179,6 +179,8 @@ class _Fields(NamedTuple):
     """The guests that are armed in this boot; empty as well where only root may know."""
     came_over: tuple[CameOver, ...] = ()
     """The guests that were saved for the jump into this kernel."""
+    through: InitSystem | None = None
+    """The init system that the kexec is to go through; None: it goes directly."""
     delivered: frozenset[int] = frozenset()
     """Tokens of held files that were given back as files in this boot."""
 

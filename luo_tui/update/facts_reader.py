@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from luo_tui.model import KernelImage, ResourceState, Snapshot, Work
-from luo_tui.orchestrator import Orchestrator
+from luo_tui.model import InitSystem, KernelImage, ResourceState, Snapshot, Work
+from luo_tui.orchestrator import HasInit, Orchestrator
 from luo_tui.update import work
 from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.handover import Present
@@ -40,6 +40,8 @@ class FactsReader:
         self._orchestrator, self._folder, self._me = orchestrator, folder, me
         self.only_looks = False
         """Whether nothing is to be done from here, whoever asks."""
+        self.through_init = False
+        """Whether the kexec is to go through the init system."""
         self._history, self._rehearsals = HistoryReader(folder), RehearsalReader(folder)
         self._worked: tuple[float, str, Work | None] = (-_FRESH, "", None)
         """What ran, when and in which boot it was looked for."""
@@ -99,11 +101,19 @@ class FactsReader:
             work=self._work(snapshot),
             predicted=predict(past, self._rehearsed(snapshot, image)),
             prepare_time=predict_prepare(past, snapshot.bytes_in(ResourceState.PRESERVED)),
+            through=self._through(),
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
             armed=armed(guests, snapshot),
             came_over=came_over(guests, journal.window_state, snapshot),
         )
+
+    def _through(self) -> InitSystem | None:
+        """Ask the init system, where the kexec is to go through it."""
+        if not self.through_init:
+            return None
+        host = self._orchestrator
+        return host.init_system() if isinstance(host, HasInit) else InitSystem()
 
     def _rehearsed(self, snapshot: Snapshot, image: KernelImage | None) -> Rehearsed | None:
         """Return the latest rehearsal, if it was of what is to be done."""

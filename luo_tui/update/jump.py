@@ -13,6 +13,9 @@ call of FREEZE on, whatever happens, cancel comes first: frozen is never a
 resting place. No guest is left paused either: whenever the jump does not happen,
 they go on next. The signals are held until that is over, and only then it is
 looked up who refused.
+
+Through the init system the same comes before, and in place of freeze and reboot
+stands the order to it: what happens from then on is not in our hands.
 """
 
 from __future__ import annotations
@@ -97,6 +100,28 @@ def jump(orchestrator: Orchestrator, agreed: State, steps: Steps) -> NoReturn:
             undo = _cancel(orchestrator)
             steps.resume()
             raise Stayed(op, cause, touched=True, undo=undo) from cause
+
+
+def order(
+    orchestrator: Orchestrator, agreed: State, steps: Steps, give: Callable[[], None]
+) -> None:
+    """Do all that comes before a jump from state ``agreed``, and ``give`` the order for it.
+
+    Returns when the init system has taken it. Leaves by :class:`Stayed` if it did
+    not, by NotDone if a rule refuses.
+    """
+    _before(orchestrator, steps)
+    with signals_held_back():
+        now = orchestrator.state()
+        if now is not agreed:
+            raise NotDone(
+                f"The state was {agreed} and is now {now}: another tool acts on this host. "
+                "Nothing was ordered: look again."
+            )
+        try:
+            give()
+        except (Exception, KeyboardInterrupt, SystemExit) as cause:
+            raise Stayed(Op.ORDER, cause, touched=False) from cause
 
 
 def _before(orchestrator: Orchestrator, steps: Steps) -> None:

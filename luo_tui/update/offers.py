@@ -20,6 +20,7 @@ from luo_tui.update.hook import HookPoint
 from luo_tui.update.person import Person
 from luo_tui.update.promises import Became, taking_part
 from luo_tui.update.rules import refusal, states_of
+from luo_tui.update.through_init import does, dropped, ends, survives
 from luo_tui.update.uncarried import cut_services, lost_guests
 from luo_tui.update.window_state import WindowState
 from luo_tui.update.wording import Names, count_text, local_time, size_text, timeline_line
@@ -230,6 +231,8 @@ def _cancel(facts: Facts) -> Action:
 def _kexec(facts: Facts) -> Action:
     snapshot, window_state = facts.snapshot, facts.window_state
     target = window_state.target if window_state and not window_state.closed else ""
+    if facts.through is not None:
+        return _kexec_through_init(facts, target or "the target")
     kept = snapshot.outgoing
     found = device_outcomes(snapshot)
     freezes = ", freezes" if facts.abilities.moves else ""
@@ -260,6 +263,32 @@ def _kexec(facts: Facts) -> Action:
         always=always,
         lost_shown=(*guests, *always, *losses(found)),
         way_back=f"None after the jump. Until then: {before}.",
+        ask=Ask.TYPE,
+        typed=typed_word(snapshot, facts.image.release if facts.image else target),
+    )
+
+
+def _kexec_through_init(facts: Facts, target: str) -> Action:
+    snapshot = facts.snapshot
+    found, guests = device_outcomes(snapshot), tuple(lost_guests(facts))
+    always = (
+        f"Every process on {snapshot.host.name} ends, this console and every login with it; "
+        "services are stopped first.",
+        "All memory, connections and devices that are not listed as surviving are lost.",
+        *dropped(facts),
+        *_unretrieved(facts),
+    )
+    ended = tuple(ends(facts))
+    return Action(
+        act=Act.KEXEC,
+        label=f"Shut down by systemd, and kexec into {target}",
+        keep=f"Stay {snapshot.luo.state}",
+        does=(*does(facts, target), *_hooks(facts, HookPoint.BEFORE_FREEZE)),
+        survives=tuple(survives(facts)) or ("Nothing: no unit has left anything with systemd.",),
+        lost=(*guests, *ended, *always, *(line for o in found for line in losses((o,)))),
+        always=always,
+        lost_shown=(*guests, *ended, *always, *losses(found)),
+        way_back="None once systemd has the order. Until then: unload the image.",
         ask=Ask.TYPE,
         typed=typed_word(snapshot, facts.image.release if facts.image else target),
     )

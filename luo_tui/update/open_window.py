@@ -103,6 +103,10 @@ class OpenWindow:
         """Let the windows that are opened here go by this plan; ``text`` is its file's."""
         self.planned.go_by(plan, text)
 
+    def go_through_init(self) -> None:
+        """Have the kexec go through the init system, which stops the services first."""
+        self._reader.through_init = True
+
     def only_look(self) -> None:
         """Refuse every act from now on, whoever asks."""
         self._reader.only_looks = True

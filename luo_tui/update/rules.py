@@ -16,6 +16,7 @@ from luo_tui.model import LuoState, State
 from luo_tui.orchestrator import ALL_MOVES, Abilities
 from luo_tui.update.facts import ONLY_LOOKS, Act, Facts
 from luo_tui.update.hook import HookPoint
+from luo_tui.update.through_init import objection_to_init
 from luo_tui.update.wording import few
 
 STATES: Mapping[Act, frozenset[State]] = {
@@ -203,6 +204,11 @@ def _dropped(act: Act, facts: Facts) -> Refusal | None:
     )
 
 
+def _through_init(act: Act, facts: Facts) -> Refusal | None:
+    found = objection_to_init(facts) if act is Act.KEXEC else ""
+    return Refusal(found, Exit.REFUSED) if found else None
+
+
 def _loaded(act: Act, facts: Facts) -> Refusal | None:
     if act in (Act.PREPARE, Act.KEXEC) and not facts.ours_is_loaded:
         if (
@@ -316,6 +322,7 @@ _RULES: tuple[Callable[[Act, Facts], Refusal | None], ...] = (
     _state,
     _picture,
     _dropped,
+    _through_init,
     _loaded,
     _target,
 )

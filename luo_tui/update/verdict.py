@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from luo_tui.model import Condition, State
+from luo_tui.model import Condition, DescriptorStores, State
 from luo_tui.update.before import Before, alike, handover
 from luo_tui.update.facts import Facts, Stands
 from luo_tui.update.promises import Became
@@ -48,7 +48,8 @@ class Reason(NamedTuple):
     grade: Grade
     about: str
     """What it is about: ``boot``, ``release``, ``handover``, ``state``, ``promise``,
-    ``participant``, ``guests``, ``devices``, ``links``, ``units``, ``kernel log``, ``journal``."""
+    ``participant``, ``guests``, ``stores``, ``devices``, ``links``, ``units``, ``kernel log``,
+    ``journal``."""
     text: str
     """A sentence without its full stop."""
 
@@ -125,9 +126,10 @@ def _reasons(facts: Facts, window: WindowState, condition: Condition) -> Iterato
     yield from _kexecs(facts, condition)
     yield _state(facts, arrived=arrived)
     if facts.snapshot.luo.state is State.UPDATED:
-        yield from _promises(facts)
+        yield from _promises(facts, window, condition.stores)
     known = facts.promised.before if facts.promised else None
     yield from _guests(facts, window)
+    yield from _stores(window, known, condition.stores)
     yield from _devices(facts, known, condition)
     yield from _links(known, condition)
     yield from _units(known, condition)
@@ -214,7 +216,7 @@ def _state(facts: Facts, *, arrived: bool) -> Reason:
     return Reason(Grade.BAD, "state", f"{luo.state}, and not updated")
 
 
-def _promises(facts: Facts) -> Iterator[Reason]:
+def _promises(facts: Facts, window: WindowState, stores: DescriptorStores) -> Iterator[Reason]:
     found = facts.promises
     if not found.recorded:
         why = f": {found.fault}" if found.fault else ""
@@ -225,8 +227,13 @@ def _promises(facts: Facts) -> Iterator[Reason]:
     if doubt := next(iter(facts.snapshot.doubts("resources")), ""):
         yield Reason(Grade.UNKNOWN, "promise", f"not everything could be read ({doubt})")
     broken = {o.label for o in found.open if o.token < 0}
+    anew = {name for store in stores.stores for name in store.held} if stores.kexecs == 0 else ()
     for part in facts.promised.participants if facts.promised else ():
-        if part.label not in broken:
+        if part.kind == "session" and part.name in anew:
+            # It makes those of LUOSession= under the same names in each kernel.
+            text = f"LOST: {part.label}: nothing was handed over to systemd, which made a new one"
+            yield Reason(Grade.BAD if window.through else Grade.UNKNOWN, "participant", text)
+        elif part.label not in broken:
             yield Reason(Grade.GOOD, "participant", f"kept: {part.label}")
     if found.recorded and not found.open:
         yield Reason(Grade.GOOD, "promise", _all_kept(found.kept))
@@ -256,6 +263,33 @@ def _guests(facts: Facts, window: WindowState) -> Iterator[Reason]:
     for one in facts.came_over:
         kept = "kept: " if one.stands is Stands.GOES_ON else ""
         yield Reason(_OF_GUEST[one.stands], "guests", f"{kept}{one.name} {one.stands}{one.pause}")
+
+
+def _stores(window: WindowState, known: Before | None, now: DescriptorStores) -> Iterator[Reason]:
+    """Say what became of the descriptors that units had left with systemd."""
+    before = known.stores if known is not None else ()
+    if before is None:
+        yield Reason(Grade.UNKNOWN, "stores", "what units had left with systemd is not known")
+        return
+    there = {s.unit: s.number for s in now.stores}
+    for unit, number in before:
+        those = f"{count_text(number, 'descriptor')} of {unit}"
+        if not window.through:
+            text = f"LOST, for the jump went past systemd: {those}; see that it does without"
+            yield Reason(Grade.UNKNOWN, "stores", text)
+        elif now.missing:
+            text = f"whether systemd gave back {those} is not known: {now.missing[0]}"
+            yield Reason(Grade.UNKNOWN, "stores", text)
+        elif now.kexecs == 0:
+            text = f"LOST: {those}: nothing was handed over to this systemd"
+            yield Reason(Grade.BAD, "stores", text)
+        elif (back := there.get(unit, 0)) < number:
+            yield Reason(Grade.BAD, "stores", f"LOST: of {those} systemd has {back:,}")
+        elif now.kexecs is None:
+            text = f"systemd has {those}, and does not tell whether they were handed over"
+            yield Reason(Grade.UNKNOWN, "stores", text)
+        else:
+            yield Reason(Grade.GOOD, "stores", f"kept: {those}")
 
 
 def _devices(facts: Facts, known: Before | None, condition: Condition) -> Iterator[Reason]:

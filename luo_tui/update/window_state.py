@@ -104,6 +104,8 @@ class WindowState(NamedTuple):
     jumped_at: str = ""
     jumped_release: str = ""
     """Release of the kernel from which the jump was made."""
+    through: str = ""
+    """Init system that made the jump; empty: it was made directly."""
     ended_guests: tuple[str, ...] = ()
     """Those that the jump ended: they were named as not preserved when it was agreed to."""
     tokens: tuple[int, ...] = ()
@@ -241,6 +243,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
                 jumped_at=r.at,
                 jumped_release=_text(r, "release"),
                 target=_text(r, "target", window_state.target),
+                through=_text(r, "through"),
                 ended_guests=_texts(r, "unpreserved"),
                 # A window may have seen an earlier jump, which was accounted for.
                 arrived=False,
@@ -252,6 +255,7 @@ def _folded(window_state: WindowState, r: Record) -> WindowState:
         case "returned":
             return window_state._replace(
                 jumped_from="",
+                through="",
                 ended_guests=(),
                 jumped_at="",
                 # A jump that failed before the freeze leaves the host prepared, by us.

@@ -112,13 +112,16 @@ class Names(Sequence[str]):
         return hash(tuple(self))
 
 
-def before_jump(running: str, target: str, afterwards: str) -> tuple[str, ...]:
+def before_jump(running: str, target: str, afterwards: str, init: str = "") -> tuple[str, ...]:
     """Return the last lines that the running kernel prints.
 
     ``afterwards`` is the command with which the operator goes on after his
-    login has ended; empty where no login ends.
+    login has ended; empty where no login ends. ``init`` has the order to jump, if
+    it is not done directly.
     """
     jumping = f"Jumping from {running} into {target} ..."
+    if init:
+        jumping = f"{init} stops the services, and jumps from {running} into {target} ..."
     return (jumping, f"This login ends. Afterwards: {afterwards}") if afterwards else (jumping,)
 
 

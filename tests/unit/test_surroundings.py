@@ -118,7 +118,7 @@ def test_what_units_left_with_systemd_for_another_kernel_is_named() -> None:
         (
             DescriptorStores((DescriptorStore("db.service", 1, "yes"), given_back)),
             Level.WARNING,
-            "Gone after this kexec: 1 descriptor of db.service.",
+            "Gone after a direct kexec: 1 descriptor of db.service.",
         ),
         (
             DescriptorStores(
@@ -128,13 +128,16 @@ def test_what_units_left_with_systemd_for_another_kernel_is_named() -> None:
                 )
             ),
             Level.WARNING,
-            "Gone after this kexec: 3 descriptors of db.service. Whether systemd finds its "
-            "sessions again is not known: cache, log of db.service; ram of vm.service.",
+            "Gone after a direct kexec: 3 descriptors of db.service. Its sessions systemd makes "
+            "anew after one: cache, log of db.service; ram of vm.service.",
         ),
     ):
-        found = told(replace(WELL, stores=stores))["descriptor stores"]
+        condition = Condition(failed_units=(), stores=stores)
+        found = told(replace(WELL, condition=condition))["descriptor stores"]
         assert found[0] is level
         assert text in found[1], found
+    unseen = replace(WELL, condition=None, condition_fault="Too many open files")
+    assert told(unseen)["descriptor stores"] == (Level.UNKNOWN, "Not known: Too many open files.")
 
 
 # As systemd 262 prints it, and 252, which does not know the two newer properties.

@@ -13,7 +13,6 @@ from luo_tui.model import (
     BoundDriver,
     BoundDrivers,
     Condition,
-    DescriptorStores,
     Device,
     FirmwareBoot,
     Host,
@@ -129,10 +128,6 @@ class SimulatedOrchestrator:
     def memory_limits(self, pids: Iterable[int]) -> MemoryLimits:
         """No process here has one."""
         return MemoryLimits(tuple(MemoryLimit(pid, "/machine.slice", None) for pid in pids))
-
-    def descriptor_stores(self) -> DescriptorStores:
-        """No unit here has one."""
-        return DescriptorStores()
 
     def may_act(self) -> bool:
         """Whether acting is allowed here."""

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from luo_tui.model import Condition, DescriptorStore, DescriptorStores, MemoryLimits
+from luo_tui.model import Condition, DescriptorStores, MemoryLimits
 from luo_tui.update.checks.host import HostCheck
 from luo_tui.update.checks.machine import ResetStartsWhatRuns, TargetHasTheDrivers
 from luo_tui.update.facts import Facts, Finding, Level
 from luo_tui.update.fallback import Fallback
 from luo_tui.update.kernel_modules import TargetDrivers
+from luo_tui.update.through_init import left
 from luo_tui.update.wording import count_text, few, size_text
 
 
@@ -36,8 +37,6 @@ class Surroundings:
     """None: nobody has looked."""
     shutdown_fault: str = ""
     """Why an ordinary shutdown could not be held back."""
-    stores: DescriptorStores = field(default_factory=DescriptorStores)
-    """What units have left with systemd."""
 
 
 class RestoreFitsItsLimit:
@@ -161,40 +160,34 @@ class SystemdKeepsNothing:
     code = "LUO-C-030"
     name = "descriptor stores"
     why = (
-        "systemd hands over what units have left with it in a shutdown of its own; this kexec "
+        "systemd hands over what units have left with it in a shutdown of its own; a direct kexec "
         "goes past it."
     )
     evidence = "systemctl show -p NFileDescriptorStore,FileDescriptorStorePreserve,LUOSession"
 
-    def __init__(self, found: DescriptorStores) -> None:
-        """Take what systemd told."""
-        self._found = found
+    def __init__(self, condition: Condition | None, fault: str) -> None:
+        """Take the host's condition; None with a ``fault`` where it could not be looked at."""
+        unknown = DescriptorStores(missing=(fault or "nobody looked",))
+        self._found = condition.stores if condition is not None else unknown
 
     def run(self, facts: Facts) -> Finding:
         """Name the units that would lose what they count on to get back."""
-        del facts
         # What systemd gives back to a restarted unit alone was not meant for another kernel.
-        lost = [s for s in self._found.stores if s.number and s.preserve in _OUTLIVES]
+        lost = [s for s in self._found.stores if s.promised]
         own = [s for s in self._found.stores if s.sessions]
-        parts = [f"Gone after this kexec: {few([_left(s) for s in lost])}."] if lost else []
+        parts = [f"Gone after a direct kexec: {few([left(s) for s in lost])}."] if lost else []
         if own:
             sessions = few([f"{few(s.sessions)} of {s.unit}" for s in own], between="; ")
-            parts.append(f"Whether systemd finds its sessions again is not known: {sessions}.")
+            parts.append(f"Its sessions systemd makes anew after one: {sessions}.")
         if parts:
             remedy = "See that the units can do without, or stop them before."
+            if not facts.abilities.moves:
+                remedy = "To hand them over: luo-tui kexec --through-init (systemd 261 or later)."
             return Finding(self.name, Level.WARNING, " ".join(parts), remedy)
         if self._found.missing:
             text = f"Not known: {self._found.missing[0]}."
             return Finding(self.name, Level.UNKNOWN, text, "Ask systemd.")
         return Finding(self.name, Level.OK, "No unit counts on systemd to hand anything over.")
-
-
-_OUTLIVES = ("yes", "on-success")
-"""Where the store stays when the unit ends, and so is handed over where systemd can."""
-
-
-def _left(store: DescriptorStore) -> str:
-    return f"{count_text(store.number, 'descriptor')} of {store.unit}"
 
 
 def surrounding_checks(about: Surroundings) -> Sequence[HostCheck]:
@@ -206,5 +199,5 @@ def surrounding_checks(about: Surroundings) -> Sequence[HostCheck]:
         TargetHasTheDrivers(about.drivers, about.drivers_missing),
         ResetStartsWhatRuns(about.fallback),
         ShutdownIsHeldBack(about.shutdown_fault),
-        SystemdKeepsNothing(about.stores),
+        SystemdKeepsNothing(about.condition, about.condition_fault),
     )
