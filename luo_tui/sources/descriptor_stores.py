@@ -18,9 +18,13 @@ from luo_tui.sources.clean import clean
 from luo_tui.sources.reading import Reading
 from luo_tui.uapi import luo_sessions
 
+_STATES = "active,reloading,activating,deactivating,failed,dead-resources-pinned"
+"""In which a unit can have a store. One that is stopped and has one is not shown unless it is
+asked for."""
 _SHOW = (
     "show",
     "--no-pager",
+    f"--state={_STATES}",
     "--property=Id,NFileDescriptorStore,FileDescriptorStorePreserve,LUOSession",
     "*.service",
 )

@@ -11,7 +11,7 @@ from luo_tui.sources.reading import Reading
 RUNS = Path("/run/systemd/system")
 """The folder that is there where systemd is process 1 (sd_booted(3))."""
 PATH = "/usr/bin:/bin"
-_PATIENCE = 20.0
+_PATIENCE = 30.0
 """Seconds in which systemd has to answer."""
 
 
