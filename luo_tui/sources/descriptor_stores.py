@@ -36,8 +36,9 @@ _DUMP = (
 )
 _PATH = 7
 """Where the path stands in what systemd tells of one descriptor."""
-_MEMFD = "/memfd:"
-"""How the paths begin of the files that a kernel can carry (Linux 7.3)."""
+_MEMFDS = ("/memfd:", "/ (deleted)")
+"""How the paths begin of the files that a kernel can carry (Linux 7.3): one that came over has lost
+its name."""
 
 
 def read_stores(systemd: Path = systemctl.RUNS, path: str = systemctl.PATH) -> DescriptorStores:
@@ -84,7 +85,7 @@ def _with_content(store: DescriptorStore, path: str) -> DescriptorStore:
         return store
     link = luo_sessions.LINK
     held = tuple(clean(one.removeprefix(link)) for one in paths if one.startswith(link))
-    carried = sum(one.startswith((_MEMFD, link)) for one in paths)
+    carried = sum(one.startswith((*_MEMFDS, link)) for one in paths)
     return store._replace(carried=carried, held=held)
 
 

@@ -360,27 +360,28 @@ def test_systemd_is_asked_which_it_is(tmp_path: Path) -> None:
     answers = (
         'case "$*" in\n*Version*) echo Version=262.1-1 ;;\n*KExecCount*) echo KExecCount=4 ;;\n'
         # A stopped unit that has a store is not shown unless it is asked for by this state.
-        "*dead-resources-pinned*) printf 'Id=db.service\\nNFileDescriptorStore=3\\n"
+        "*dead-resources-pinned*) printf 'Id=db.service\\nNFileDescriptorStore=4\\n"
         "FileDescriptorStorePreserve=yes\\n' ;;"
         "\nesac"
     )
     path = program(tmp_path, "systemctl", answers)
-    # As systemd 262 tells of a memfd, a session, and a pipe.
+    # As systemd 262 tells of a memfd, one that came over, a session, and a pipe.
     rows = (
         '[["m",33279,0,1,31,0,0,"/memfd:kept (deleted)",2],'
+        '["o",33279,0,1,10,0,0,"/ (deleted)",2],'
         '["s",384,0,14,18,0,0,"anon_inode:[luo_session] db.service-70",2],'
         '["p",4480,0,13,13,0,0,"pipe:[13]",0]]'
     )
     program(tmp_path, "busctl", f'echo \'{{"type":"a(suuutuusu)","data":[{rows}]}}\'')
     found = read_init_system(tmp_path, path)
-    store = DescriptorStore("db.service", 3, "yes", carried=2, held=("db.service-70",))
+    store = DescriptorStore("db.service", 4, "yes", carried=3, held=("db.service-70",))
     assert found == InitSystem("systemd", 262, DescriptorStores((store,), kexecs=4))
-    assert found.stores.stores[0].promised == 2
+    assert found.stores.stores[0].promised == 3
     # What it does not tell says nothing of the store.
     for answer in ("exit 1", "echo", "echo '{\"data\":[7]}'", "echo '{\"data\":[[[1]]]}'"):
         program(tmp_path, "busctl", answer)
         (store,) = read_init_system(tmp_path, path).stores.stores
-        assert (store.carried, store.promised) == (None, 3)
+        assert (store.carried, store.promised) == (None, 4)
 
 
 def test_no_answer_is_told(tmp_path: Path) -> None:
