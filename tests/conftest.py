@@ -9,6 +9,8 @@ import signal
 import pytest
 from hypothesis import settings
 
+from luo_tui.cli.settings import MOUSE, SERVED, THEME
+
 # How long an example takes says something about the machine, and nothing about the program.
 settings.register_profile("luo-tui", deadline=None)
 settings.load_profile("luo-tui")
@@ -17,7 +19,7 @@ settings.load_profile("luo-tui")
 def pytest_configure(config: pytest.Config) -> None:
     """Name a mark; let Ctrl+C interrupt, also in tests that run in the background.
 
-    A shell without job control starts such with SIGINT ignored, and Python leaves
+    What is set for who uses the program says nothing about it. A shell without job control starts such with SIGINT ignored, and Python leaves
     an ignored signal ignored: nothing that the tests interrupt would notice.
     """
     config.addinivalue_line(
@@ -25,6 +27,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "lab_extra: on a real kernel in `make test-all` alone, on a simulated host in both",
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in (THEME, MOUSE, SERVED):
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
