@@ -55,9 +55,15 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Run the demo to its end, over its simulated kexecs."""
+    """Run the demo to its end, over its simulated kexecs. NotDone: it cannot be as it is asked."""
     from luo_tui.demo.run import NOT_OF_SESSIONS, SESSIONS, Demo, listing
 
+    if args.folder is not None:
+        raise NotDone(
+            "The demo keeps everything in a folder of its own, which goes with it: leave --folder "
+            "out. Nothing was started.",
+            Exit.USAGE,
+        )
     # What was chosen by a flag is so in the demo's next boot, too.
     if args.theme:
         os.environ[THEME] = args.theme
