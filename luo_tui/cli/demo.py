@@ -83,7 +83,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return _serve(demo, again=args.resume is not None)
     with demo:
         args.folder = demo.folder
-        return console.run(demo.orchestrator, args, settings)
+        code = console.run(demo.orchestrator, args, settings)
+    # What was said before this is what holds for a real host that is left so.
+    with contextlib.suppress(OSError):
+        print("This was the demo: its simulated host is gone.", flush=True)
+    return code
 
 
 def _serve(demo: Demo, *, again: bool) -> int:
