@@ -19,7 +19,7 @@ settings.load_profile("luo-tui")
 def pytest_configure(config: pytest.Config) -> None:
     """Name a mark; let Ctrl+C interrupt, also in tests that run in the background.
 
-    What is set for who uses the program says nothing about it. A shell without job control starts such with SIGINT ignored, and Python leaves
+    A shell without job control starts such with SIGINT ignored, and Python leaves
     an ignored signal ignored: nothing that the tests interrupt would notice.
     """
     config.addinivalue_line(
@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "lab_extra: on a real kernel in `make test-all` alone, on a simulated host in both",
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What is set for the program's user is not for its tests.
     for name in (THEME, MOUSE, SERVED):
         os.environ.pop(name, None)
 
