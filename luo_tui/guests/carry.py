@@ -25,11 +25,12 @@ from luo_tui.guests.proc import lives
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
 from luo_tui.guests.rules import Guest
+from luo_tui.guests.state_pipe import StatePipe
 
 STATE_BYTES = 64 << 20
 """Room for the devices' state, of which some 0.5 MB are used; the file is sparse."""
 _TO_WRITE = "luo-state-now"
-"""The one that a save writes to, and closes: an open file of its own, at the beginning."""
+"""The end of the pipe that a save writes to, and closes."""
 SAVING = 20.0
 """Seconds that a guest has to be saved; it takes 0.1 s."""
 _POLL = 0.005
@@ -119,13 +120,17 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
             # On the disk before it is paused: whoever comes after a crash lets it go on.
             record = record._replace(phase=Phase.SAVING, goes_on=ran)
             records.write(record)
-            with _opened(_state_file(record)) as state:
-                qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(state,))
-            paused = time.time()
-            qmp.command("stop")
-            with _set_up(qmp):
-                qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
-                _wait_saved(qmp, time.monotonic() + limit)
+            with (
+                _opened(_state_file(record)) as state,
+                StatePipe(state, record.state.bytes) as pipe,
+            ):
+                qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(pipe.end,))
+                pipe.give_away()
+                paused = time.time()
+                qmp.command("stop")
+                with _set_up(qmp):
+                    qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
+                    _wait_saved(qmp, pipe, time.monotonic() + limit)
         record = record._replace(phase=Phase.SAVED, disks=_disks(record), paused=paused)
         records.write(record)
     except BaseException as error:
@@ -187,14 +192,17 @@ def _set_up(qmp: Qmp) -> Iterator[None]:
                 qmp.command("migrate-set-parameters", {"max-bandwidth": bandwidth})
 
 
-def _wait_saved(qmp: Qmp, end: float) -> None:
+def _wait_saved(qmp: Qmp, pipe: StatePipe, end: float) -> None:
+    whole = False
     while True:
+        whole = whole or pipe.take(_POLL)
         now, why = migration_status(qmp)
-        if now == "completed":
+        if now == "completed" and whole:
             return
         if now in ("failed", "cancelled") or time.monotonic() > end:
             raise GuestFailed(f"QEMU has not written its state ({why or now}).")
-        time.sleep(_POLL)
+        if whole:
+            time.sleep(_POLL)
 
 
 def _continue(record: Record, *, running: bool) -> None:

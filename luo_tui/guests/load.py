@@ -59,7 +59,7 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
             began = started(Path("/proc") / str(pid))
             loaded = record._replace(phase=Phase.LOADED, pid=pid, started=began)
             set_capability(qmp, on=True)
-            qmp.command("migrate-incoming", {"uri": f"fd:{state}"}, limit=limit)
+            qmp.command("migrate-incoming", {"uri": _source(qmp, state)}, limit=limit)
             _wait_loaded(qmp, end)
             set_capability(qmp, on=False)
             # From here on it may have run: nothing may be tried again.
@@ -91,6 +91,12 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
         for fd in fds:
             os.close(fd)
     return loaded
+
+
+def _source(qmp: Qmp, state: int) -> str:
+    """Return how QEMU is told where the state is, in the file behind its descriptor."""
+    # By its descriptor up to QEMU 10 alone; by a path from 8.2 on.
+    return f"file:/proc/self/fd/{state}" if qmp.version >= (8, 2, 0) else f"fd:{state}"
 
 
 def _hold_disks(record: Record) -> None:
