@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Arms guests, saves them directly before the jump, and lets them go on if it does not happen.
 
-In this order: :func:`arm` in state normal, while the guest runs; prepare; :func:`save`,
-which pauses it; the kexec, or else :func:`resume`, at once and first of all, and
-:func:`disarm` when the state is normal again. A guest is never left paused: where it
-cannot be saved, it goes on before that is told.
+In this order: :func:`arm` while nothing is prepared and the guest runs; prepare, where
+the kernel has that; :func:`save`, which pauses it; the kexec, or else :func:`resume`, at
+once and first of all, and :func:`disarm` when nothing is prepared any more. A guest is
+never left paused: where it cannot be saved, it goes on before that is told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from luo_tui.errors import HolderError
 from luo_tui.guests import arguments
 from luo_tui.guests.context import read_context
 from luo_tui.guests.control import migration_status, set_capability, status
@@ -29,6 +31,10 @@ from luo_tui.guests.state_pipe import StatePipe
 
 STATE_BYTES = 64 << 20
 """Room for the devices' state, of which some 0.5 MB are used; the file is sparse."""
+WHOLE_STATE_BYTES = 8 << 20
+"""The same where preserving takes memory for all of it."""
+_STATE = "(devices)"
+"""What its state is called among what is preserved; no memory object has such an id."""
 _TO_WRITE = "luo-state-now"
 """The end of the pipe that a save writes to, and closes."""
 SAVING = 20.0
@@ -41,8 +47,8 @@ _FAST = 1 << 40
 class Keeper(Protocol):
     """What keeps memfds through the kexec: an orchestrator's part. OSError with its errno."""
 
-    def preserve(self, fd: int) -> int:
-        """Keep the file behind ``fd``; return its token."""
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Keep the file behind ``fd``, under ``name`` if it needs one; return its token."""
         ...
 
     def unpreserve(self, token: int) -> None:
@@ -50,7 +56,13 @@ class Keeper(Protocol):
         ...
 
 
-def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
+def arm(
+    keeper: Keeper,
+    guest: Guest,
+    boot: str,
+    records: Records,
+    state_bytes: int = STATE_BYTES,
+) -> Record:
     """Have a guest's memory preserved, give QEMU a file for the state, and write all down.
 
     It runs on. GuestFailed: nothing is preserved then, unless the words say so.
@@ -79,28 +91,30 @@ def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
                     record.pid, record.started
                 ):
                     raise GuestFailed(f"{guest.name} has changed meanwhile: look again.")
-                done.append(keeper.preserve(ours))
-            memory[id_] = Kept(done[-1], sizes[id_], about.st_ino)
+                name = f"guest {guest.name} {id_}"
+                done.append(keeper.preserve(ours, name))
+            memory[id_] = Kept(done[-1], sizes[id_], about.st_ino, name)
         state = os.memfd_create(f"{STATE_NAME}-{guest.name}", os.MFD_CLOEXEC)
         try:
-            os.ftruncate(state, STATE_BYTES)
+            os.ftruncate(state, state_bytes)
             inode = os.fstat(state).st_ino
-            done.append(keeper.preserve(state))
+            name = f"guest {guest.name} {_STATE}"
+            done.append(keeper.preserve(state, name))
             with _monitor(record) as qmp:
                 # It holds the file from now on, whoever of us ends.
                 qmp.command("getfd", {"fdname": STATE_NAME}, fds=(state,))
         finally:
             os.close(state)
-        record = record._replace(memory=memory, state=Kept(done[-1], STATE_BYTES, inode))
+        kept = Kept(done[-1], state_bytes, inode, name)
+        record = record._replace(memory=memory, state=kept)
         records.write(record)
     except BaseException as error:
         left = _give_up(keeper, done)
         if isinstance(error, GuestFailed):
             raise GuestFailed(f"{error}{left}") from error
         if isinstance(error, OSError | QmpError | ValueError | KeyError):
-            why = (error.strerror if isinstance(error, OSError) else "") or str(error)
             raise GuestFailed(
-                f"{guest.name} could not be armed: {why}. It runs on.{left}"
+                f"{guest.name} could not be armed: {_why(error)}. It runs on.{left}"
             ) from error
         raise
     return record
@@ -272,9 +286,9 @@ def _give_up(keeper: Keeper, tokens: list[int]) -> str:
     for token in tokens:
         try:
             keeper.unpreserve(token)
-        except FileNotFoundError:
-            continue
         except OSError as error:
+            if error.errno == errno.ENOENT:
+                continue
             left.append(f"{token} ({error.strerror or error})")
     return f" Still preserved are the tokens {', '.join(left)}." if left else ""
 
@@ -287,6 +301,13 @@ def _opened(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _why(error: BaseException) -> str:
+    """Say why, without a full stop."""
+    if isinstance(error, HolderError) and error.said:
+        return error.said.removesuffix(".")
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def _words(error: BaseException) -> str:

@@ -45,6 +45,9 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
     try:
         memory = {}
         fds += restore_all(keeper, record.tokens, record.context)
+        for fd, one in zip(fds, record.kept, strict=True):
+            if os.fstat(fd).st_size < one.bytes:
+                raise GuestFailed(f"what came under token {one.token} is not what was preserved")
         *memories, state = fds
         kept = record.memory.items()
         memory = {id_: (fd, one.bytes) for fd, (id_, one) in zip(memories, kept, strict=True)}

@@ -43,6 +43,8 @@ class Kept(NamedTuple):
     bytes: int
     inode: int = 0
     """By which it is known among a process's memfds, in this boot."""
+    name: str = ""
+    """Under which it is preserved, where what is preserved has a name of its own."""
 
 
 class Record(NamedTuple):
@@ -82,7 +84,12 @@ class Record(NamedTuple):
     @property
     def tokens(self) -> tuple[int, ...]:
         """Under which its memory and its state are preserved."""
-        return (*(kept.token for kept in self.memory.values()), self.state.token)
+        return tuple(kept.token for kept in self.kept)
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """Its memory and its state."""
+        return (*self.memory.values(), self.state)
 
 
 def waiting(records: Iterable[Record], boot: str) -> tuple[Record, ...]:

@@ -25,7 +25,14 @@ class Descriptors:
         self.refuse: dict[str, int] = {}
         """What is refused from now on: the call, and the calls of it that still go well."""
 
-    def preserve(self, fd: int) -> int:
+    def make_ready(self) -> None:
+        self._may("make ready")
+
+    def let_go(self, token: int) -> None:
+        assert token in self.fds
+
+    def preserve(self, fd: int, name: str = "") -> int:
+        assert name, "each of them has one of its own"
         self._may("preserve")
         token = max(self.fds, default=40) + 1
         self.fds[token] = os.dup(fd)

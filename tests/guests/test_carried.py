@@ -59,6 +59,22 @@ def ignores_shared(machine: Machine) -> bool:
     return any(c["state"] for c in found if c["capability"] == "x-ignore-shared")
 
 
+def test_a_state_that_has_no_room_is_refused_and_the_guest_goes_on(
+    machine: Machine, keeper: Descriptors, records: Records
+) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = arm(keeper, guest_of(machine), "boot-1", records, state_bytes=4096)
+    with pytest.raises(GuestFailed, match=r"state is larger than 4,096 bytes\. It goes on"):
+        save(record, records, LONG)
+    assert status(machine) == "running"
+    assert not ignores_shared(machine)
+    machine.counts()
+    assert machine.is_whole()
+    state = keeper.fds[record.state.token]
+    assert os.fstat(state).st_size == 4096
+
+
 def test_a_guest_goes_on_in_another_qemu_three_times(
     machine: Machine, keeper: Descriptors, records: Records
 ) -> None:
