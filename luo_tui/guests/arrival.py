@@ -90,21 +90,29 @@ def go_on(folder: Path, kernel: Kernel, boot: str = "") -> tuple[str, ...]:
     records = Records(folder / FOLDER)
     try:
         boot = boot or _BOOT_ID.read_text().strip()
-        there = waiting(records.all(), boot)
-        if not there:
+        if not waiting(records.all(), boot):
             return ()
-        kernel.make_ready()
-        state = kernel.state()
-        if state is not State.UPDATED:
-            names = ", ".join(record.name for record in there)
-            return (
-                f"These guests were saved for another kernel, and the state is {state}: {names}. "
-                f"Start them anew, and remove their records in {records.folder}.",
-            )
-        for record in there:
-            # Two may share one: made here, it is whole before either of them needs it.
-            with contextlib.suppress(OSError):
-                make_folders(record.context)
-        return together(there, lambda record: _go_on(kernel, record, records))
+        with records.locked():
+            return _all_go_on(records, kernel, boot)
     except (OSError, ValueError) as error:
         return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)
+
+
+def _all_go_on(records: Records, kernel: Kernel, boot: str) -> tuple[str, ...]:
+    # Another one may have loaded them before it was our turn.
+    there = waiting(records.all(), boot)
+    if not there:
+        return ()
+    kernel.make_ready()
+    state = kernel.state()
+    if state is not State.UPDATED:
+        names = ", ".join(record.name for record in there)
+        return (
+            f"These guests were saved for another kernel, and the state is {state}: {names}. "
+            f"Start them anew, and remove their records in {records.folder}.",
+        )
+    for record in there:
+        # Two may share one: made here, it is whole before either of them needs it.
+        with contextlib.suppress(OSError):
+            make_folders(record.context)
+    return together(there, lambda record: _go_on(kernel, record, records))

@@ -107,6 +107,7 @@ def arm(
             os.close(state)
         kept = Kept(done[-1], state_bytes, inode, name)
         record = record._replace(memory=memory, state=kept)
+        records.log(record.name).unlink(missing_ok=True)
         records.write(record)
     except BaseException as error:
         left = _give_up(keeper, done)

@@ -41,8 +41,10 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
     end = time.monotonic() + limit
     fds: list[int] = []
     pid, may_run = 0, False
-    log = records.path(record.name).with_suffix(".log")
+    log = records.log(record.name)
     try:
+        if log.exists():
+            _end_earlier(record)
         memory = {}
         fds += restore_all(keeper, record.tokens, record.context)
         for fd, one in zip(fds, record.kept, strict=True):
@@ -94,6 +96,14 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
         for fd in fds:
             os.close(fd)
     return loaded
+
+
+def _end_earlier(record: Record) -> None:
+    """End what an earlier attempt has left, which may have been ended halfway."""
+    from luo_tui.guests.leftover import end_leftovers
+
+    memory = {id_: (0, one.bytes) for id_, one in record.memory.items()}
+    end_leftovers(to_load(record.argv, record.machine, memory))
 
 
 def _source(qmp: Qmp, state: int) -> str:

@@ -6,10 +6,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from luo_tui.guests import load as loader
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.load import load
 from luo_tui.guests.record import Records
@@ -56,11 +58,16 @@ class Descriptors:
                 raise OSError(errno.ENOMEM, "Cannot allocate memory")
             self.refuse[call] -= 1
 
-    def load_elsewhere(self, records: Records, name: str) -> subprocess.CompletedProcess[str]:
-        """Load a guest from its record in a process that knows nothing else."""
+    def load_elsewhere(
+        self, records: Records, name: str, killed_at: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Load a guest from its record in a process that knows nothing else.
+
+        It is killed where it would call ``killed_at``, of the loader's own functions.
+        """
         return subprocess.run(
             [sys.executable, "-m", "tests.guests.keeper", str(records.folder), name,
-             json.dumps(self.fds)],
+             json.dumps(self.fds), killed_at],
             cwd=ROOT, pass_fds=tuple(self.fds.values()), capture_output=True, text=True,
             check=False,
         )  # fmt: skip
@@ -72,7 +79,10 @@ class Descriptors:
 
 
 def main() -> int:
-    folder, name, fds = sys.argv[1:]
+    folder, name, fds, killed_at = sys.argv[1:]
+    if killed_at:
+        assert killed_at in vars(loader)
+        setattr(loader, killed_at, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     keeper = Descriptors({int(token): fd for token, fd in json.loads(fds).items()})
     for fd in keeper.fds.values():
         # A kernel's are in no process.

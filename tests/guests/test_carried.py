@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -18,8 +19,11 @@ from luo_tui.guests.carry import arm, disarm, resume, save
 from luo_tui.guests.context import read_context
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.find import read_guest
+from luo_tui.guests.proc import words
 from luo_tui.guests.record import Phase, Record, Records, waiting
 from luo_tui.guests.rules import Guest, judge
+from luo_tui.sources.processes import running
+from luo_tui.sources.qemu import is_qemu
 from tests.guests.keeper import Descriptors
 from tests.guests.machine import BARE, COUNTER, LONG, Machine
 
@@ -282,6 +286,52 @@ def test_what_keeps_it_from_being_loaded_loses_nothing(
     assert machine.number_at(COUNTER) >= before
     machine.counts()
     assert machine.is_whole()
+
+
+@pytest.mark.parametrize("more", [(), ("-daemonize",)], ids=["", "daemonize"])
+@pytest.mark.parametrize("killed_at", ["_connect", "_source", "_wait_loaded"])
+def test_a_loader_that_was_killed_is_started_again(
+    machine: Machine,
+    keeper: Descriptors,
+    records: Records,
+    killed_at: str,
+    more: tuple[str, ...],
+) -> None:
+    """What it has left holds the disk, and waits for a state that nobody will tell it of."""
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = save(armed(machine, keeper, records), records, LONG)
+    before = machine.number_at(COUNTER)
+    machine.signal(signal.SIGKILL)
+    machine.wait()
+    records.write(record._replace(argv=(*record.argv, *more)))
+    try:
+        for _ in range(2):
+            done = keeper.load_elsewhere(records, "web1", killed_at)
+            assert done.returncode == -signal.SIGKILL, done.stderr
+            left = records.find("web1")
+            assert left is not None
+            assert left.phase is Phase.SAVED
+        done = keeper.load_elsewhere(records, "web1")
+        assert done.returncode == 0, done.stderr
+        machine.adopt(int(done.stdout.split()[0]))
+        assert having(machine.disk) == [machine.pid], "of the others none is left"
+        assert machine.number_at(COUNTER) >= before
+        machine.counts()
+        assert machine.is_whole()
+    finally:
+        for pid in having(machine.disk):
+            os.kill(pid, signal.SIGKILL)
+
+
+def having(disk: Path) -> list[int]:
+    """Return the processes of QEMU whose arguments name this disk."""
+    found = []
+    for pid in running(PROC, is_qemu).pids:
+        with contextlib.suppress(FileNotFoundError):
+            if any(str(disk) in word for word in words(PROC / str(pid) / "cmdline")):
+                found.append(pid)
+    return found
 
 
 @pytest.mark.root
