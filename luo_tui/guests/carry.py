@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ from luo_tui.guests.control import migration_status, set_capability, status
 from luo_tui.guests.facts import STATE_NAME
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.proc import lives
-from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
+from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpGone, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
 from luo_tui.guests.rules import Guest
 from luo_tui.guests.state_pipe import StatePipe
@@ -39,6 +40,8 @@ _TO_WRITE = "luo-state-now"
 """The end of the pipe that a save writes to, and closes."""
 SAVING = 20.0
 """Seconds that a guest has to be saved; it takes 0.1 s."""
+_ENDING = 1.0
+"""Seconds that a process has to end that does not listen any more."""
 _POLL = 0.005
 _FAST = 1 << 40
 """Bytes a second: no limit on how fast the state is written."""
@@ -243,9 +246,25 @@ def _continue(record: Record, *, running: bool) -> None:
                 if (now := status(qmp)) != "running":
                     raise GuestFailed(f"{record.name} does not go on: its state is {now}.")
     except QmpError as error:
+        if isinstance(error, QmpGone) and _ends(record):
+            raise GuestFailed(f"{record.name} has ended.") from error
         raise GuestFailed(
             f"{record.name} may be paused: {error}. Have it go on by its monitor: cont."
         ) from error
+
+
+def _ends(record: Record) -> bool:
+    """Whether a guest's process has ended, or does so now: its sockets are closed before."""
+    try:
+        process = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        return not lives(record.pid, record.started) or bool(poll.poll(_ENDING * 1000))
+    finally:
+        os.close(process)
 
 
 def _go_on(record: Record, *, running: bool) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from luo_tui.guests import load as loader
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.load import load
+from luo_tui.guests.qmp import Qmp
 from luo_tui.guests.record import Records
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,8 @@ class Descriptors:
     ) -> subprocess.CompletedProcess[str]:
         """Load a guest from its record in a process that knows nothing else.
 
-        It is killed where it would call ``killed_at``, of the loader's own functions.
+        It is killed where it would call ``killed_at``, of the loader's own functions; with
+        ``QEMU`` in front of that, separated by a blank, QEMU is.
         """
         return subprocess.run(
             [sys.executable, "-m", "tests.guests.keeper", str(records.folder), name,
@@ -81,8 +83,14 @@ class Descriptors:
 def main() -> int:
     folder, name, fds, killed_at = sys.argv[1:]
     if killed_at:
-        assert killed_at in vars(loader)
-        setattr(loader, killed_at, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        whose, _, where = killed_at.rpartition(" ")
+        called = getattr(loader, where)
+
+        def kill(qmp: Qmp, *more: object) -> object:
+            os.kill(qmp.peer if whose else os.getpid(), signal.SIGKILL)
+            return called(qmp, *more)
+
+        setattr(loader, where, kill)
     keeper = Descriptors({int(token): fd for token, fd in json.loads(fds).items()})
     for fd in keeper.fds.values():
         # A kernel's are in no process.

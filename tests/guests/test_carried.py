@@ -22,6 +22,7 @@ from luo_tui.guests.find import read_guest
 from luo_tui.guests.proc import words
 from luo_tui.guests.record import Phase, Record, Records, waiting
 from luo_tui.guests.rules import Guest, judge
+from luo_tui.guests.state_pipe import StatePipe
 from luo_tui.sources.processes import running
 from luo_tui.sources.qemu import is_qemu
 from tests.guests.keeper import Descriptors
@@ -322,6 +323,50 @@ def test_a_loader_that_was_killed_is_started_again(
     finally:
         for pid in having(machine.disk):
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("killed_at", ["QEMU _source", "QEMU _wait_loaded"])
+def test_a_qemu_that_was_killed_while_it_loaded_is_loaded_again(
+    machine: Machine, keeper: Descriptors, records: Records, killed_at: str
+) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = save(armed(machine, keeper, records), records, LONG)
+    before = machine.number_at(COUNTER)
+    machine.signal(signal.SIGKILL)
+    machine.wait()
+    done = keeper.load_elsewhere(records, "web1", killed_at)
+    assert done.returncode == 1
+    assert "web1 could not be loaded" in done.stderr
+    assert "preserved as they were" in done.stderr
+    assert records.find("web1") == record
+    done = keeper.load_elsewhere(records, "web1")
+    assert done.returncode == 0, done.stderr
+    machine.adopt(int(done.stdout.split()[0]))
+    assert machine.number_at(COUNTER) >= before
+    machine.counts()
+    assert machine.is_whole()
+
+
+def test_a_qemu_that_was_killed_while_it_was_saved_is_told(
+    machine: Machine, keeper: Descriptors, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.boot()
+    record = armed(machine, keeper, records)
+    take = StatePipe.take
+
+    def killed(self: StatePipe, seconds: float) -> bool:
+        machine.signal(signal.SIGKILL)
+        return take(self, seconds)
+
+    monkeypatch.setattr(StatePipe, "take", killed)
+    with pytest.raises(GuestFailed, match=r"web1 could not be saved: .* web1 has ended\."):
+        save(record, records, LONG)
+    machine.wait()
+    left = records.find("web1")
+    assert left is not None
+    disarm(keeper, left, records)
+    assert (keeper.fds, records.all()) == ({}, ())
 
 
 def having(disk: Path) -> list[int]:
