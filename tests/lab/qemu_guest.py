@@ -55,13 +55,19 @@ class Figures:
         return not (self.wrong_ram or self.wrong_register or self.wrong_disk)
 
 
-def host(built: Built, name: str) -> Machine:
-    """Return a machine, not started yet, in which there is a QEMU."""
-    return Machine(name, built, qemu=layers.qemu(built.images.base))
+def host(built: Built, name: str, suite: str = "") -> Machine:
+    """Return a machine, not started yet, in which there is a QEMU; of a later suite, if one."""
+    return Machine(
+        name, built, qemu=layers.newer_qemu(suite) if suite else layers.qemu(built.images.base)
+    )
 
 
 class Guest:
     """One guest of a machine, by its name."""
+
+    before = ""
+    """What stands before the command line."""
+    memory = f"memory-backend-memfd,id=ram,size={MIB}M,share=on"
 
     def __init__(self, machine: Machine, name: str = "web1") -> None:
         self.machine, self.name = machine, name
@@ -78,9 +84,9 @@ class Guest:
     def command(self) -> str:
         """QEMU's command line, as the README has it; and what it has besides, for the lab."""
         return (
-            f"qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
+            f"{self.before}qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
             " -nodefaults -display none -daemonize"
-            f" -object memory-backend-memfd,id=ram,size={MIB}M,share=on"
+            f" -object {self.memory}"
             " -machine pc,memory-backend=ram,kernel-irqchip=off"
             f" -qmp unix:{self.socket},server=on,wait=off"
             f" -drive file={self.disk},format=raw,if=virtio -nic user,model=virtio-net-pci"
