@@ -297,7 +297,7 @@ class Command:
         window, target = self._window, self._target
         match self._act:
             case Act.UNLOAD:
-                window.unload(consent)
+                return window.unload(consent)
             case Act.CANCEL:
                 return window.cancel(consent)
             case Act.FINISH:

@@ -194,7 +194,16 @@ def _picture(act: Act, facts: Facts) -> Refusal | None:
 
 
 def _dropped(act: Act, facts: Facts) -> Refusal | None:
-    if act is not Act.KEXEC or not facts.dropped:
+    if act is not Act.KEXEC:
+        return None
+    if facts.unarmed:
+        return Refusal(
+            "The memory of these guests is preserved no more, for its holder has ended: "
+            f"{few(facts.unarmed)}. They run on. Unload the image and load it again, which arms "
+            "them anew.",
+            Exit.REFUSED,
+        )
+    if not facts.dropped:
         return None
     return Refusal(
         f"What was held here is held no more, for its holder has ended: {few(facts.dropped)}. "
