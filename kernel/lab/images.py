@@ -123,13 +123,15 @@ def _build_base(work: Path, dependencies: list[str]) -> None:
     squash(tree, work / "base.img", level=12)
 
 
-def extract(tree: Path, packages: Sequence[str]) -> None:
-    """Unpack packages of the guest's suite, and all that they need, into ``tree``."""
+def extract(tree: Path, packages: Sequence[str], suite: str = _SUITE) -> None:
+    """Unpack packages of a suite, the guest's by default, and all that they need into ``tree``."""
     # Nothing runs in an extracted tree, so that anybody may make one.
     mode = "root" if os.geteuid() == 0 else "chrootless"
     cache.run(
         ["mmdebstrap", f"--mode={mode}", "--variant=extract", f"--include={','.join(packages)}",
-         _SUITE, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {_SUITE} main"],
+         # A mirror may stand still for longer than what it says of sid is good for.
+         "--aptopt=Acquire::Check-Valid-Until \"false\"",
+         suite, tree, f"deb [signed-by={source.KEYRING}] {source.mirror()} {suite} main"],
         "fetching the guest's packages (check the network, then repeat)",
     )  # fmt: skip
 

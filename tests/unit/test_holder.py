@@ -295,6 +295,20 @@ def test_a_damaged_manifest_is_said_to_be(data: bytes) -> None:
         unpacked(data)
 
 
+def test_holding_takes_memory_for_the_holes_of_a_file(boots: Boots) -> None:
+    store, fd = boots.store(), memfd(b"x" * 4096)
+    try:
+        os.ftruncate(fd, 64 << 20)
+        boots.room = Room(32 << 20, "/small")
+        with pytest.raises(Refused, match=r"memory\.max of cgroup /small .* nothing was held"):
+            store.hold("web", fd)
+        assert (store.kept(), boots.kernel.names(), boots.names.read()) == ((), [], {})
+        boots.room = Room(80 << 20, "/small")
+        store.hold("web", fd)
+    finally:
+        os.close(fd)
+
+
 def test_the_room_is_the_smallest_on_the_way_up(tmp_path: Path) -> None:
     proc, groups = tmp_path / "cgroup", tmp_path / "fs"
     proc.write_text("0::/a/b\n")

@@ -71,6 +71,10 @@ class SimulatedSessions(SimulatedOrchestrator):
             raise error(errno.EOPNOTSUPP)
         super().move(move)
 
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Keep a memfd in a session of this name."""
+        return self._host.preserve(fd, name=name)
+
     def sources(self) -> Sequence[Source]:
         """Return what tells of sessions."""
         return (SimulatedSessionSource(self._host),)
