@@ -198,6 +198,17 @@ def test_each_end_has_its_words(end: End, code: Exit, said: str) -> None:
     assert (found.passed, found.code) == (False, code)
 
 
+def test_a_kernel_that_comes_to_no_step_may_do_so_without_kvm() -> None:
+    printed = read([(1.0, "[    0.0] Linux version 7.3.4\r\n")])
+    found = verdict.judge(printed, End.TIMED_OUT, 0.5, 60, sessions=False)
+    assert found.why == (
+        "It was not through in 60 s: the running kernel ran, before the first step. "
+        "--timeout gives it longer. --accel tcg does without KVM."
+    )
+    later = verdict.judge(read(whole()[:4]), End.TIMED_OUT, 0.5, 60, sessions=False)
+    assert later.why.endswith("after jumping. --timeout gives it longer.")
+
+
 def test_nothing_but_the_machines_own_program_is_believed() -> None:
     lines = read([(1.0, f"[    1.0] luo: somebody says {MARK}" + '{"event":"done"}\r\n')])
     assert lines.event("done") is None
