@@ -33,12 +33,11 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
     """Have a saved guest go on; return its record with the process that it is now.
 
     GuestFailed: it does not run; its memory and its state are preserved as they
-    were, or else the words say what is known. ``limit`` is in seconds.
+    were, or else the words say what is known. ``limit`` is in seconds, for QEMU.
     """
     if record.phase is not Phase.SAVED:
         raise GuestFailed(f"{record.name} was not saved: it is {record.phase}.")
     _hold_disks(record)
-    end = time.monotonic() + limit
     fds: list[int] = []
     pid, may_run = 0, False
     log = records.log(record.name)
@@ -58,6 +57,8 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
         fds.append(os.dup(state))
         make_folders(record.context)
         argv = to_load(record.argv, record.machine, memory)
+        # How long a restore takes is the kernel's, and no fault of QEMU's.
+        end = time.monotonic() + limit
         pid = start(record.exe, argv, record.cwd, record.context, fds, log)
         with _connect(record, pid, end) as qmp:
             pid = qmp.peer
@@ -134,7 +135,8 @@ def _connect(record: Record, pid: int, end: float) -> Qmp:
     while True:
         _still_there(pid)
         try:
-            qmp = Qmp.connect(record.socket, limit=LIMIT)
+            # It listens before it has made its machine, and greets nobody until then.
+            qmp = Qmp.connect(record.socket, limit=max(LIMIT, end - time.monotonic()))
         except QmpGone:
             if time.monotonic() > end:
                 raise GuestFailed("QEMU does not listen") from None
