@@ -155,6 +155,8 @@ class Guests:
         if self._takes_holes:
             need = sum(_holes(guest) + WHOLE_STATE_BYTES for guest in guests)
             free = _available()
+            if not free:
+                raise GuestFailed("How much memory is available could not be read: none is armed.")
             if need + _SPARE > free:
                 raise GuestFailed(
                     f"Arming takes memory for all that guests have not touched yet: {need:,} bytes "
@@ -192,9 +194,11 @@ def _holes(guest: Guest) -> int:
 
 
 def _available() -> int:
-    """Return the bytes of memory that this host can still give."""
-    text = Path("/proc/meminfo").read_text()
-    return int(text.partition("MemAvailable:")[2].split()[0]) << 10
+    """Return the bytes of memory that this host can still give; 0: not known."""
+    from luo_tui.sources.memory import read_memory
+    from luo_tui.sources.reading import Reading
+
+    return read_memory(Reading()).available
 
 
 def _saved(record: Record, records: Records) -> None:

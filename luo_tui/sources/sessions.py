@@ -37,6 +37,8 @@ from luo_tui.uapi import fanotify, kho, luo_sessions
 KIND = "session"
 FINISHED = Path("/run/luo-tui/finished")
 """Has the id of the boot whose update was finished by luo-tui; gone with it."""
+RARELY = 100
+"""How many times as long as it takes is waited between two looks without a reason."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SUBTREE = "LUO"
 """Under this name the orchestrator hands over (``kernel/liveupdate/luo_core.c``, Linux 7.3)."""
@@ -143,7 +145,7 @@ class SessionSource:
     name = "state"
     events = select.POLLIN
     every = 30.0
-    """Seconds between two looks at all processes without a reason."""
+    """Seconds between two looks at all processes without a reason; more where there are many."""
 
     def __init__(
         self,
@@ -163,7 +165,8 @@ class SessionSource:
         """How this kernel began; it is found out once."""
         self._held = OpenFiles()
         self._told: Sequence[Change] = ()
-        self._looked = 0.0
+        self._looked = self._took = 0.0
+        """When all processes were looked at, and how long that took: seconds."""
         self._unwatched = ""
 
     @property
@@ -205,8 +208,9 @@ class SessionSource:
             watched = bool(self._unwatched) or self._watcher.whole
         if not watched:
             return None
+        pause = max(self.every * 0.9, RARELY * self._took)
         everyone = ended or rang or not by.known
-        everyone = everyone or time.monotonic() - self._looked >= self.every * 0.9
+        everyone = everyone or time.monotonic() - self._looked >= pause
         if not everyone and not by.pids:
             return ()
         before, self._told = self._told, self._look(None if everyone else by.pids)
@@ -242,8 +246,10 @@ class SessionSource:
     def _look(self, pids: Iterable[int] | None = None) -> Sequence[Change]:
         """Look at these processes, or at all."""
         if pids is None:
+            began = time.monotonic()
             held = open_files(self._proc, luo_sessions.LINK)
             self._looked = time.monotonic()
+            self._took = self._looked - began
         else:
             held = looked_again(self._held, self._proc, pids, luo_sessions.LINK)
         self._held = held

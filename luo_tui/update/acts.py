@@ -43,6 +43,8 @@ _OPS = {
     Act.KEXEC: Op.KEXEC,
     Act.FINISH: Op.FINISH,
 }
+_STAYS_LOADED = "The image stays loaded: an ordinary reboot may kexec into it."
+_UNLOADED = "The kernel image was unloaded."
 _MOVES = {
     Act.PREPARE: (Move.PREPARE, (State.PREPARED,)),
     Act.CANCEL: (Move.CANCEL, (State.NORMAL,)),
@@ -112,19 +114,24 @@ class Window(OpenWindow):
     def unload(self, consent: Consent) -> tuple[str, ...]:
         """Unload whatever image is loaded; in state normal that closes the window.
 
-        Returns what is left to say.
+        Returns what is left to say. ActFailed says, too, what became of the image.
         """
-        with self._acting(consent, Act.UNLOAD) as now:
-            self._begin(consent)
-            self._check_again(consent)
-            try:
-                self.orchestrator.kexec.unload()
-            except OSError as error:
-                self._fail(Act.UNLOAD, error)
-            left = self._disarm()
-            self.write("done", act=Act.UNLOAD)
-            if now.snapshot.luo.state.at_rest:
-                self.close("unloaded")
+        became = _STAYS_LOADED
+        try:
+            with self._acting(consent, Act.UNLOAD) as now:
+                self._begin(consent)
+                self._check_again(consent)
+                try:
+                    self.orchestrator.kexec.unload()
+                except OSError as error:
+                    self._fail(Act.UNLOAD, error)
+                became = _UNLOADED
+                left = self._disarm()
+                self.write("done", act=Act.UNLOAD)
+                if now.snapshot.luo.state.at_rest:
+                    self.close("unloaded")
+        except ActFailed as failed:
+            raise ActFailed(failed.explanation, failed.state, *failed.more, became) from failed
         return left
 
     def prepare(self, consent: Consent, target: Target) -> None:
@@ -484,11 +491,11 @@ class Window(OpenWindow):
         except OSError as error:
             return (
                 explain(Op.UNLOAD, error).lines()[0],
-                "The image stays loaded: an ordinary reboot may kexec into it.",
+                _STAYS_LOADED,
             )
         except ActFailed as unwritten:
             return unwritten.lines()
-        return ("The kernel image was unloaded.",)
+        return (_UNLOADED,)
 
 
 def _agreed(consent: Consent) -> dict[str, str]:

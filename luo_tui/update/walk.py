@@ -127,7 +127,7 @@ def _notes(facts: Facts) -> list[str]:
     if facts.unarmed:
         notes.append(
             f"ARMED NO MORE: {few(facts.unarmed)}. What held the memory of these guests has ended. "
-            "They run on. Unload the image (u) and load it again, which arms them anew."
+            "They run on. Unload the image and load it again, which arms them anew."
         )
     if not facts.abilities.moves and facts.ours_is_loaded:
         notes.append(

@@ -354,14 +354,17 @@ def test_a_load_that_fails_arms_nobody(
     assert status(machine) == "running"
 
 
+@pytest.mark.parametrize(
+    ("free", "said"), [(100 << 20, "memory for all "), (0, "could not be read: none is armed")]
+)
 def test_arming_needs_room_for_all_that_a_guest_has_not_touched(
-    direct: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    direct: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch, free: int, said: str
 ) -> None:
     machine.boot()
     direct.has(machine)
     console = direct.console()
-    monkeypatch.setattr(participants, "_available", lambda: 100 << 20)
-    with pytest.raises(NotDone, match=r"memory for all .* Nothing was done"):
+    monkeypatch.setattr(participants, "_available", lambda: free)
+    with pytest.raises(NotDone, match=rf"{said}.* Nothing was done"):
         console.load()
     assert (direct.phases, kept(direct)) == ({}, [])
     assert not console.look().kexec.loaded

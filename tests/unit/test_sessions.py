@@ -9,6 +9,7 @@ import select
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -289,6 +290,19 @@ def test_a_rare_look_finds_what_nothing_told(
     watched.enumerate()
     proc.process(7, "luod", luo_sessions.LINK + "kept")
     monkeypatch.setattr(watched, "_looked", -1000.0)
+    assert told(watched.drain()) == (State.PRESERVING, {"kept": "held by luod [7]"})
+
+
+def test_many_processes_are_looked_at_more_rarely(
+    proc: FakeProc, watched: SessionSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.enumerate()
+    monkeypatch.setattr(watched, "_took", 1.0)
+    now = time.monotonic()
+    proc.process(7, "luod", luo_sessions.LINK + "kept")
+    monkeypatch.setattr(watched, "_looked", now - 60)
+    assert watched.drain() == ()
+    monkeypatch.setattr(watched, "_looked", now - 101)
     assert told(watched.drain()) == (State.PRESERVING, {"kept": "held by luod [7]"})
 
 

@@ -27,10 +27,10 @@ from luo_tui.sources.reading import Reading
 from luo_tui.update.rehearsal import init, protocol, sizes, steps, verdict
 from luo_tui.update.rehearsal.kernels import Kernel
 from luo_tui.update.rehearsal.lines import Lines
+from luo_tui.update.rehearsal.record import KVM, TCG
 from luo_tui.update.rehearsal.sizes import MIB
 from luo_tui.update.rehearsal.verdict import End, Verdict
 
-KVM, TCG = "kvm", "tcg"
 LIMIT = 600
 """Seconds for all of it, where none are given."""
 _MOST = {KVM: 2048 * MIB, TCG: 256 * MIB}
@@ -65,7 +65,7 @@ class Order:
     guests: int = 0
     """Guests that would be armed: for the state of each stands a memfd. By luo.ko alone."""
     accel: str = ""
-    """:data:`KVM` or :data:`TCG`; empty: KVM where it can be used."""
+    """``KVM`` or ``TCG``; empty: KVM where it can be used."""
     memory: int = 0
     """MiB of the machine; 0: as much as it takes."""
     scratch: str = ""
