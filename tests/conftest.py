@@ -9,6 +9,8 @@ import signal
 import pytest
 from hypothesis import settings
 
+from luo_tui.cli.settings import MOUSE, SERVED, THEME
+
 # How long an example takes says something about the machine, and nothing about the program.
 settings.register_profile("luo-tui", deadline=None)
 settings.load_profile("luo-tui")
@@ -25,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "lab_extra: on a real kernel in `make test-all` alone, on a simulated host in both",
     )
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What is set for the program's user is not for its tests.
+    for name in (THEME, MOUSE, SERVED):
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

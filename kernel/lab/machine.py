@@ -30,6 +30,8 @@ HOST_NAME = "lab-hv"
 _DISK = 64 << 20
 _MEMORY = 1024
 _ASK = 10.0
+_LONG = 300
+"""Seconds for what takes ten on a machine that has no other work."""
 _READY = re.compile(r"lab: ready: \S+ boot ([0-9a-f-]{36})")
 
 
@@ -141,7 +143,8 @@ class Machine(Qemu):
         try:
             self.boot()
             # As if somebody had looked before: what the console reads is in memory.
-            self.must("python3 -c 'import luo_tui.console.app' && luo-tui status && sync")
+            look = "python3 -c 'import luo_tui.console.app' && luo-tui status && sync"
+            self.must(look, timeout=_LONG)
             self.tell("migrate_set_parameter max-bandwidth 10G")
             self.tell(f'migrate "exec:cat >{shlex.quote(str(work / "state"))}"')
             self.until("info migrate", "Migration status: completed")

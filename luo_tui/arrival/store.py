@@ -25,7 +25,7 @@ from luo_tui.uapi import luo_sessions
 RESERVED = frozenset({"systemd"})
 """Sessions of this name are systemd's own (systemd-shutdown(8), from 261 on)."""
 _SLACK = 1 << 20
-"""Bytes of memory that a retrieve must leave free."""
+"""Bytes of memory that a call to the kernel must leave free."""
 
 
 class Kernel(Protocol):
@@ -140,7 +140,10 @@ class Store:
         if known is not None and known.phase not in (Phase.FINISHED, Phase.LOST):
             raise Refused(Op.CREATE, errno.EEXIST, f"luo-tui-holder has a session named {name}.")
         with _refused(Op.KEEP):
-            size = os.fstat(fd).st_size
+            about = os.fstat(fd)
+        size = about.st_size
+        # The kernel fills its holes, on this process's account.
+        self._need_room(Op.KEEP, max(0, size - about.st_blocks * 512), "held")
         token = 1 + max((one.manifest.token for one in self._kept.values()), default=TOKEN)
         here = self.here
         manifest = Manifest(name, token, size, here.pid, here.comm, here.boot, here.release)
@@ -165,7 +168,7 @@ class Store:
         if one.phase is not Phase.INCOMING:
             why = one.fault or f"Its session is {one.phase}."
             raise Refused(Op.TAKE, errno.ENOENT, why)
-        self._need_room(one)
+        self._need_room(Op.TAKE, one.manifest.bytes, "retrieved")
         try:
             one.fd = self._kernel.retrieve_fd(one.session, token)
         except OSError as error:
@@ -268,18 +271,18 @@ class Store:
             self._kernel.finish(one.session)
         one.close()
 
-    def _need_room(self, one: Kept) -> None:
+    def _need_room(self, op: Op, size: int, done: str) -> None:
         try:
             room = self._room()
         except (OSError, ValueError):
             return  # What cannot be read limits nobody; the kernel has the last word.
-        need = one.manifest.bytes + _SLACK
+        need = size + _SLACK
         if room is not None and room.bytes < need:
             raise Refused(
-                Op.TAKE,
+                op,
                 errno.ENOMEM,
                 f"It needs {need:,} bytes, and memory.max of cgroup {room.group} leaves "
-                f"{room.bytes:,}: nothing was retrieved, and nothing is lost.",
+                f"{room.bytes:,}: nothing was {done}, and nothing is lost.",
             )
 
     def _found(self, token: int) -> Kept:

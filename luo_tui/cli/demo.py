@@ -55,9 +55,15 @@ def add_to(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    """Run the demo to its end, over its simulated kexecs."""
+    """Run the demo to its end, over its simulated kexecs. NotDone: it cannot be as it is asked."""
     from luo_tui.demo.run import NOT_OF_SESSIONS, SESSIONS, Demo, listing
 
+    if args.folder is not None:
+        raise NotDone(
+            "The demo keeps everything in a folder of its own, which goes with it: leave --folder "
+            "out. Nothing was started.",
+            Exit.USAGE,
+        )
     # What was chosen by a flag is so in the demo's next boot, too.
     if args.theme:
         os.environ[THEME] = args.theme
@@ -77,7 +83,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return _serve(demo, again=args.resume is not None)
     with demo:
         args.folder = demo.folder
-        return console.run(demo.orchestrator, args, settings)
+        code = console.run(demo.orchestrator, args, settings)
+    # What was said before this is what holds for a real host that is left so.
+    with contextlib.suppress(OSError):
+        print("This was the demo: its simulated host is gone.", flush=True)
+    return code
 
 
 def _serve(demo: Demo, *, again: bool) -> int:

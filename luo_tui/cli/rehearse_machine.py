@@ -289,13 +289,19 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     for line in told["not_rehearsed"]:
         yield f"not tried   {line}"
     if told["passed"] and told["blackout"]:
-        where = told.get("written")
-        yield (
-            f"prediction  the window's, until an update was measured here: {where}"
-            if where
-            else f"prediction  none is made of it: not written down ({told['not_written']})"
-        )
+        yield f"prediction  {_prediction(told)}"
     yield f"result      {'PASS' if told['passed'] else 'FAIL: ' + told['why']}"
+
+
+def _prediction(told: dict[str, Any]) -> str:
+    """Say what becomes of the blackout that was measured."""
+    from luo_tui.update.rehearsal.record import TCG
+
+    if told["accel"] == TCG:
+        return "none is made of it: TCG emulates a processor, many times slower than this host's"
+    if where := told.get("written"):
+        return f"the window's, until an update was measured here: {where}"
+    return f"none is made of it: not written down ({told['not_written']})"
 
 
 def _mib(text: str) -> int:

@@ -114,7 +114,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "guests",
-        "have guests of QEMU go along with an update by luo.ko",
+        "have guests of QEMU go along with an update",
         _yes_or_no,
         False,
         "false",

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,8 +93,6 @@ that no living process holds. Nothing on the host changes. Needs --yes.""",
     ),
 }
 COMMANDS = tuple(_ABOUT)
-_KEY = re.compile(r" \([a-z]\)")
-"""The console's key for an act, which the rules name; here the act's name is its command."""
 _EPILOG = """\
 Nothing is ever asked: what is missing is refused, and nothing is done then.
 --show prints what the act does, what survives it, what is lost, the way back,
@@ -313,7 +310,7 @@ class Command:
         window, target = self._window, self._target
         match self._act:
             case Act.UNLOAD:
-                window.unload(consent)
+                return window.unload(consent)
             case Act.CANCEL:
                 return window.cancel(consent)
             case Act.FINISH:
@@ -406,7 +403,7 @@ def _refused(found: Refusal) -> NotDone:
     """Return why the act is not done, as it is said on a command line."""
     if found.code is Exit.NOT_PERMITTED:
         return NotDone("Acting needs root: run the same command with sudo.", found.code)
-    return NotDone(_KEY.sub("", found.reason), found.code)
+    return NotDone(found.reason, found.code)
 
 
 def _where(facts: Facts) -> dict[str, Any]:
@@ -441,7 +438,7 @@ def _shown(action: Action, facts: Facts) -> dict[str, Any]:
         **_window(facts.window_state),
         "label": action.label,
         "possible": action.possible,
-        "blocked": _KEY.sub("", action.blocked),
+        "blocked": action.blocked,
         "does": list(action.does),
         "survives": list(action.survives),
         "lost": list(action.lost),

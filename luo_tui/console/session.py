@@ -263,7 +263,7 @@ class Session:
             case Act.LOAD if target is not None:
                 self.window.load(consent, target)
             case Act.UNLOAD:
-                self.window.unload(consent)
+                return self.window.unload(consent)
             case Act.PREPARE if target is not None:
                 self.window.prepare(consent, target)
             case Act.CANCEL:

@@ -36,6 +36,12 @@ class Device:
         with self._opened() as device:
             return luo_v2.restore(device, token)
 
+    def make_ready(self) -> None:
+        """Nothing has to run: the kernel keeps what is preserved."""
+
+    def let_go(self, token: int) -> None:
+        """Nothing is to be done: the kernel keeps what was restored, in use, until finish."""
+
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
         device = luo_v2.open_device()
@@ -48,14 +54,25 @@ class Device:
 class Kernel(Keeper, Protocol):
     """What kept the guests' memory, and tells its state."""
 
+    def make_ready(self) -> None:
+        """Start whatever has to run before anything is restored. OSError."""
+        ...
+
+    def let_go(self, token: int) -> None:
+        """Say that a guest has what came over under ``token``, and runs. OSError."""
+        ...
+
     def state(self) -> State:
         """Return the state now. OSError."""
         ...
 
 
 def _go_on(kernel: Kernel, record: Record, records: Records) -> None:
-    """Load one, and put its clock right once it runs."""
+    """Load one, let go of what it has now, and put its clock right once it runs."""
     loaded = load(kernel, record, records)
+    for token in loaded.tokens:
+        with contextlib.suppress(OSError):
+            kernel.let_go(token)
     if loaded.went_on:
         # No guest waits for it.
         from luo_tui.guests.clock import put_right
@@ -73,20 +90,29 @@ def go_on(folder: Path, kernel: Kernel, boot: str = "") -> tuple[str, ...]:
     records = Records(folder / FOLDER)
     try:
         boot = boot or _BOOT_ID.read_text().strip()
-        there = waiting(records.all(), boot)
-        if not there:
+        if not waiting(records.all(), boot):
             return ()
-        state = kernel.state()
-        if state is not State.UPDATED:
-            names = ", ".join(record.name for record in there)
-            return (
-                f"These guests were saved for another kernel, and the state is {state}: {names}. "
-                f"Start them anew, and remove their records in {records.folder}.",
-            )
-        for record in there:
-            # Two may share one: made here, it is whole before either of them needs it.
-            with contextlib.suppress(OSError):
-                make_folders(record.context)
-        return together(there, lambda record: _go_on(kernel, record, records))
+        with records.locked():
+            return _all_go_on(records, kernel, boot)
     except (OSError, ValueError) as error:
         return (f"Guests could not be loaded: {error}. Remove the cause, and run it again.",)
+
+
+def _all_go_on(records: Records, kernel: Kernel, boot: str) -> tuple[str, ...]:
+    # Another one may have loaded them before it was our turn.
+    there = waiting(records.all(), boot)
+    if not there:
+        return ()
+    kernel.make_ready()
+    state = kernel.state()
+    if state is not State.UPDATED:
+        names = ", ".join(record.name for record in there)
+        return (
+            f"These guests were saved for another kernel, and the state is {state}: {names}. "
+            f"Start them anew, and remove their records in {records.folder}.",
+        )
+    for record in there:
+        # Two may share one: made here, it is whole before either of them needs it.
+        with contextlib.suppress(OSError):
+            make_folders(record.context)
+    return together(there, lambda record: _go_on(kernel, record, records))

@@ -1,37 +1,47 @@
 # SPDX-License-Identifier: MIT
 """Arms guests, saves them directly before the jump, and lets them go on if it does not happen.
 
-In this order: :func:`arm` in state normal, while the guest runs; prepare; :func:`save`,
-which pauses it; the kexec, or else :func:`resume`, at once and first of all, and
-:func:`disarm` when the state is normal again. A guest is never left paused: where it
-cannot be saved, it goes on before that is told.
+In this order: :func:`arm` while nothing is prepared and the guest runs; prepare, where
+the kernel has that; :func:`save`, which pauses it; the kexec, or else :func:`resume`, at
+once and first of all, and :func:`disarm` when nothing is prepared any more. A guest is
+never left paused: where it cannot be saved, it goes on before that is told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from luo_tui.errors import HolderError
 from luo_tui.guests import arguments
 from luo_tui.guests.context import read_context
 from luo_tui.guests.control import migration_status, set_capability, status
 from luo_tui.guests.facts import STATE_NAME
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.proc import lives
-from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpRefused
+from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpGone, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
 from luo_tui.guests.rules import Guest
+from luo_tui.guests.state_pipe import StatePipe
 
 STATE_BYTES = 64 << 20
 """Room for the devices' state, of which some 0.5 MB are used; the file is sparse."""
+WHOLE_STATE_BYTES = 8 << 20
+"""The same where preserving takes memory for all of it."""
+_STATE = "(devices)"
+"""What its state is called among what is preserved; no memory object has such an id."""
 _TO_WRITE = "luo-state-now"
-"""The one that a save writes to, and closes: an open file of its own, at the beginning."""
+"""The end of the pipe that a save writes to, and closes."""
 SAVING = 20.0
 """Seconds that a guest has to be saved; it takes 0.1 s."""
+_ENDING = 1.0
+"""Seconds that a process has to end that does not listen any more."""
 _POLL = 0.005
 _FAST = 1 << 40
 """Bytes a second: no limit on how fast the state is written."""
@@ -40,8 +50,8 @@ _FAST = 1 << 40
 class Keeper(Protocol):
     """What keeps memfds through the kexec: an orchestrator's part. OSError with its errno."""
 
-    def preserve(self, fd: int) -> int:
-        """Keep the file behind ``fd``; return its token."""
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Keep the file behind ``fd``, under ``name`` if it needs one; return its token."""
         ...
 
     def unpreserve(self, token: int) -> None:
@@ -49,7 +59,13 @@ class Keeper(Protocol):
         ...
 
 
-def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
+def arm(
+    keeper: Keeper,
+    guest: Guest,
+    boot: str,
+    records: Records,
+    state_bytes: int = STATE_BYTES,
+) -> Record:
     """Have a guest's memory preserved, give QEMU a file for the state, and write all down.
 
     It runs on. GuestFailed: nothing is preserved then, unless the words say so.
@@ -78,28 +94,31 @@ def arm(keeper: Keeper, guest: Guest, boot: str, records: Records) -> Record:
                     record.pid, record.started
                 ):
                     raise GuestFailed(f"{guest.name} has changed meanwhile: look again.")
-                done.append(keeper.preserve(ours))
-            memory[id_] = Kept(done[-1], sizes[id_], about.st_ino)
+                name = f"guest {guest.name} {id_}"
+                done.append(keeper.preserve(ours, name))
+            memory[id_] = Kept(done[-1], sizes[id_], about.st_ino, name)
         state = os.memfd_create(f"{STATE_NAME}-{guest.name}", os.MFD_CLOEXEC)
         try:
-            os.ftruncate(state, STATE_BYTES)
+            os.ftruncate(state, state_bytes)
             inode = os.fstat(state).st_ino
-            done.append(keeper.preserve(state))
+            name = f"guest {guest.name} {_STATE}"
+            done.append(keeper.preserve(state, name))
             with _monitor(record) as qmp:
                 # It holds the file from now on, whoever of us ends.
                 qmp.command("getfd", {"fdname": STATE_NAME}, fds=(state,))
         finally:
             os.close(state)
-        record = record._replace(memory=memory, state=Kept(done[-1], STATE_BYTES, inode))
+        kept = Kept(done[-1], state_bytes, inode, name)
+        record = record._replace(memory=memory, state=kept)
+        records.log(record.name).unlink(missing_ok=True)
         records.write(record)
     except BaseException as error:
         left = _give_up(keeper, done)
         if isinstance(error, GuestFailed):
             raise GuestFailed(f"{error}{left}") from error
         if isinstance(error, OSError | QmpError | ValueError | KeyError):
-            why = (error.strerror if isinstance(error, OSError) else "") or str(error)
             raise GuestFailed(
-                f"{guest.name} could not be armed: {why}. It runs on.{left}"
+                f"{guest.name} could not be armed: {_why(error)}. It runs on.{left}"
             ) from error
         raise
     return record
@@ -119,13 +138,17 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
             # On the disk before it is paused: whoever comes after a crash lets it go on.
             record = record._replace(phase=Phase.SAVING, goes_on=ran)
             records.write(record)
-            with _opened(_state_file(record)) as state:
-                qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(state,))
-            paused = time.time()
-            qmp.command("stop")
-            with _set_up(qmp):
-                qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
-                _wait_saved(qmp, time.monotonic() + limit)
+            with (
+                _opened(_state_file(record)) as state,
+                StatePipe(state, record.state.bytes) as pipe,
+            ):
+                qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(pipe.end,))
+                pipe.give_away()
+                paused = time.time()
+                qmp.command("stop")
+                with _set_up(qmp):
+                    qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
+                    _wait_saved(qmp, pipe, time.monotonic() + limit)
         record = record._replace(phase=Phase.SAVED, disks=_disks(record), paused=paused)
         records.write(record)
     except BaseException as error:
@@ -187,14 +210,17 @@ def _set_up(qmp: Qmp) -> Iterator[None]:
                 qmp.command("migrate-set-parameters", {"max-bandwidth": bandwidth})
 
 
-def _wait_saved(qmp: Qmp, end: float) -> None:
+def _wait_saved(qmp: Qmp, pipe: StatePipe, end: float) -> None:
+    whole = False
     while True:
+        whole = whole or pipe.take(_POLL)
         now, why = migration_status(qmp)
-        if now == "completed":
+        if now == "completed" and whole:
             return
         if now in ("failed", "cancelled") or time.monotonic() > end:
             raise GuestFailed(f"QEMU has not written its state ({why or now}).")
-        time.sleep(_POLL)
+        if whole:
+            time.sleep(_POLL)
 
 
 def _continue(record: Record, *, running: bool) -> None:
@@ -220,9 +246,25 @@ def _continue(record: Record, *, running: bool) -> None:
                 if (now := status(qmp)) != "running":
                     raise GuestFailed(f"{record.name} does not go on: its state is {now}.")
     except QmpError as error:
+        if isinstance(error, QmpGone) and _ends(record):
+            raise GuestFailed(f"{record.name} has ended.") from error
         raise GuestFailed(
             f"{record.name} may be paused: {error}. Have it go on by its monitor: cont."
         ) from error
+
+
+def _ends(record: Record) -> bool:
+    """Whether a guest's process has ended, or does so now: its sockets are closed before."""
+    try:
+        process = os.pidfd_open(record.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        return not lives(record.pid, record.started) or bool(poll.poll(_ENDING * 1000))
+    finally:
+        os.close(process)
 
 
 def _go_on(record: Record, *, running: bool) -> str:
@@ -264,9 +306,9 @@ def _give_up(keeper: Keeper, tokens: list[int]) -> str:
     for token in tokens:
         try:
             keeper.unpreserve(token)
-        except FileNotFoundError:
-            continue
         except OSError as error:
+            if error.errno == errno.ENOENT:
+                continue
             left.append(f"{token} ({error.strerror or error})")
     return f" Still preserved are the tokens {', '.join(left)}." if left else ""
 
@@ -279,6 +321,13 @@ def _opened(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _why(error: BaseException) -> str:
+    """Say why, without a full stop."""
+    if isinstance(error, HolderError) and error.said:
+        return error.said.removesuffix(".")
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def _words(error: BaseException) -> str:

@@ -132,6 +132,8 @@ def _changed(machine: MachineFacts, said: Sequence[Option]) -> Iterator[Reason]:
             "Restart the guest without it.",
         )
     own = {memory.id for memory in machine.memories}
+    # Objects as well, from QEMU 11 on.
+    own |= {o.keys["id"] for o in named(said, "mon") if "id" in o.keys}
     for id_ in sorted(machine.objects - objects - own):
         yield Reason(
             "plugged",

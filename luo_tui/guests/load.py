@@ -33,18 +33,22 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
     """Have a saved guest go on; return its record with the process that it is now.
 
     GuestFailed: it does not run; its memory and its state are preserved as they
-    were, or else the words say what is known. ``limit`` is in seconds.
+    were, or else the words say what is known. ``limit`` is in seconds, for QEMU.
     """
     if record.phase is not Phase.SAVED:
         raise GuestFailed(f"{record.name} was not saved: it is {record.phase}.")
     _hold_disks(record)
-    end = time.monotonic() + limit
     fds: list[int] = []
     pid, may_run = 0, False
-    log = records.path(record.name).with_suffix(".log")
+    log = records.log(record.name)
     try:
+        if log.exists():
+            _end_earlier(record)
         memory = {}
         fds += restore_all(keeper, record.tokens, record.context)
+        for fd, one in zip(fds, record.kept, strict=True):
+            if os.fstat(fd).st_size < one.bytes:
+                raise GuestFailed(f"what came under token {one.token} is not what was preserved")
         *memories, state = fds
         kept = record.memory.items()
         memory = {id_: (fd, one.bytes) for fd, (id_, one) in zip(memories, kept, strict=True)}
@@ -53,13 +57,15 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
         fds.append(os.dup(state))
         make_folders(record.context)
         argv = to_load(record.argv, record.machine, memory)
+        # How long a restore takes is the kernel's, and no fault of QEMU's.
+        end = time.monotonic() + limit
         pid = start(record.exe, argv, record.cwd, record.context, fds, log)
         with _connect(record, pid, end) as qmp:
             pid = qmp.peer
             began = started(Path("/proc") / str(pid))
             loaded = record._replace(phase=Phase.LOADED, pid=pid, started=began)
             set_capability(qmp, on=True)
-            qmp.command("migrate-incoming", {"uri": f"fd:{state}"}, limit=limit)
+            qmp.command("migrate-incoming", {"uri": _source(qmp, state)}, limit=limit)
             _wait_loaded(qmp, end)
             set_capability(qmp, on=False)
             # From here on it may have run: nothing may be tried again.
@@ -93,6 +99,20 @@ def load(keeper: Keeper, record: Record, records: Records, limit: float = STARTI
     return loaded
 
 
+def _end_earlier(record: Record) -> None:
+    """End what an earlier attempt has left, which may have been ended halfway."""
+    from luo_tui.guests.leftover import end_leftovers
+
+    memory = {id_: (0, one.bytes) for id_, one in record.memory.items()}
+    end_leftovers(to_load(record.argv, record.machine, memory))
+
+
+def _source(qmp: Qmp, state: int) -> str:
+    """Return how QEMU is told where the state is, in the file behind its descriptor."""
+    # By its descriptor up to QEMU 10 alone; by a path from 8.2 on.
+    return f"file:/proc/self/fd/{state}" if qmp.version >= (8, 2, 0) else f"fd:{state}"
+
+
 def _hold_disks(record: Record) -> None:
     """Refuse where somebody has written to a disk since the guest was saved."""
     for path, (size, at) in record.disks.items():
@@ -115,7 +135,8 @@ def _connect(record: Record, pid: int, end: float) -> Qmp:
     while True:
         _still_there(pid)
         try:
-            qmp = Qmp.connect(record.socket, limit=LIMIT)
+            # It listens before it has made its machine, and greets nobody until then.
+            qmp = Qmp.connect(record.socket, limit=max(LIMIT, end - time.monotonic()))
         except QmpGone:
             if time.monotonic() > end:
                 raise GuestFailed("QEMU does not listen") from None

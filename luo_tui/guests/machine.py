@@ -33,9 +33,16 @@ def read_machine(qmp: Qmp) -> MachineFacts:
         disks=tuple(_disks(qmp)),
         devices=dict(_children(qmp, "/machine/peripheral")),
         anonymous=tuple(kind for _, kind in _children(qmp, "/machine/peripheral-anon")),
-        objects=frozenset(name for name, _ in _children(qmp, "/objects")),
+        objects=frozenset(
+            name for name, kind in _children(qmp, "/objects") if not _is_of_qemu(name, kind)
+        ),
         display=_text(_dict(qmp.command("query-display-options")).get("type")),
     )
+
+
+def _is_of_qemu(name: str, kind: str) -> bool:
+    """Whether it is what QEMU 11 makes by itself of ``-qmp`` and ``-monitor``."""
+    return kind.startswith("monitor-") and name.startswith("compat_monitor")
 
 
 def _memories(qmp: Qmp) -> Iterator[Memory]:

@@ -9,10 +9,11 @@ journal, which says nothing of what is in them.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -43,6 +44,8 @@ class Kept(NamedTuple):
     bytes: int
     inode: int = 0
     """By which it is known among a process's memfds, in this boot."""
+    name: str = ""
+    """Under which it is preserved, where what is preserved has a name of its own."""
 
 
 class Record(NamedTuple):
@@ -82,7 +85,12 @@ class Record(NamedTuple):
     @property
     def tokens(self) -> tuple[int, ...]:
         """Under which its memory and its state are preserved."""
-        return (*(kept.token for kept in self.memory.values()), self.state.token)
+        return tuple(kept.token for kept in self.kept)
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """Its memory and its state."""
+        return (*self.memory.values(), self.state)
 
 
 def waiting(records: Iterable[Record], boot: str) -> tuple[Record, ...]:
@@ -145,6 +153,23 @@ class Records:
         if not NAME.fullmatch(name):
             raise ValueError("a guest's name of other than letters, digits, dots and dashes")
         return self.folder / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        """Return where QEMU's output goes while it loads a guest; there since the first attempt."""
+        return self.path(name).with_suffix(".log")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Have nobody else load guests of this folder meanwhile; waits for whoever does. OSError.
+
+        ENOENT: nothing was ever written down.
+        """
+        fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
 
     def _settle(self) -> None:
         fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -25,6 +25,7 @@ COPIED_SINCE = (8, 2)
 STATES = ("running", "paused", "prelaunch")
 """States from which a guest can be saved; it comes back in the same one."""
 _SETUP = "-object memory-backend-memfd,id=ram,size=SIZE,share=on -machine ...,memory-backend=ram"
+_GIVEN = "-object memory-backend-file,id=ram,size=SIZE,share=on,mem-path=/proc/self/fd/NUMBER"
 _MOVING = ("active", "setup", "device", "pre-switchover", "cancelling", "wait-unplug", "colo")
 
 
@@ -274,7 +275,7 @@ def _about_memory(facts: GuestFacts, machine: MachineFacts) -> Iterator[Reason]:
             yield Reason(
                 "memory-copied",
                 f"QEMU {version} writes a memfd's memory into the state",
-                "Use QEMU 7.2 to 8.1.",
+                f"Start it with its memory in a memfd that it is given: {_GIVEN}.",
             )
 
 

@@ -46,6 +46,8 @@ class Abilities(NamedTuple):
     holders_must_live: bool = False
     """Whether what is preserved, or came over, ends with the process that has it; else the kernel
     keeps it."""
+    takes_holes: bool = False
+    """Whether preserving a file takes memory for all of it at once, charged to whoever holds it."""
 
 
 ALL_MOVES = Abilities()
@@ -125,6 +127,11 @@ class CarriesGuests(Protocol):
     """Whether the operator wants them carried; false where he did not say so."""
 
     @property
+    def abilities(self) -> Abilities:
+        """What this kind of kernel can."""
+        ...
+
+    @property
     def guests_proc(self) -> Path:
         """Where the processes are found that guests may be: ``/proc``."""
         ...
@@ -133,12 +140,26 @@ class CarriesGuests(Protocol):
         """Return what this host is, with its boot id."""
         ...
 
-    def preserve(self, fd: int) -> int:
-        """Have the file behind ``fd`` kept; return its token. OSError."""
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Have the file behind ``fd`` kept, under ``name`` if it needs one; return its token.
+
+        OSError.
+        """
         ...
 
     def unpreserve(self, token: int) -> None:
         """Give a preserved file up. OSError."""
+        ...
+
+    def make_ready(self) -> None:
+        """Start whatever has to run before anything is preserved or restored. OSError."""
+        ...
+
+    def let_go(self, token: int) -> None:
+        """Say that a process has what came over under ``token``: finish discards nothing of it.
+
+        Harmless again. OSError.
+        """
         ...
 
 

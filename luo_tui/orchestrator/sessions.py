@@ -9,6 +9,7 @@ session's descriptor ever comes here. The sessions of others are watched.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Sequence
@@ -37,7 +38,9 @@ class Sessions(ThisHost):
     """The sessions of this host: those of luo-tui-holder to act on, the rest to look at."""
 
     title = "mainline sessions (Linux 6.19 and later)"
-    abilities = Abilities(moves=False, holders_must_live=True)
+    abilities = Abilities(moves=False, holders_must_live=True, takes_holes=True)
+    guests_proc = Path("/proc")
+    guests_wanted = False
 
     def cannot(self) -> str:
         """Say so where the device is another orchestrator's own; else only the rules speak."""
@@ -88,6 +91,12 @@ class Sessions(ThisHost):
             return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
         finally:
             os.close(fd)
+
+    def let_go(self, token: int) -> None:
+        """Have the holder finish the session of what it has given out."""
+        with contextlib.suppress(HolderError):
+            # Refused where it is done already, or the file was never asked for.
+            self._ask("release", token=token)
 
     def sources(self) -> Sequence[Source]:
         """Return what tells of sessions, and what tells of the holder's files."""

@@ -82,6 +82,9 @@ class StateMachine(ThisHost):
         with self._device() as device:
             return luo_v2.restore(device, token)
 
+    def let_go(self, token: int) -> None:
+        """Nothing is to be done: the kernel keeps what was restored, in use, until finish."""
+
     def sources(self) -> Sequence[Source]:
         """Return the sources of LUO v2: the state attribute and the class's events."""
         from luo_tui.sources.udev import ResourceSource

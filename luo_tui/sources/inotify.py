@@ -9,7 +9,6 @@ whole. So such a source looks for itself every so often, too.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import signal
@@ -110,10 +109,12 @@ class Watcher:
         """Wake whoever polls."""
         os.eventfd_write(self._fd, 1)
 
-    def silence(self) -> None:
-        """Take what rang."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._fd)
+    def silence(self) -> bool:
+        """Take what rang; return whether anything did."""
+        try:
+            return os.eventfd_read(self._fd) > 0
+        except BlockingIOError:
+            return False
 
     def close(self) -> None:
         """End the threads and release the eventfd; closing twice is harmless."""

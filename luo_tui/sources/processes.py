@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -65,9 +65,30 @@ def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
     numbers, missing = _numbers(proc)
     if missing:
         return OpenFiles(missing=missing)
-    found: dict[str, list[Process]] = {}
+    found, refused = _opened(proc, numbers, under)
     # The first process never ends: without it /proc hides those of others (hidepid).
-    complete = 1 in numbers
+    missing = _UNSEEN[os.geteuid() == 0] if refused or 1 not in numbers else ""
+    return OpenFiles({name: tuple(those) for name, those in found.items()}, missing)
+
+
+def looked_again(before: OpenFiles, proc: Path, pids: Iterable[int], under: str) -> OpenFiles:
+    """Return what was found ``before`` by :func:`open_files`, these processes looked at anew."""
+    wanted = sorted(set(pids))
+    found, refused = _opened(proc, wanted, under)
+    for name, those in before.by_path.items():
+        others = [process for process in those if process.pid not in wanted]
+        if others:
+            found[name] = sorted([*others, *found.get(name, ())])
+    missing = before.missing or (_UNSEEN[os.geteuid() == 0] if refused else "")
+    return OpenFiles({name: tuple(those) for name, those in found.items()}, missing)
+
+
+def _opened(
+    proc: Path, numbers: Iterable[int], under: str | tuple[str, ...]
+) -> tuple[dict[str, list[Process]], bool]:
+    """Return which of these processes have what open, and whether one could not be looked at."""
+    found: dict[str, list[Process]] = {}
+    refused = False
     for pid in numbers:
         try:
             # Text, since a Path for each would take longer than what is asked of the kernel.
@@ -79,9 +100,8 @@ def open_files(proc: Path, under: str | tuple[str, ...]) -> OpenFiles:
         except OSError as error:
             if error.errno in EXHAUSTED:
                 raise
-            complete = complete and error.errno in ABSENT
-    missing = "" if complete else _UNSEEN[os.geteuid() == 0]
-    return OpenFiles({name: tuple(those) for name, those in found.items()}, missing)
+            refused = refused or error.errno not in ABSENT
+    return found, refused
 
 
 class Running(NamedTuple):

@@ -3,10 +3,11 @@
 
 The kernel tells neither: there is no list of sessions, no state, no event. A
 session shows as a descriptor of its holder, and only as long as that lives. The
-device must be opened to create or retrieve one, so inotify on the device says when
-to look; a holder's end makes its pidfd readable. What needs neither (a holder that
-keeps the device open, a descriptor that is passed on) is found by a rare look at
-all processes.
+device must be opened to create or retrieve one, so fanotify on the device says at
+which process to look; where there is no fanotify, inotify says when to look at all.
+A holder's end makes its pidfd readable, and then all are looked at, for it may have
+passed on what it held. What needs none of that (a holder that keeps the device open)
+is found by a rare look at all processes.
 
 Nothing is ever done to a session here, nor is its descriptor copied: a copy keeps
 a dead holder's session alive, and closing it would drop or finish what is in it.
@@ -29,13 +30,15 @@ from luo_tui.sources.changes import Change, LuoChanged, ParticipantsRead, Readin
 from luo_tui.sources.clean import clean
 from luo_tui.sources.condition import read_records
 from luo_tui.sources.inotify import OPENED, Watcher
-from luo_tui.sources.processes import OpenFiles, Process, open_files
+from luo_tui.sources.processes import OpenFiles, Process, looked_again, open_files
 from luo_tui.sources.reading import ABSENT, EXHAUSTED, Reading
-from luo_tui.uapi import kho, luo_sessions
+from luo_tui.uapi import fanotify, kho, luo_sessions
 
 KIND = "session"
 FINISHED = Path("/run/luo-tui/finished")
 """Has the id of the boot whose update was finished by luo-tui; gone with it."""
+RARELY = 100
+"""How many times as long as it takes is waited between two looks without a reason."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SUBTREE = "LUO"
 """Under this name the orchestrator hands over (``kernel/liveupdate/luo_core.c``, Linux 7.3)."""
@@ -137,12 +140,12 @@ def sessions_of(held: OpenFiles) -> tuple[Participant, ...]:
 
 
 class SessionSource:
-    """Blocks on an epoll descriptor: of the device's inotify, and of each holder's pidfd."""
+    """Blocks on an epoll descriptor: of what watches the device, and of each holder's pidfd."""
 
     name = "state"
     events = select.POLLIN
     every = 30.0
-    """Seconds between two looks at all processes without a reason."""
+    """Seconds between two looks at all processes without a reason; more where there are many."""
 
     def __init__(
         self,
@@ -152,15 +155,24 @@ class SessionSource:
     ) -> None:
         """Take the kernel's files, or a test's."""
         self._device, self._proc, self._kmsg = device, proc, kmsg
+        self._fanotify = -1
+        """Its descriptor; -1 where inotify takes its place."""
         self._watcher = Watcher(OPENED, self._opened)
         self._epoll: select.epoll | None = None
         self._pidfds: dict[int, int] = {}
         """Each holder's pidfd, by its pid."""
         self._arrival: Arrival | None = None
         """How this kernel began; it is found out once."""
+        self._held = OpenFiles()
         self._told: Sequence[Change] = ()
-        self._looked = 0.0
+        self._looked = self._took = 0.0
+        """When all processes were looked at, and how long that took: seconds."""
         self._unwatched = ""
+
+    @property
+    def by_process(self) -> bool:
+        """Whether the kernel tells which process opens the device."""
+        return self._fanotify >= 0
 
     def fileno(self) -> int:
         """Return the epoll descriptor; -1 while it is closed."""
@@ -169,14 +181,14 @@ class SessionSource:
     def reopen(self) -> None:
         """Begin to watch the device. OSError where that cannot be."""
         self.close()
-        self._watcher.open()
         self._epoll = select.epoll()
-        self._epoll.register(self._watcher.fileno(), select.EPOLLIN)
         self._unwatched = ""
-        if os.access(self._device, os.R_OK):
-            self._watcher.watch([Path(self._device)])
+        try:
+            self._fanotify = fanotify.watch(self._device)
+        except (OSError, AttributeError):
+            self._watch_by_inotify(self._epoll)
         else:
-            self._unwatched = "sessions that come and go are noticed late: only root may watch"
+            self._epoll.register(self._fanotify, select.EPOLLIN)
 
     def enumerate(self) -> Sequence[Change]:
         """Look through all processes. OSError where this process has no descriptor left."""
@@ -185,18 +197,31 @@ class SessionSource:
 
     def drain(self) -> Sequence[Change] | None:
         """Look again, if anything stirred or it is time to; None where the device is another."""
-        stirred = self._epoll is not None and bool(self._epoll.poll(0))
-        self._watcher.silence()
-        if not self._unwatched and not self._watcher.whole:
+        ready = {fd for fd, _ in self._epoll.poll(0)} if self._epoll is not None else set()
+        ended = not ready.isdisjoint(self._pidfds.values())
+        by, rang = fanotify.NOTHING, False
+        if self.by_process:
+            by = fanotify.read(self._fanotify)
+            watched = not by.deleted
+        else:
+            rang = self._watcher.silence()
+            watched = bool(self._unwatched) or self._watcher.whole
+        if not watched:
             return None
-        if not stirred and time.monotonic() - self._looked < self.every * 0.9:
+        pause = max(self.every * 0.9, RARELY * self._took)
+        everyone = ended or rang or not by.known
+        everyone = everyone or time.monotonic() - self._looked >= pause
+        if not everyone and not by.pids:
             return ()
-        before, self._told = self._told, self._look()
+        before, self._told = self._told, self._look(None if everyone else by.pids)
         return [c for c in self._told if c not in before]
 
     def close(self) -> None:
         """Release all descriptors."""
         self._watcher.close()
+        if self.by_process:
+            os.close(self._fanotify)
+            self._fanotify = -1
         for fd in self._pidfds.values():
             os.close(fd)
         self._pidfds.clear()
@@ -204,17 +229,33 @@ class SessionSource:
             self._epoll.close()
             self._epoll = None
 
+    def _watch_by_inotify(self, epoll: select.epoll) -> None:
+        """Know when somebody opens the device, and not who."""
+        self._watcher.open()
+        epoll.register(self._watcher.fileno(), select.EPOLLIN)
+        if os.access(self._device, os.R_OK):
+            self._watcher.watch([Path(self._device)])
+        else:
+            self._unwatched = "sessions that come and go are noticed late: only root may watch"
+
     def _opened(self, kind: str, path: Path, is_folder: bool) -> bool:
         """In a thread of watchdog's: whoever opened or closed the device may have a session."""
         del kind, path, is_folder
         return True
 
-    def _look(self) -> Sequence[Change]:
-        held = open_files(self._proc, luo_sessions.LINK)
+    def _look(self, pids: Iterable[int] | None = None) -> Sequence[Change]:
+        """Look at these processes, or at all."""
+        if pids is None:
+            began = time.monotonic()
+            held = open_files(self._proc, luo_sessions.LINK)
+            self._looked = time.monotonic()
+            self._took = self._looked - began
+        else:
+            held = looked_again(self._held, self._proc, pids, luo_sessions.LINK)
+        self._held = held
         if self._arrival is None or self._arrival.came is None:
             self._arrival = read_arrival(self._kmsg)
         self._follow({process for those in held.by_path.values() for process in those})
-        self._looked = time.monotonic()
         missing = [f"who holds sessions is {held.missing}"] if held.missing else []
         missing += [self._arrival.evidence] if self._arrival.came is None else []
         missing += [self._unwatched] if self._unwatched else []

@@ -44,6 +44,8 @@ _OPS = {
     Act.KEXEC: Op.KEXEC,
     Act.FINISH: Op.FINISH,
 }
+_STAYS_LOADED = "The image stays loaded: an ordinary reboot may kexec into it."
+_UNLOADED = "The kernel image was unloaded."
 _MOVES = {
     Act.PREPARE: (Move.PREPARE, (State.PREPARED,)),
     Act.CANCEL: (Move.CANCEL, (State.NORMAL,)),
@@ -96,10 +98,11 @@ class Window(OpenWindow):
             self._begin(consent, **about)
             self._ask_own_checks(now, Act.LOAD)
             self._check_again(consent, target)
-            try:
-                self._load(target)
-            except OSError as error:
-                self._fail(Act.LOAD, error)
+            with self._armed_by_loading():
+                try:
+                    self._load(target)
+                except OSError as error:
+                    self._fail(Act.LOAD, error)
             self.write(
                 "done",
                 act=Act.LOAD,
@@ -109,18 +112,28 @@ class Window(OpenWindow):
                 command_line=target.command_line,
             )
 
-    def unload(self, consent: Consent) -> None:
-        """Unload whatever image is loaded; in state normal that closes the window."""
-        with self._acting(consent, Act.UNLOAD) as now:
-            self._begin(consent)
-            self._check_again(consent)
-            try:
-                self.orchestrator.kexec.unload()
-            except OSError as error:
-                self._fail(Act.UNLOAD, error)
-            self.write("done", act=Act.UNLOAD)
-            if now.snapshot.luo.state.at_rest:
-                self.close("unloaded")
+    def unload(self, consent: Consent) -> tuple[str, ...]:
+        """Unload whatever image is loaded; in state normal that closes the window.
+
+        Returns what is left to say. ActFailed says, too, what became of the image.
+        """
+        became = _STAYS_LOADED
+        try:
+            with self._acting(consent, Act.UNLOAD) as now:
+                self._begin(consent)
+                self._check_again(consent)
+                try:
+                    self.orchestrator.kexec.unload()
+                except OSError as error:
+                    self._fail(Act.UNLOAD, error)
+                became = _UNLOADED
+                left = self._disarm()
+                self.write("done", act=Act.UNLOAD)
+                if now.snapshot.luo.state.at_rest:
+                    self.close("unloaded")
+        except ActFailed as failed:
+            raise ActFailed(failed.explanation, failed.state, *failed.more, became) from failed
+        return left
 
     def prepare(self, consent: Consent, target: Target) -> None:
         """Move normal -> prepared, with the target loaded by this window."""
@@ -267,6 +280,7 @@ class Window(OpenWindow):
                     self.write("left", why=why, state=state)
                 self.release()
             else:
+                said.extend(self._disarm())
                 with contextlib.suppress(ActFailed):
                     self.close(f"left: {why}")
         self.release()
@@ -299,6 +313,20 @@ class Window(OpenWindow):
             for line in self.guests.left:
                 error.add_note(line)
             raise
+
+    @contextlib.contextmanager
+    def _armed_by_loading(self) -> Iterator[None]:
+        """Have guests armed together with the image, where the kernel has no prepare for it."""
+        if self.orchestrator.abilities.moves:
+            yield
+            return
+        with contextlib.ExitStack() as armed:
+            try:
+                armed.enter_context(self._guests_armed())
+            except NotDone as refused:
+                self.write("failed", act=Act.LOAD, why=refused.reason)
+                raise
+            yield
 
     def _disarm(self) -> tuple[str, ...]:
         """Give up what is preserved for guests; return what could not be, in sentences."""
@@ -506,11 +534,11 @@ class Window(OpenWindow):
         except OSError as error:
             return (
                 explain(Op.UNLOAD, error).lines()[0],
-                "The image stays loaded: an ordinary reboot may kexec into it.",
+                _STAYS_LOADED,
             )
         except ActFailed as unwritten:
             return unwritten.lines()
-        return ("The kernel image was unloaded.",)
+        return (_UNLOADED,)
 
 
 def _through(consent: Consent) -> dict[str, object]:

@@ -174,9 +174,11 @@ class _Fields(NamedTuple):
     prepare_time: PrepareTime | None = None
     """How long a prepare will take, by earlier ones; None where that is not known."""
     arms_guests: bool = False
-    """Whether prepare arms the guests of QEMU that can be carried."""
+    """Whether the guests of QEMU that can be carried are armed: by prepare or, without, by load."""
     armed: tuple[GoesAlong, ...] = ()
     """The guests that are armed in this boot; empty as well where only root may know."""
+    unarmed: tuple[str, ...] = ()
+    """Names of guests that were armed in this boot and are no more: who held their memory ended."""
     came_over: tuple[CameOver, ...] = ()
     """The guests that were saved for the jump into this kernel."""
     through: InitSystem | None = None

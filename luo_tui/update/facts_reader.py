@@ -13,7 +13,7 @@ from luo_tui.update.act_log import delivered_here
 from luo_tui.update.checks.handover import Present
 from luo_tui.update.checks.target import run_checks
 from luo_tui.update.facts import Facts, Finding
-from luo_tui.update.guest_facts import armed, arms_guests, came_over, recorded
+from luo_tui.update.guest_facts import armed, arms_guests, came_over, no_more, recorded
 from luo_tui.update.guest_list import GuestList, guest_list
 from luo_tui.update.held import HOLDS, HeldRecords, resource_of
 from luo_tui.update.history import HistoryReader
@@ -78,6 +78,8 @@ class FactsReader:
         promised, promised_fault = self._promised_here(journal.window_state, snapshot)
         past = self._history.read()
         guests = recorded(self._orchestrator, self._folder)
+        must_live = self._orchestrator.abilities.holders_must_live
+        known = not snapshot.doubts("resources")
         return Facts(
             snapshot=snapshot,
             may_act=not self.only_looks and self._orchestrator.may_act(),
@@ -104,7 +106,8 @@ class FactsReader:
             through=self._through(),
             delivered=delivered_here(self._folder, snapshot),
             arms_guests=arms_guests(self._orchestrator),
-            armed=armed(guests, snapshot),
+            armed=armed(guests, snapshot, named=must_live),
+            unarmed=no_more(guests, snapshot) if must_live and known else (),
             came_over=came_over(guests, journal.window_state, snapshot),
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from luo_tui.model import Snapshot
 from luo_tui.orchestrator import CarriesGuests, Orchestrator
+from luo_tui.sources.clean import clean
 from luo_tui.update.clocks import ran_on
 from luo_tui.update.facts import CameOver, GoesAlong, Stands
 from luo_tui.update.window_state import WindowState
@@ -22,7 +23,7 @@ _FOLDER = "guests"
 
 
 def arms_guests(orchestrator: Orchestrator) -> bool:
-    """Whether prepare arms guests on this host."""
+    """Whether guests are armed on this host, by prepare or, where there is none, by load."""
     return isinstance(orchestrator, CarriesGuests) and orchestrator.guests_wanted
 
 
@@ -44,23 +45,40 @@ def recorded(orchestrator: Orchestrator, folder: Path) -> tuple[Record, ...]:
         return ()
 
 
-def armed(records: tuple[Record, ...], snapshot: Snapshot) -> tuple[GoesAlong, ...]:
+def armed(
+    records: tuple[Record, ...], snapshot: Snapshot, *, named: bool = False
+) -> tuple[GoesAlong, ...]:
     """Return the guests that are armed in this boot.
 
     The kernel outranks the record: one whose memory or state is no longer
-    preserved is not armed, whatever is written down.
+    preserved is not armed, whatever is written down. ``named`` says that what is
+    preserved is known by its name, for its token may be another file's since.
     """
-    return tuple(_armed(records, snapshot))
+    return tuple(_armed(records, snapshot, named=named))
 
 
-def _armed(records: tuple[Record, ...], snapshot: Snapshot) -> Iterator[GoesAlong]:
+def no_more(records: tuple[Record, ...], snapshot: Snapshot) -> tuple[str, ...]:
+    """Name the guests that were armed in this boot, and whose memory is preserved no more."""
+    if not records:
+        return ()
+    from luo_tui.guests.record import armed_in
+
+    there = {one.name for one in _armed(records, snapshot, named=True)}
+    here = armed_in(records, snapshot.host.boot_id)
+    return tuple(one.name for one in here if one.name not in there)
+
+
+def _armed(records: tuple[Record, ...], snapshot: Snapshot, *, named: bool) -> Iterator[GoesAlong]:
     if records:
         from luo_tui.guests.proc import lives
         from luo_tui.guests.record import armed_in
 
-        preserved = {resource.token for resource in snapshot.outgoing}
+        preserved = {r.token: r.name if named else "" for r in snapshot.outgoing}
         for one in armed_in(records, snapshot.host.boot_id):
-            if preserved.issuperset(one.tokens):
+            if all(
+                preserved.get(kept.token) == (clean(kept.name) if named else "")
+                for kept in one.kept
+            ):
                 ended = not lives(one.pid, one.started)
                 yield GoesAlong(one.name, one.pid, _memory(one), one.tokens, one.paused, ended)
 

@@ -166,17 +166,22 @@ def _uncarried(guest: Guest, facts: Facts) -> tuple[Becomes, str]:
         return Becomes.NOT_YET, (
             "An update waits for its finish (key f); before that nothing is preserved for the next."
         )
+    arms = "Prepare" if moves else "Load"
+    asking = f"luo-tui guests check {_name(guest)}"
+    if guest.is_qemu and facts.arms_guests and not moves and facts.ours_is_loaded:
+        return Becomes.LOST, (
+            "It was not armed when the target was loaded: it began later, or cannot be carried. "
+            "Unload the image (key u) and load it again, which arms it if it can be carried: "
+            f"{asking}"
+        )
     if guest.is_qemu and facts.arms_guests:
         return Becomes.NOT_ASKED, (
-            "Prepare arms it if it can be carried. Whether it can was not asked: "
-            f"luo-tui guests check {_name(guest)}"
-        )
-    if guest.is_qemu and moves:
-        return Becomes.LOST, (
-            "Prepare arms no guest on this host: it does with guests = true in /etc/luo-tui.toml."
+            f"{arms} arms it if it can be carried. Whether it can was not asked: {asking}"
         )
     if guest.is_qemu:
-        return Becomes.LOST, "Guests of QEMU are not carried by a kernel that has no prepare."
+        return Becomes.LOST, (
+            f"{arms} arms no guest on this host: it does with guests = true in /etc/luo-tui.toml."
+        )
     before = "before prepare" if moves else "before the kexec"
     return Becomes.LOST, f"Nothing of its memory is preserved: its agent has to do that {before}."
 
@@ -186,7 +191,8 @@ def _gone(facts: Facts, work: Work) -> Iterator[ListedGuest]:
     there = {g.pid for g in work.guests}
     for along in facts.armed:
         if along.ended or along.pid not in there:
-            yield _armed_and_gone(along, unseen=bool(work.missing))
+            undo = "Cancel (key c)." if facts.abilities.moves else "Unload the image (key u)."
+            yield _armed_and_gone(along, undo, unseen=bool(work.missing))
     for one in facts.came_over:
         if one.stands is Stands.WAITS:
             yield ListedGuest(
@@ -221,10 +227,10 @@ def _gone(facts: Facts, work: Work) -> Iterator[ListedGuest]:
             )
 
 
-def _armed_and_gone(along: GoesAlong, *, unseen: bool) -> ListedGuest:
+def _armed_and_gone(along: GoesAlong, undo: str, *, unseen: bool) -> ListedGuest:
     if unseen and not along.ended:
         return ListedGuest(along.name, along.pid, Becomes.ARMED, _ARMED, "not known",
                            bytes=along.bytes, paused=along.paused, is_qemu=True)  # fmt: skip
-    reason = "It was armed, and its process has ended since: the kexec is refused. Cancel (key c)."
+    reason = f"It was armed, and its process has ended since: the kexec is refused. {undo}"
     return ListedGuest(along.name, along.pid, Becomes.ENDED, reason, "ended", bytes=along.bytes,
                        is_qemu=True)  # fmt: skip

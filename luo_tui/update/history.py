@@ -102,7 +102,7 @@ class PastWindow:
         if state.under_way:
             return f"open, {state.under_way} began and its end is not written down"
         if state.arrived:
-            return "open, arrived and not finished"
+            return "arrived, not finished"
         return "open, the jump was made" if state.jumped_from else "open"
 
     @property

@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 from luo_tui.model import Resource, ResourceState
 from luo_tui.sources.clean import clean
-from luo_tui.update.armed import arming, going_along, saving
+from luo_tui.update.armed import (
+    armed_by_loading,
+    arming,
+    disarmed_by_unloading,
+    going_along,
+    saving,
+)
 from luo_tui.update.device_outcome import DeviceOutcome, Outcome, device_outcomes, losses
 from luo_tui.update.facts import Act, Facts, step_of, typed_word
 from luo_tui.update.hook import HookPoint
@@ -160,7 +166,10 @@ def _load(facts: Facts) -> Action:
         act=Act.LOAD,
         label=f"Load {target}",
         keep="Load nothing",
-        does=(f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",),
+        does=(
+            f"Loads {image.path if image else 'the chosen image'} into memory for kexec.",
+            *armed_by_loading(facts),
+        ),
         survives=("Everything: nothing else on this host changes.",)
         if replaced
         else ("Everything: nothing on this host changes.",),
@@ -178,7 +187,10 @@ def _unload(facts: Facts) -> Action:
         act=Act.UNLOAD,
         label="Unload the image",
         keep="Keep the image loaded",
-        does=("Drops the kernel image that is loaded for kexec.",),
+        does=(
+            "Drops the kernel image that is loaded for kexec.",
+            *disarmed_by_unloading(facts),
+        ),
         survives=("Everything: nothing on this host changes.",),
         lost=("An image that somebody else loaded: it is not this window's.",) if foreign else (),
         way_back="Whoever loaded it has to load it again." if foreign else "Load it again.",

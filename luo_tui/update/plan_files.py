@@ -20,17 +20,18 @@ def read_plan(path: Path) -> tuple[Plan, str]:
     names programs that are run.
     """
     try:
-        text = _read(path)
+        data = _read(path)
     except OSError as error:
         code = Exit.NOT_FOUND if isinstance(error, FileNotFoundError) else Exit.REFUSED
         raise NotDone(f"{path}: {error.strerror or error}. Nothing was done.", code) from error
     try:
+        text = _decoded(data)
         return parse_plan(text), text
     except BadPlan as wrong:
         raise NotDone(f"{path}: {wrong}. Nothing was done.", Exit.USAGE) from wrong
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     # A pipe would wait for its writer.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(fd, "rb") as file:
@@ -47,10 +48,15 @@ def _read(path: Path) -> str:
         data = file.read(LONGEST + 1)
     if len(data) > LONGEST:
         raise OSError(errno.EFBIG, f"it is longer than {LONGEST >> 10} KiB")
+    return data
+
+
+def _decoded(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise OSError(errno.EILSEQ, f"byte {error.start + 1} is not UTF-8") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadPlan(f"line {line}: byte {error.start + 1} of the file is not UTF-8") from error
 
 
 def keep_copy(folder: Path, window: str, text: str) -> None:

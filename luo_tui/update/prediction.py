@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """How long the next prepare and blackout will take, by those that were measured here. Pure.
 
-Before the first blackout, by a rehearsal in a machine, where there was one; and then it
-says so, since a machine has other devices, other memory, and other programs.
+Before the first blackout, by a rehearsal in a machine on this host's processor (KVM), where
+there was one; and then it says so, since a machine has other devices, other memory, and
+other programs.
 """
 
 from __future__ import annotations

@@ -150,35 +150,35 @@ def why_not(act: Act, facts: Facts) -> str:
 
 
 _NO_SUCH_MOVE: Mapping[Act, str] = {
-    Act.PREPARE: "this kernel has no prepare: the kexec (k) takes along what is held by then.",
-    Act.CANCEL: "this kernel has no cancel, for nothing is prepared: unload the image (u).",
+    Act.PREPARE: "this kernel has no prepare: the kexec takes along what is held by then.",
+    Act.CANCEL: "this kernel has no cancel, for nothing is prepared: unload the image.",
 }
 
 
-_UNDO, _END = "Cancel the update first (c).", "Finish the update first (f)."
+_UNDO, _END = "Cancel the update first.", "Finish the update first."
 _FIRST: Mapping[tuple[Act, State], str] = {
-    (Act.LOAD, State.PREPARED): "The target is loaded already: go on (k), or cancel (c).",
-    (Act.LOAD, State.FROZEN): "The target is loaded already: go on (k), or cancel (c).",
+    (Act.LOAD, State.PREPARED): "The target is loaded already: go on, or cancel.",
+    (Act.LOAD, State.FROZEN): "The target is loaded already: go on, or cancel.",
     (Act.LOAD, State.UPDATED): _END,
     (Act.UNLOAD, State.NORMAL): "No kernel image is loaded.",
     (Act.UNLOAD, State.PREPARED): _UNDO,
     (Act.UNLOAD, State.FROZEN): _UNDO,
     (Act.UNLOAD, State.UPDATED): "No kernel image is loaded.",
-    (Act.PREPARE, State.PREPARED): "It is done: go on with the kexec (k), or cancel (c).",
+    (Act.PREPARE, State.PREPARED): "It is done: go on with the kexec, or cancel.",
     (Act.PREPARE, State.FROZEN): _UNDO,
     (Act.PREPARE, State.UPDATED): _END,
-    (Act.KEXEC, State.NORMAL): "Prepare first (p).",
+    (Act.KEXEC, State.NORMAL): "Prepare first.",
     (Act.KEXEC, State.UPDATED): _END,
     (Act.CANCEL, State.NORMAL): "There is nothing to cancel.",
-    (Act.CANCEL, State.UPDATED): "After the kexec there is no way back: finish (f).",
+    (Act.CANCEL, State.UPDATED): "After the kexec there is no way back: finish.",
     (Act.FINISH, State.NORMAL): "There is nothing to finish.",
-    (Act.FINISH, State.PREPARED): "Finish comes after the kexec (k).",
-    (Act.FINISH, State.FROZEN): "Finish comes after the kexec (k).",
+    (Act.FINISH, State.PREPARED): "Finish comes after the kexec.",
+    (Act.FINISH, State.FROZEN): "Finish comes after the kexec.",
     **dict.fromkeys(((a, State.PRESERVING) for a in Act), "Whoever holds a session acts for it."),
     (Act.FINISH, State.PRESERVING): "There is nothing to finish.",
     **dict.fromkeys(((Act.TAKE_OVER, s) for s in State), "There is nothing to take over."),
 }
-"""What comes before an act that makes no sense in a state; keys as the console has them."""
+"""What comes before an act that makes no sense in a state."""
 
 
 def _picture(act: Act, facts: Facts) -> Refusal | None:
@@ -195,7 +195,16 @@ def _picture(act: Act, facts: Facts) -> Refusal | None:
 
 
 def _dropped(act: Act, facts: Facts) -> Refusal | None:
-    if act is not Act.KEXEC or not facts.dropped:
+    if act is not Act.KEXEC:
+        return None
+    if facts.unarmed:
+        return Refusal(
+            "The memory of these guests is preserved no more, for its holder has ended: "
+            f"{few(facts.unarmed)}. They run on. Unload the image and load it again, which arms "
+            "them anew.",
+            Exit.REFUSED,
+        )
+    if not facts.dropped:
         return None
     return Refusal(
         f"What was held here is held no more, for its holder has ended: {few(facts.dropped)}. "

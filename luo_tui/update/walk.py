@@ -124,6 +124,11 @@ def _notes(facts: Facts) -> list[str]:
         notes.append(
             f"HELD NO MORE: {few(facts.dropped)}. Its holder has ended, and the kernel dropped it."
         )
+    if facts.unarmed:
+        notes.append(
+            f"ARMED NO MORE: {few(facts.unarmed)}. What held the memory of these guests has ended. "
+            "They run on. Unload the image and load it again, which arms them anew."
+        )
     if not facts.abilities.moves and facts.ours_is_loaded:
         notes.append(
             "This kernel has no prepare and no freeze: the kexec takes along what is held at that "

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Runs on a host with luo.ko, as root: from the kernel's state to the bytes of a picture of it.
+"""Runs on a host as root: from a change in the kernel to the bytes of a picture of it.
 
-    python3 paint.py CHANGES -- COMMAND...
+    python3 paint.py CHANGES {moves|sessions} -- COMMAND...
 
-Starts the command on a pty and moves the orchestrator to prepared and back.
-Prints milliseconds, one line a move: from the ioctl's return to the first byte
-on the pty, and to the last one before it falls silent. With ``poll`` as the
-command it is a bare program that is woken by the state attribute and prints it.
+Starts the command on a pty, and moves luo.ko to prepared and back, or makes and drops
+a session of mainline's. Prints milliseconds, one line a change: from its end to the first
+byte on the pty, and to the last one before it falls silent. With ``bare`` as the command
+it is a program that is woken by the same thing as the console, and prints a line.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import pty
 import select
@@ -19,13 +20,25 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+DEVICE = "/dev/liveupdate"
 PREPARE, CANCEL = 0xBA04, 0xBA06
 QUIET = 0.4
 
 
-def bare() -> None:
+def bare_sessions() -> None:
+    from luo_tui.uapi import fanotify
+
+    watched = fanotify.watch(DEVICE)
+    poll = select.poll()
+    poll.register(watched, select.POLLIN)
+    while poll.poll():
+        print(sorted(fanotify.read(watched).pids), flush=True)
+
+
+def bare_moves() -> None:
     with Path("/sys/kernel/liveupdate/state").open() as state:
         poll = select.poll()
         poll.register(state, select.POLLPRI | select.POLLERR)
@@ -47,24 +60,48 @@ def until_quiet(fd: int, patience: float) -> tuple[float, float]:
     return first, last
 
 
+def moves() -> Iterator[None]:
+    """Move to prepared and back, for ever."""
+    device = os.open(DEVICE, os.O_RDWR)
+    for number in itertools.count():
+        fcntl.ioctl(device, CANCEL if number % 2 else PREPARE)
+        yield
+
+
+def sessions() -> Iterator[None]:
+    """Make a session, and drop it, for ever: each with the device opened and closed."""
+    from luo_tui.uapi import luo_sessions
+
+    kept = -1
+    while True:
+        device = luo_sessions.open_device()
+        if kept < 0:
+            kept = luo_sessions.create_session(device, b"painted")
+        else:
+            os.close(kept)
+            kept = -1
+        os.close(device)
+        yield
+
+
+KINDS = {"moves": (moves, bare_moves), "sessions": (sessions, bare_sessions)}
+
+
 def main() -> None:
-    changes, command = int(sys.argv[1]), sys.argv[3:]
+    changes, (change, bare), command = int(sys.argv[1]), KINDS[sys.argv[2]], sys.argv[4:]
     child, fd = pty.fork()
     if not child:
-        if command == ["poll"]:
+        if command == ["bare"]:
             bare()
         os.environ["TERM"] = "xterm-256color"
         os.execvp(command[0], command)
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     until_quiet(fd, 30)
     until_quiet(fd, 3)
-    device = os.open("/dev/liveupdate", os.O_RDWR)
-    for number in range(changes):
-        fcntl.ioctl(device, CANCEL if number % 2 else PREPARE)
+    for _ in itertools.islice(change(), changes):
         began = time.monotonic()
         first, last = until_quiet(fd, 5)
         print(f"{(first - began) * 1000:.2f} {(last - began) * 1000:.2f}", flush=True)
-    os.close(device)
     os.kill(child, 9)
 
 

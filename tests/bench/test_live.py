@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from luo_tui.sources.processes import open_files
+from luo_tui.sources.sessions import RARELY, SessionSource
+from luo_tui.uapi import luo_sessions
 from tests.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,13 +125,31 @@ def test_what_it_costs_to_look_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
-def test_from_the_kernels_state_to_the_screen(lab_machine: Any) -> None:
-    """On a real kernel, beside a bare program that prints the state: the rest is the console's."""
-    lab_machine.boot()
+@pytest.mark.parametrize(
+    ("kind", "extra"), [("moves", ""), ("sessions", "liveupdate=on luo.noload")]
+)
+def test_from_the_kernel_to_the_screen(lab_machine: Any, kind: str, extra: str) -> None:
+    """On a real kernel, beside a bare program that prints a line: the rest is the console's."""
+    lab_machine.boot(extra=extra)
     lab_machine.put((ROOT / "tests" / "bench" / "paint.py").read_bytes(), "/tmp/paint.py")
     print()
-    for name, command in (("bare program", "poll"), ("console", "luo-tui")):
-        said = lab_machine.must(f"python3 /tmp/paint.py {MOVES} -- {command}", timeout=400)
+    for name, command in (("bare program", "bare"), ("console", "luo-tui")):
+        said = lab_machine.must(f"python3 /tmp/paint.py {MOVES} {kind} -- {command}", timeout=400)
         pairs = [tuple(float(w) for w in line.split()) for line in said.splitlines()]
-        quantiles(f"{name}: state to first byte", [first for first, _ in pairs], "ms")
-        quantiles(f"{name}: state to whole picture", [last for _, last in pairs], "ms")
+        quantiles(f"{kind}, {name}: to first byte", [first for first, _ in pairs], "ms")
+        quantiles(f"{kind}, {name}: to whole picture", [last for _, last in pairs], "ms")
+
+
+def test_what_a_look_at_all_processes_costs() -> None:
+    """On this machine: who holds sessions is looked up in what every process has open."""
+    number = sum(path.name.isdecimal() for path in Path("/proc").iterdir())
+    took = []
+    for _ in range(200):
+        began = time.process_time()
+        open_files(Path("/proc"), luo_sessions.LINK)
+        took.append((time.process_time() - began) * 1e6 / number)
+    print()
+    quantiles(f"a look at {number} processes, each", took, "us")
+    look = statistics.median(took) * 1e4 / 1e6
+    share = look / max(SessionSource.every, RARELY * look)
+    print(f"{'of a core over time, with 10,000 processes':44} {share:.1%}")

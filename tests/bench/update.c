@@ -7,6 +7,7 @@
  *   update v2-load KIND         LUO v2: restore, verify, finish
  *   update v2-hold KIND SIZE    LUO v2: memfd, preserve; the rest is another's
  *   update v2-keep KIND         LUO v2: restore, verify, and keep it while another goes on
+ *   update v2-again PID         LUO v2: preserve what that v2-keep has; the rest is another's
  *   update main-save KIND SIZE  mainline: session, preserve, load, kexec
  *   update main-load KIND       mainline: retrieve, verify, finish
  *
@@ -247,9 +248,9 @@ static void v2_end(int dev)
 	say("normal_at", tsc());
 }
 
-static int v2_hold(const char *kind, size_t bytes)
+static int v2_preserve(int fd)
 {
-	struct v2_fd arg = { .fd = filled(kind, bytes) };
+	struct v2_fd arg = { .fd = fd };
 	int dev = device();
 	uint64_t begin;
 
@@ -259,6 +260,28 @@ static int v2_hold(const char *kind, size_t bytes)
 	say("preserve", tsc() - begin);
 	write_number(TOKEN_FILE, arg.token);
 	return dev;
+}
+
+static int v2_hold(const char *kind, size_t bytes)
+{
+	return v2_preserve(filled(kind, bytes));
+}
+
+/* The memory stays where it is from update to update, as a guest's does. */
+static void v2_again(const char *pid)
+{
+	char path[64], link[64];
+	int fd, n;
+
+	for (fd = 3; fd < 16; fd++) {
+		snprintf(path, sizeof(path), "/proc/%s/fd/%d", pid, fd);
+		n = readlink(path, link, sizeof(link) - 1);
+		if (n > 0 && !strncmp(link, "/memfd:", 7)) {
+			v2_preserve(open(path, O_RDWR | O_CLOEXEC));
+			return;
+		}
+	}
+	die("the memfd of v2-keep");
 }
 
 /* Files that only the kernel holds. */
@@ -390,6 +413,8 @@ int main(int argc, char **argv)
 		v2_hold(kind, bytes);
 	else if (!strcmp(what, "v2-keep") && *kind)
 		v2_keep(kind);
+	else if (!strcmp(what, "v2-again") && *kind)
+		v2_again(kind);
 	else if (!strcmp(what, "v2-load") && *kind)
 		v2_load(kind);
 	else if (!strcmp(what, "main-save") && bytes)
@@ -398,7 +423,7 @@ int main(int argc, char **argv)
 		main_load(kind);
 	else {
 		fprintf(stderr,
-			"usage: update tsc | v2-save KIND SIZE | v2-load KIND | v2-hold KIND SIZE | v2-keep KIND | main-save KIND SIZE | main-load KIND\n");
+			"usage: update tsc | v2-save KIND SIZE | v2-load KIND | v2-hold KIND SIZE | v2-keep KIND | v2-again PID | main-save KIND SIZE | main-load KIND\n");
 		return 1;
 	}
 	return 0;

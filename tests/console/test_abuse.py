@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import re
 import select
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from textual.events import Resize
+from textual.geometry import Size
 
 from luo_tui.console.console import Console
 from luo_tui.console.widgets.places import PLACES
@@ -128,6 +131,23 @@ async def test_a_window_that_jumps_about_is_right_afterwards(bench: Bench, keys:
         await settle(pilot)
         assert text(app) == before
         assert app.is_running
+
+
+async def test_the_last_size_is_drawn_by_a_console_that_was_held_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        before = text(app)
+        await pilot.resize_terminal(1, 100)
+        await settle(pilot)
+        looks = itertools.count()
+        # Between any two looks at the clock others had the processor for a second.
+        monkeypatch.setattr("textual.timer._time.get_time", lambda: float(next(looks)))
+        app.post_message(Resize(Size(80, 24), Size(80, 24)))
+        await settle(pilot)
+        assert text(app) == before
 
 
 def test_a_window_that_is_dragged_shows_the_right_picture_afterwards() -> None:

@@ -21,7 +21,7 @@ from luo_tui.console.widgets.text import Charset, has_only_ascii, plain
 from luo_tui.model import LuoState, Resource, Resources, ResourceState, State
 from luo_tui.update.facts import Act
 from luo_tui.update.rehearsal.record import Rehearsed, write_record
-from tests.console.stage import Bench, flat, press, see, settle, shown, text
+from tests.console.stage import Bench, flat, jump, press, see, settle, shown, text
 
 
 async def test_each_place_has_a_key_from_each_other(bench: Bench) -> None:
@@ -337,6 +337,18 @@ async def test_past_windows_have_a_place_with_their_reports(bench: Bench) -> Non
         await settle(pilot)
         assert "unloaded" in flat(app)
         assert "No jump was made" in flat(app)
+
+
+async def test_how_a_window_stands_after_its_jump_fits_80_columns(bench: Bench) -> None:
+    bench.walk_to(Act.PREPARE).window.release()
+    assert jump(bench)
+    app = bench.console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "7")
+        assert " arrived, not finished" in next(
+            line for line in text(app).splitlines() if "7.3.3-hv -> 7.3.4-hv" in line
+        )
 
 
 async def test_rehearsals_stand_among_the_windows_and_predict(bench: Bench) -> None:

@@ -180,6 +180,7 @@ def test_a_signal_during_an_act_waits_for_its_end() -> None:
         assert_clean(t)
         assert "The kernel image was unloaded." in t.flat()
         assert "This host stays prepared." in t.flat()
+        assert "This was the demo: its simulated host is gone" in t.flat()
 
 
 def test_a_terminal_that_takes_nothing_holds_nobody_up() -> None:

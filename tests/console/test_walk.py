@@ -139,7 +139,7 @@ async def test_a_key_that_is_not_possible_says_why_and_does_nothing(bench: Bench
         for key, why in (
             ("l", "Choose a target kernel first."),
             ("p", "Load the target kernel first."),
-            ("k", "Not now: this host is NORMAL. Prepare first (p)."),
+            ("k", "Not now: this host is NORMAL. Prepare first."),
             ("c", "Not now: this host is NORMAL. There is nothing to cancel."),
             ("f", "Not now: this host is NORMAL. There is nothing to finish."),
             ("u", "Not now: this host is NORMAL. No kernel image is loaded."),

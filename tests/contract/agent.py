@@ -80,11 +80,16 @@ class Agent:
     def move(self, move: str) -> None:
         self._orchestrator.move(Move(move))
 
-    def preserve(self, fd: int) -> int:
-        return self._orchestrator.preserve(fd)
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Preserve a file; ``name`` is its session's, where the kernel has those."""
+        return self._orchestrator.preserve(fd, name)
 
     def unpreserve(self, token: int) -> None:
         self._orchestrator.unpreserve(token)
+
+    def make_ready(self) -> None:
+        """Start what restores, where that is a process."""
+        self._orchestrator.make_ready()
 
     def restore(self, token: int) -> int:
         return self._mine(self._orchestrator.restore(token))

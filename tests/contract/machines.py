@@ -57,15 +57,17 @@ class SimulatedMachine:
 
     kernels = (RUNNING, TARGET)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path, kind: type[SimulatedOrchestrator] = SimulatedOrchestrator
+    ) -> None:
+        self._folder, self._kind = folder, kind
         self._agent: Agent | None = None
 
     def boot(self) -> None:
         self.stop()
         self._host = SimulatedHost(self._folder)
         self._host.lay_boot()
-        self._agent = Agent(SimulatedOrchestrator(self._host))
+        self._agent = Agent(self._kind(self._host))
 
     def call(self, operation: str, **arguments: object) -> Any:
         result = getattr(self._agent, operation)(**arguments)
@@ -82,7 +84,7 @@ class SimulatedMachine:
     def restart_agent(self) -> None:
         assert self._agent is not None
         self._agent.end()
-        self._agent = Agent(SimulatedOrchestrator(self._host))
+        self._agent = Agent(self._kind(self._host))
 
     def stop(self) -> None:
         if self._agent is not None:
@@ -91,16 +93,19 @@ class SimulatedMachine:
 
 
 class LabMachine:
-    """luo.ko on a real kernel in the lab, over ssh."""
+    """luo.ko, or what else the kernel has, on a real kernel in the lab, over ssh."""
 
-    def __init__(self, machine: Any, kernels: tuple[str, str]) -> None:
-        self._machine = machine
+    def __init__(self, machine: Any, kernels: tuple[str, str], extra: str = "") -> None:
+        self._machine, self._extra = machine, extra
         self.kernels = kernels
         self._agent: subprocess.Popen[str] | None = None
 
     def boot(self) -> None:
         self.stop()
-        self._machine.start()
+        if self._extra:
+            self._machine.boot(extra=self._extra)
+        else:
+            self._machine.start()
         self._start()
 
     def call(self, operation: str, **arguments: object) -> Any:

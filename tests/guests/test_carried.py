@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -18,8 +19,12 @@ from luo_tui.guests.carry import arm, disarm, resume, save
 from luo_tui.guests.context import read_context
 from luo_tui.guests.failed import GuestFailed
 from luo_tui.guests.find import read_guest
+from luo_tui.guests.proc import words
 from luo_tui.guests.record import Phase, Record, Records, waiting
 from luo_tui.guests.rules import Guest, judge
+from luo_tui.guests.state_pipe import StatePipe
+from luo_tui.sources.processes import running
+from luo_tui.sources.qemu import is_qemu
 from tests.guests.keeper import Descriptors
 from tests.guests.machine import BARE, COUNTER, LONG, Machine
 
@@ -57,6 +62,22 @@ def ignores_shared(machine: Machine) -> bool:
     found = machine.ask("query-migrate-capabilities")
     assert isinstance(found, list)
     return any(c["state"] for c in found if c["capability"] == "x-ignore-shared")
+
+
+def test_a_state_that_has_no_room_is_refused_and_the_guest_goes_on(
+    machine: Machine, keeper: Descriptors, records: Records
+) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = arm(keeper, guest_of(machine), "boot-1", records, state_bytes=4096)
+    with pytest.raises(GuestFailed, match=r"state is larger than 4,096 bytes\. It goes on"):
+        save(record, records, LONG)
+    assert status(machine) == "running"
+    assert not ignores_shared(machine)
+    machine.counts()
+    assert machine.is_whole()
+    state = keeper.fds[record.state.token]
+    assert os.fstat(state).st_size == 4096
 
 
 def test_a_guest_goes_on_in_another_qemu_three_times(
@@ -266,6 +287,96 @@ def test_what_keeps_it_from_being_loaded_loses_nothing(
     assert machine.number_at(COUNTER) >= before
     machine.counts()
     assert machine.is_whole()
+
+
+@pytest.mark.parametrize("more", [(), ("-daemonize",)], ids=["", "daemonize"])
+@pytest.mark.parametrize("killed_at", ["_connect", "_source", "_wait_loaded"])
+def test_a_loader_that_was_killed_is_started_again(
+    machine: Machine,
+    keeper: Descriptors,
+    records: Records,
+    killed_at: str,
+    more: tuple[str, ...],
+) -> None:
+    """What it has left holds the disk, and waits for a state that nobody will tell it of."""
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = save(armed(machine, keeper, records), records, LONG)
+    before = machine.number_at(COUNTER)
+    machine.signal(signal.SIGKILL)
+    machine.wait()
+    records.write(record._replace(argv=(*record.argv, *more)))
+    try:
+        for _ in range(2):
+            done = keeper.load_elsewhere(records, "web1", killed_at)
+            assert done.returncode == -signal.SIGKILL, done.stderr
+            left = records.find("web1")
+            assert left is not None
+            assert left.phase is Phase.SAVED
+        done = keeper.load_elsewhere(records, "web1")
+        assert done.returncode == 0, done.stderr
+        machine.adopt(int(done.stdout.split()[0]))
+        assert having(machine.disk) == [machine.pid], "of the others none is left"
+        assert machine.number_at(COUNTER) >= before
+        machine.counts()
+        assert machine.is_whole()
+    finally:
+        for pid in having(machine.disk):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("killed_at", ["QEMU _source", "QEMU _wait_loaded"])
+def test_a_qemu_that_was_killed_while_it_loaded_is_loaded_again(
+    machine: Machine, keeper: Descriptors, records: Records, killed_at: str
+) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = save(armed(machine, keeper, records), records, LONG)
+    before = machine.number_at(COUNTER)
+    machine.signal(signal.SIGKILL)
+    machine.wait()
+    done = keeper.load_elsewhere(records, "web1", killed_at)
+    assert done.returncode == 1
+    assert "web1 could not be loaded" in done.stderr
+    assert "preserved as they were" in done.stderr
+    assert records.find("web1") == record
+    done = keeper.load_elsewhere(records, "web1")
+    assert done.returncode == 0, done.stderr
+    machine.adopt(int(done.stdout.split()[0]))
+    assert machine.number_at(COUNTER) >= before
+    machine.counts()
+    assert machine.is_whole()
+
+
+def test_a_qemu_that_was_killed_while_it_was_saved_is_told(
+    machine: Machine, keeper: Descriptors, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.boot()
+    record = armed(machine, keeper, records)
+    take = StatePipe.take
+
+    def killed(self: StatePipe, seconds: float) -> bool:
+        machine.signal(signal.SIGKILL)
+        return take(self, seconds)
+
+    monkeypatch.setattr(StatePipe, "take", killed)
+    with pytest.raises(GuestFailed, match=r"web1 could not be saved: .* web1 has ended\."):
+        save(record, records, LONG)
+    machine.wait()
+    left = records.find("web1")
+    assert left is not None
+    disarm(keeper, left, records)
+    assert (keeper.fds, records.all()) == ({}, ())
+
+
+def having(disk: Path) -> list[int]:
+    """Return the processes of QEMU whose arguments name this disk."""
+    found = []
+    for pid in running(PROC, is_qemu).pids:
+        with contextlib.suppress(FileNotFoundError):
+            if any(str(disk) in word for word in words(PROC / str(pid) / "cmdline")):
+                found.append(pid)
+    return found
 
 
 @pytest.mark.root

@@ -16,15 +16,20 @@ import pytest
 
 from luo_tui.cli import main as cli
 from luo_tui.errors import ActFailed, NotDone
+from luo_tui.guests import participants
+from luo_tui.guests.carry import WHOLE_STATE_BYTES
 from luo_tui.guests.record import FOLDER, Phase, Records
 from luo_tui.model import State
 from luo_tui.monitor.hub import Hub
 from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import HOST_NAME, SimulatedHost, SimulatedJump
 from luo_tui.orchestrator.simulated.orchestrator import SimulatedOrchestrator
+from luo_tui.orchestrator.simulated.sessions import SimulatedSessions
 from luo_tui.update.acts import Window
 from luo_tui.update.facts import Act
 from luo_tui.update.offers import DISCARD, offered
+from luo_tui.update.rules import refusal
+from luo_tui.update.walk import walk
 from tests.guests.machine import COUNTER, Machine
 from tests.unit.test_acts import Console
 
@@ -38,11 +43,29 @@ class WithGuests(SimulatedOrchestrator):
         super().__init__(host)
         self.guests_proc = guests_proc
 
+    def let_go(self, token: int) -> None:
+        assert token
+
+
+class WithSessions(SimulatedSessions):
+    """The same with a kernel that has no prepare, and holds all of what is preserved."""
+
+    abilities = SimulatedSessions.abilities._replace(takes_holes=True)
+    guests_wanted = True
+
+    def __init__(self, host: SimulatedHost, guests_proc: Path) -> None:
+        super().__init__(host)
+        self.guests_proc = guests_proc
+
+    def let_go(self, token: int) -> None:
+        assert token
+
 
 class Site:
     """A simulated host with a window on it, and the guests that it has."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: type[WithGuests | WithSessions] = WithGuests) -> None:
+        self._kind = kind
         self.host = SimulatedHost.create(folder / "host")
         self.host.jump = None
         self.proc = folder / "proc"
@@ -55,8 +78,8 @@ class Site:
         """Let a guest be found on this host."""
         (self.proc / str(machine.pid)).symlink_to(f"/proc/{machine.pid}")
 
-    def orchestrator(self) -> WithGuests:
-        return WithGuests(self.host, self.proc)
+    def orchestrator(self) -> WithGuests | WithSessions:
+        return self._kind(self.host, self.proc)
 
     def console(self) -> Console:
         console = Console(self.host)
@@ -273,3 +296,133 @@ def test_who_cannot_be_carried_is_left_alone(site: Site, machine: Machine) -> No
     site.prepared()
     assert site.phases == {}
     assert status(machine) == "prelaunch"
+
+
+# -- on a kernel without prepare ---------------------------------------------------------
+
+
+@pytest.fixture
+def direct(tmp_path: Path) -> Site:
+    return Site(tmp_path, WithSessions)
+
+
+def kept(site: Site) -> list[str]:
+    there = site.console().look().outgoing
+    return sorted(r.name for r in there if r.name.startswith("guest web1 "))
+
+
+def test_load_arms_and_unload_gives_up(direct: Site, machine: Machine) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    direct.has(machine)
+    console = direct.console()
+    console.load()
+    assert direct.phases == {"web1": Phase.ARMED}
+    assert kept(direct) == ["guest web1 (devices)", "guest web1 ram"]
+    (record,) = direct.records.all()
+    assert record.state.bytes == WHOLE_STATE_BYTES
+    facts = console.window.facts()
+    assert (len(facts.armed), facts.unarmed) == (1, ())
+    asked = offered(Act.UNLOAD, facts)
+    assert asked is not None
+    assert any("1 guest of QEMU; they run on" in line for line in asked.does)
+    # Another target in its place: armed anew, once.
+    console.window.unload(console.yes(Act.UNLOAD))
+    assert (direct.phases, kept(direct)) == ({}, [])
+    console.load()
+    console.window.leave("a test")
+    assert (direct.phases, kept(direct)) == ({}, [])
+    machine.counts()
+    assert machine.is_whole()
+
+
+def test_a_load_that_fails_arms_nobody(
+    direct: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.boot()
+    direct.has(machine)
+    console = direct.console()
+
+    def refuse(*_: object) -> None:
+        assert direct.phases == {"web1": Phase.ARMED}
+        raise OSError(errno.ENOMEM, "no room")
+
+    monkeypatch.setattr(type(console.orchestrator.kexec), "load", refuse)
+    with pytest.raises(ActFailed):
+        console.load()
+    assert (direct.phases, kept(direct)) == ({}, [])
+    assert status(machine) == "running"
+
+
+@pytest.mark.parametrize(
+    ("free", "said"), [(100 << 20, "memory for all "), (0, "could not be read: none is armed")]
+)
+def test_arming_needs_room_for_all_that_a_guest_has_not_touched(
+    direct: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    machine.boot()
+    direct.has(machine)
+    console = direct.console()
+    monkeypatch.setattr(participants, "_available", lambda: free)
+    with pytest.raises(NotDone, match=rf"{said}.* Nothing was done"):
+        console.load()
+    assert (direct.phases, kept(direct)) == ({}, [])
+    assert not console.look().kexec.loaded
+    assert console.events()[-1] == "failed"
+
+
+def test_a_guest_whose_memory_is_held_no_more_stops_the_kexec(
+    direct: Site, machine: Machine
+) -> None:
+    machine.boot()
+    direct.has(machine)
+    console = direct.console()
+    console.load()
+    (record,) = direct.records.all()
+    for token in record.tokens:
+        console.orchestrator.unpreserve(token)
+    facts = console.window.facts(console.target)
+    assert (facts.armed, facts.unarmed) == ((), ("web1",))
+    found = refusal(Act.KEXEC, facts)
+    assert found is not None
+    assert "preserved no more" in found.reason
+    assert any(note.startswith("ARMED NO MORE: web1.") for note in walk(facts).notes)
+
+
+def test_a_jump_that_does_not_happen_leaves_no_guest_paused_or_armed(
+    direct: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    direct.has(machine)
+    console = direct.console()
+    console.load()
+    seen: list[object] = []
+
+    def stays(_: object) -> None:
+        seen.append(status(machine))
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(type(console.orchestrator.kexec), "reboot", stays)
+    with pytest.raises(ActFailed):
+        console.kexec()
+    assert seen == ["postmigrate"]
+    assert status(machine) == "running"
+    machine.counts()
+    assert machine.is_whole()
+    assert (direct.phases, kept(direct)) == ({}, [])
+
+
+def test_on_a_kernel_without_prepare_the_jump_saves_them(direct: Site, machine: Machine) -> None:
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    direct.has(machine)
+    console = direct.console()
+    console.load()
+    agreed = offered(Act.KEXEC, console.window.facts())
+    assert agreed is not None
+    assert agreed.survives[0].startswith("guest web1 [")
+    with pytest.raises(SimulatedJump):
+        console.kexec()
+    console.window.release()
+    assert direct.phases == {"web1": Phase.SAVED}

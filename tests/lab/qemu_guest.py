@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import layers
-from machine import Built, Machine
+from cache import LabError
+from machine import HOST_NAME, Built, Machine
 
+FOLDER = "/var/lib/luo-tui"
+RECORDS = f"{FOLDER}/guests"
 SOURCE = Path(__file__).with_suffix(".S")
 DISK = 1 << 20
 MIB = 128
@@ -50,13 +55,19 @@ class Figures:
         return not (self.wrong_ram or self.wrong_register or self.wrong_disk)
 
 
-def host(built: Built, name: str) -> Machine:
-    """Return a machine, not started yet, in which there is a QEMU."""
-    return Machine(name, built, qemu=layers.qemu(built.images.base))
+def host(built: Built, name: str, suite: str = "") -> Machine:
+    """Return a machine, not started yet, in which there is a QEMU; of a later suite, if one."""
+    return Machine(
+        name, built, qemu=layers.newer_qemu(suite) if suite else layers.qemu(built.images.base)
+    )
 
 
 class Guest:
     """One guest of a machine, by its name."""
+
+    before = ""
+    """What stands before the command line."""
+    memory = f"memory-backend-memfd,id=ram,size={MIB}M,share=on"
 
     def __init__(self, machine: Machine, name: str = "web1") -> None:
         self.machine, self.name = machine, name
@@ -73,9 +84,9 @@ class Guest:
     def command(self) -> str:
         """QEMU's command line, as the README has it; and what it has besides, for the lab."""
         return (
-            f"qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
+            f"{self.before}qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
             " -nodefaults -display none -daemonize"
-            f" -object memory-backend-memfd,id=ram,size={MIB}M,share=on"
+            f" -object {self.memory}"
             " -machine pc,memory-backend=ram,kernel-irqchip=off"
             f" -qmp unix:{self.socket},server=on,wait=off"
             f" -drive file={self.disk},format=raw,if=virtio -nic user,model=virtio-net-pci"
@@ -120,3 +131,56 @@ class Guest:
         """The process of its QEMU; 0: there is none."""
         said = self.machine.ssh("pidof qemu-system-x86_64").stdout.split()
         return int(said[0]) if said else 0
+
+
+def told(machine: Machine, command: str) -> Any:
+    return json.loads(machine.must(f"luo-tui {command} --json", timeout=LONG))
+
+
+def settings(machine: Machine) -> None:
+    machine.put(b"guests = true\n", "/etc/luo-tui.toml")
+
+
+def phase(machine: Machine, guest: Guest) -> str:
+    """Return how far the guest's record is; empty where there is none."""
+    said = machine.ssh(f"cat {RECORDS}/{guest.name}.json").stdout
+    return str(json.loads(said)["phase"]) if said else ""
+
+
+def needs(machine: Machine) -> str:
+    """Return what the kexec asks for to be agreed to."""
+    shown = told(machine, "kexec --show")
+    give = " ".join(n.replace("DIGEST", shown["digest"]) for n in shown["needs"])
+    assert f"--yes-to {HOST_NAME}" in give
+    return give
+
+
+def jump(machine: Machine, target: str) -> None:
+    give, before = needs(machine), machine.boot_id()
+    with contextlib.suppress(LabError):
+        done = machine.ssh(f"luo-tui kexec {give}", timeout=LONG)
+        assert "Jumping" in done.stdout, done.stderr
+    machine.wait_ready(before, LONG)
+    assert machine.must("uname -r").strip() == target
+
+
+def goes_on(guest: Guest, before: Figures) -> Figures:
+    """It counts on, has looked at all of its memory since, and is the one that it was."""
+    after = guest.counts(passes=1)
+    assert after.born == before.born, "it was started anew"
+    assert after.count > before.count
+    assert after.state == "running"
+    assert after.is_whole, after
+    return after
+
+
+def arrive(machine: Machine) -> tuple[int, Any]:
+    done = machine.ssh("luo-tui arrive --json", timeout=LONG)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def about_guests(said: Any) -> tuple[str, str]:
+    """Return how the verdict grades the one guest, and what it says of it."""
+    (found,) = [r for r in said["reasons"] if r["about"] == "guests"]
+    return found["level"], found["text"]

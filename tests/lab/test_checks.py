@@ -2,8 +2,8 @@
 """The checks on a real kernel: each passes, and fails for its real cause.
 
 What no cause is made for here is proved on recorded files alone (tests/unit): EFI's
-variables (LUO-C-028), signatures and lockdown (LUO-C-023: the lab's kernels have no
-LSM), failed units and logind (LUO-C-025, LUO-C-029: no systemd runs here), watchdogs
+variables (LUO-C-028), a key that is trusted (LUO-C-023; lockdown is in test_lockdown.py),
+failed units and logind (LUO-C-025, LUO-C-029: no systemd runs here), watchdogs
 (LUO-C-017: no driver). Devices that refuse or are lost (LUO-C-013) are in test_devices.py,
 the formats of luo.ko (LUO-C-006) in test_refused_handover.py.
 """

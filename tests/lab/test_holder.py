@@ -121,11 +121,11 @@ def test_what_is_held_and_refused(host: Machine) -> None:
     assert (after["state"], resources(after)) == ("normal", {})
 
 
-def kexec(machine: Machine, target: str, *, prepares: bool = False) -> None:
-    """Load, and jump by commands; wait for the target."""
+def kexec(machine: Machine, target: str, *, prepares: bool = False) -> dict[str, Any]:
+    """Load, and jump by commands; wait for the target. Return what was shown before."""
     before = machine.boot_id()
     must(machine, f"luo-tui load {target}{' && luo-tui prepare --yes' * prepares}")
-    shown = json.loads(must(machine, "luo-tui kexec --show --json"))
+    shown: dict[str, Any] = json.loads(must(machine, "luo-tui kexec --show --json"))
     assert shown["possible"], shown["blocked"]
     agree = f"--agree {shown['digest']}" if "--agree" in " ".join(shown["needs"]) else ""
     command = f"luo-tui kexec --yes-to {HOST_NAME} {agree}"
@@ -135,6 +135,7 @@ def kexec(machine: Machine, target: str, *, prepares: bool = False) -> None:
     except lab.cache.LabError as error:
         raise AssertionError(must(machine, "cat /tmp/kexec.log")) from error
     assert must(machine, "uname -r").strip() == target
+    return shown
 
 
 @pytest.mark.extra

@@ -101,7 +101,7 @@ esac
 """
 
 
-def planned(machine: Machine, target: str, *points: str) -> None:
+def planned(machine: Machine, target: str, *points: str, seconds: int = 20) -> None:
     """Have one thing held, and a plan whose hooks do as they are told."""
     machine.must("echo precious >/dev/shm/f; luo-tui hold /dev/shm/f --name cache", timeout=SLOW)
     machine.put(BAD_HOOK.encode(), "/var/lib/luo-tui/hook", mode="755")
@@ -110,7 +110,7 @@ def planned(machine: Machine, target: str, *points: str) -> None:
         timeout=SLOW,
     )
     hooks = "".join(
-        f"\n[hooks.{p}]\nrun = ['/var/lib/luo-tui/hook']\nseconds = 20\n" for p in points
+        f"\n[hooks.{p}]\nrun = ['/var/lib/luo-tui/hook']\nseconds = {seconds}\n" for p in points
     )
     machine.must(f"cat >>/var/lib/luo-tui/plan.toml <<'END'\n{hooks}END")
 
@@ -176,7 +176,7 @@ def test_a_hook_that_goes_wrong_takes_the_host_back(
 def test_a_run_that_others_watch(built: Built, machine: Machine) -> None:
     """It shows each of its steps to a console, which offers nothing that would interfere."""
     target = built.kernels["new"].release
-    planned(machine, target, "before-prepare", "before-freeze", "after-restore")
+    planned(machine, target, "before-prepare", "before-freeze", "after-restore", seconds=SLOW)
     machine.must("for p in before-prepare before-freeze; do echo wait >/run/do-$p; done")
     before = machine.boot_id()
     with driver.over_ssh(machine) as watcher:

@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from luo_tui.update.acts import Window
 from luo_tui.update.consent import Consent
 from luo_tui.update.facts import Act, handover_lost
 from luo_tui.update.images import scan
-from luo_tui.update.journal import read
+from luo_tui.update.journal import Journal, read
 from luo_tui.update.lock import Lock
 from luo_tui.update.offers import DISCARD
 from luo_tui.update.person import Person
@@ -367,6 +368,35 @@ def test_a_journal_that_cannot_be_opened_stops_everything(
     assert not console.look().kexec.loaded
     assert not console.window.mine
     assert console.window.holder() is None
+
+
+@pytest.mark.parametrize("at", ["opened", "begin", "done", "closed"])
+def test_a_disk_that_is_full_at_unload_tells_what_became_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    machine = host(tmp_path)
+    console = Console(machine)
+    console.load()
+    if at == "opened":
+        console.window.release()
+        console = Console(machine)
+    write = Journal.write
+
+    def full(self: Journal, event: str, **data: Any) -> None:
+        if event == at or at == "opened":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, event, **data)
+
+    monkeypatch.setattr(Journal, "write", full)
+    with pytest.raises(ActFailed, match="disk is full") as failed:
+        console.window.unload(console.yes(Act.UNLOAD))
+    stays = at in ("opened", "begin")
+    assert console.look().kexec.loaded is stays
+    assert failed.value.lines()[-1] == (
+        "The image stays loaded: an ordinary reboot may kexec into it."
+        if stays
+        else "The kernel image was unloaded."
+    )
 
 
 def test_a_disk_that_is_full_at_the_jump_is_named(

@@ -148,6 +148,12 @@ def test_an_empty_folder_is_not_the_one_where_one_stands() -> None:
     assert "the folder's name is empty" in done.stderr
 
 
+def test_the_demo_takes_no_folder(tmp_path: Path) -> None:
+    done = run("--folder", str(tmp_path), "demo", "--list")
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert "a folder of its own" in done.stderr
+
+
 def test_the_help_tells_every_command_and_every_exit_code() -> None:
     done = run("--help", COLUMNS="80")
     assert done.returncode == 0

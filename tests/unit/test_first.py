@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.arrival.protocol import SOCKET
 from luo_tui.cli import first
-from luo_tui.guests import arrival
+from luo_tui.guests import arrival, sessions
 
 ASKED = ("arrive", "--wall")
 
@@ -27,6 +28,8 @@ class Host:
         self.loaded: list[Path] = []
         monkeypatch.setattr(first, "DEFAULT_FOLDER", self.journal)
         monkeypatch.setattr(first, "_LUO_KO", self.state)
+        self.holder = folder / "holder.sock"
+        monkeypatch.setattr(first, "_HOLDER", self.holder)
         monkeypatch.setattr(os, "geteuid", lambda: 0)
         monkeypatch.setattr(arrival, "go_on", self._go_on)
 
@@ -75,7 +78,21 @@ def test_where_something_has_to_be_decided_the_command_does_it(
         once.setattr(os, "geteuid", lambda: 1000)
         assert host.asked() is None
     host.state.unlink()
-    assert host.asked() is None, "another kind of kernel"
+    assert host.asked() is None, "another kind of kernel, and no holder"
+    host.holder.touch()
+    assert host.asked() is None, "the holder has to be started"
+    host.holder.unlink()
     host.state.touch()
     (host.journal / "guests").rmdir()
     assert host.asked() is None, "no guest was ever armed here"
+
+
+def test_a_holder_that_runs_is_asked_where_there_are_sessions(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.state.unlink()
+    assert first._HOLDER.name == SOCKET.name
+    monkeypatch.setattr(sessions, "answers", lambda path: path == host.holder)
+    host.holder.touch()
+    assert host.asked() == ("web1 could not be loaded.",)
+    assert host.loaded == [host.journal]

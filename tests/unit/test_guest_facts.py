@@ -23,7 +23,7 @@ from luo_tui.model import (
 )
 from luo_tui.orchestrator.choose import open_orchestrator
 from luo_tui.update.facts import Stands
-from luo_tui.update.guest_facts import armed, came_over, recorded
+from luo_tui.update.guest_facts import armed, came_over, no_more, recorded
 from luo_tui.update.window_state import WindowState
 
 HERE, BEFORE = "boot-2", "boot-1"
@@ -63,6 +63,29 @@ def test_a_guest_is_armed_while_all_of_it_is_preserved(record: Record) -> None:
     assert (one.name, one.pid, one.tokens) == ("web1", os.getpid(), (1, 2))
     for left in ((), (1,), (2, 3)):
         assert armed((record,), preserving(*left)) == (), "its record alone proves nothing"
+
+
+def test_where_tokens_are_given_anew_what_is_preserved_is_known_by_its_name(
+    record: Record,
+) -> None:
+    named = record._replace(
+        memory={"ram": Kept(1, 4096, name="guest web1 ram")},
+        state=Kept(2, 4096, name="guest web1 (devices)"),
+    )
+    names = {1: "guest web1 ram", 2: "guest web1 (devices)"}
+    for found, is_armed in (
+        (names, True),
+        ({**names, 3: "other"}, True),
+        ({**names, 2: "other"}, False),
+        ({1: names[1]}, False),
+        ({}, False),
+    ):
+        kept = Resources(Resource(t, "memfd", ResourceState.PRESERVED, n) for t, n in found.items())
+        there = preserving()._replace(resources=kept)
+        assert bool(armed((named,), there, named=True)) is is_armed, found
+        assert no_more((named,), there) == (() if is_armed else ("web1",))
+    assert no_more((named._replace(boot=BEFORE),), preserving()) == ()
+    assert no_more((), preserving()) == ()
 
 
 def test_that_an_armed_guest_has_ended_is_told(record: Record) -> None:

@@ -21,6 +21,7 @@ from luo_tui.guests.facts import (
     Memory,
     ProcessFacts,
 )
+from luo_tui.guests.machine import read_machine
 from luo_tui.guests.process import file_system
 from luo_tui.guests.rules import judge
 from luo_tui.sources.processes import running
@@ -252,3 +253,50 @@ def test_a_scan_of_programs_that_cannot_be_whole_says_so(tmp_path: Path) -> None
     (tmp_path / "1").mkdir()
     assert running(tmp_path, is_qemu).missing == ""
     assert running(tmp_path / "none", is_qemu).missing.endswith("No such file or directory")
+
+
+class Answers:
+    """A QEMU whose objects are these; of the rest it says what it has to."""
+
+    version = (11, 1, 3)
+
+    def __init__(self, objects: dict[str, str]) -> None:
+        self._said = {
+            "query-memory-size-summary": {"base-memory": 64 << 20},
+            "query-migrate": {},
+            "query-migrate-capabilities": [{"capability": "x-ignore-shared"}],
+            "query-name": {"name": "db1"},
+            "query-status": {"status": "running"},
+            "query-block": [],
+            "query-memdev": [{"id": "ram", "size": 64 << 20, "share": True}],
+            "query-display-options": {"type": "none"},
+        }
+        self._objects = [{"name": n, "type": f"child<{k}>"} for n, k in objects.items()]
+
+    def command(self, name: str, about: dict[str, str] | None = None) -> object:
+        if name == "qom-list":
+            assert about is not None
+            return self._objects if about["path"] == "/objects" else []
+        if name == "qom-get":
+            assert about is not None
+            return {"type": "pc-machine", "mem-path": "/proc/self/fd/9"}[about["property"]]
+        return self._said[name]
+
+
+def test_what_qemu_11_makes_of_its_monitors_was_not_plugged_in() -> None:
+    own = {"compat_monitor0": "monitor-qmp", "compat_monitor1": "monitor-hmp"}
+    found = read_machine(Answers({"ram": "memory-backend-file", **own}))  # type: ignore[arg-type]
+    assert found.objects == {"ram"}
+    # What has such a name and is no monitor is an object like others.
+    found = read_machine(Answers({"ram": "memory-backend-file", "compat_monitor0": "secret"}))  # type: ignore[arg-type]
+    assert found.objects == {"ram", "compat_monitor0"}
+
+
+def test_a_monitor_with_an_id_is_an_object_that_its_arguments_name() -> None:
+    facts = with_machine(objects=frozenset({"ram", "mon1"}))
+    (guest,) = judge([facts])
+    assert [r.code for r in guest.refusals] == ["plugged"]
+    mon = ("-chardev", "socket,id=c1,path=/run/m,server=on", "-mon", "id=mon1,chardev=c1")
+    process = replace(PROCESS, argv=(*ARGV, *mon))
+    (guest,) = judge([replace(facts, process=process)])
+    assert guest.refusals == ()

@@ -35,7 +35,8 @@ from luo_tui.arrival.protocol import (
 )
 from luo_tui.arrival.store import Here, Phase, Refused, Store
 from luo_tui.errors import HolderError, Op, explain
-from luo_tui.model import ResourceState
+from luo_tui.guests.sessions import HeldSessions
+from luo_tui.model import ResourceState, State
 from luo_tui.sources.changes import Change, ReadingDone, ResourcesRead
 from luo_tui.sources.holder import HolderSource
 from tests.unit.sessions_kernel import SessionsKernel
@@ -295,6 +296,20 @@ def test_a_damaged_manifest_is_said_to_be(data: bytes) -> None:
         unpacked(data)
 
 
+def test_holding_takes_memory_for_the_holes_of_a_file(boots: Boots) -> None:
+    store, fd = boots.store(), memfd(b"x" * 4096)
+    try:
+        os.ftruncate(fd, 64 << 20)
+        boots.room = Room(32 << 20, "/small")
+        with pytest.raises(Refused, match=r"memory\.max of cgroup /small .* nothing was held"):
+            store.hold("web", fd)
+        assert (store.kept(), boots.kernel.names(), boots.names.read()) == ((), [], {})
+        boots.room = Room(80 << 20, "/small")
+        store.hold("web", fd)
+    finally:
+        os.close(fd)
+
+
 def test_the_room_is_the_smallest_on_the_way_up(tmp_path: Path) -> None:
     proc, groups = tmp_path / "cgroup", tmp_path / "fs"
     proc.write_text("0::/a/b\n")
@@ -415,6 +430,32 @@ def nothing_leaks(running: Running) -> Iterator[None]:
         for _ in range(2):
             ask(end, {"call": "list"})
         assert open_here() == before
+
+
+def test_guests_get_back_what_came_over(running: Running) -> None:
+    held = HeldSessions(running.path, ME)
+    assert held.state() is State.NORMAL, "nothing came over here"
+    with pytest.raises(OSError, match="luo-tui-holder has nothing under token 99"):
+        held.restore(99)
+    fd = memfd(b"memory")
+    token = running.ask(fd, call="hold", name="guest web1 ram")[0]["token"]
+    os.close(fd)
+    after = running.kexec()
+    try:
+        assert held.state() is State.UPDATED
+        # As often as it takes until a guest runs.
+        for _ in range(2):
+            fd = held.restore(token)
+            assert not os.get_inheritable(fd)
+            assert os.read(fd, 99) == b"memory"
+            os.close(fd)
+        held.let_go(token)
+        assert after.boots.kernel.finished == [b"guest web1 ram"]
+        assert held.state() is State.UPDATED, "also when all of it is in use"
+        with pytest.raises(OSError, match="finished"):
+            held.restore(token)
+    finally:
+        after.end()
 
 
 def open_here() -> int:

@@ -179,6 +179,13 @@ def test_a_plan_that_is_none(
         assert said in shell.refused(code, *line)
 
 
+def test_a_plan_that_is_no_text_is_wrong_as_any_other(shell: Shell, tmp_path: Path) -> None:
+    path = written(tmp_path, "format = 1\n")
+    path.write_bytes(path.read_bytes() + b'target = "\xff"\n')
+    said = shell.refused(Exit.USAGE, "plan", "show", str(path))
+    assert f"{path}: line 2: byte 22 of the file is not UTF-8. Nothing was done." in said
+
+
 def test_for_root_only_a_plan_of_root_counts(
     shell: Shell, plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,17 @@ def test_each_end_has_its_words(end: End, code: Exit, said: str) -> None:
     assert (found.passed, found.code) == (False, code)
 
 
+def test_a_kernel_that_comes_to_no_step_may_do_so_without_kvm() -> None:
+    printed = read([(1.0, "[    0.0] Linux version 7.3.4\r\n")])
+    found = verdict.judge(printed, End.TIMED_OUT, 0.5, 60, sessions=False)
+    assert found.why == (
+        "It was not through in 60 s: the running kernel ran, before the first step. "
+        "--timeout gives it longer. --accel tcg does without KVM."
+    )
+    later = verdict.judge(read(whole()[:4]), End.TIMED_OUT, 0.5, 60, sessions=False)
+    assert later.why.endswith("after jumping. --timeout gives it longer.")
+
+
 def test_nothing_but_the_machines_own_program_is_believed() -> None:
     lines = read([(1.0, f"[    1.0] luo: somebody says {MARK}" + '{"event":"done"}\r\n')])
     assert lines.event("done") is None
@@ -265,7 +276,7 @@ def test_a_guest_whose_memory_only_root_sees_is_told_so() -> None:
 def told(**more: Any) -> dict[str, Any]:
     dark = {"total_ms": 1512.0, "phases": [list(phase) for phase in PHASES]}
     about = {"at": "2026-11-01T22:00:00+00:00", "host": "h", "release": "a", "target": "b"}
-    return {"passed": True, "blackout": dark, "accel": "tcg", **about, **more}
+    return {"passed": True, "blackout": dark, "accel": "kvm", **about, **more}
 
 
 def test_a_prediction_says_that_it_is_a_rehearsals(tmp_path: Path) -> None:
@@ -276,8 +287,8 @@ def test_a_prediction_says_that_it_is_a_rehearsals(tmp_path: Path) -> None:
     assert found.blackout == RecordedBlackout(1512.0, PHASES)
     predicted = predict([], found)
     assert predicted is not None
-    assert predicted.text() == "1,512 ms, by a rehearsal in a machine (TCG)"
-    assert predicted.record()["rehearsed"] == "tcg"
+    assert predicted.text() == "1,512 ms, by a rehearsal in a machine (KVM)"
+    assert predicted.record()["rehearsed"] == "kvm"
     # What was measured on the host itself outranks it.
     measured = predict([window(1, ("freeze", 5.0))], found)
     assert measured is not None
@@ -326,6 +337,19 @@ def test_what_tells_of_no_blackout_predicts_nothing(more: dict[str, Any], tmp_pa
     assert fitting(read, "h", "a", "b") is None
 
 
+def test_a_machine_that_emulates_the_processor_predicts_nothing(tmp_path: Path) -> None:
+    read = RehearsalReader(tmp_path).read
+    write_record(tmp_path, told(accel="tcg"))
+    assert fitting(read(), "h", "a", "b") is None
+    write_record(tmp_path, told(memory_mib=1))
+    write_record(tmp_path, told(accel="tcg"))
+    found = fitting(read(), "h", "a", "b")
+    assert found is not None
+    assert found.memory == 1, "an older one with KVM still does"
+    write_record(tmp_path, told(accel="tcg", passed=False))
+    assert fitting(read(), "h", "a", "b") is None
+
+
 @pytest.mark.parametrize("line", ["", "[]", "{", "null", '{"format": 2}', '{"format": 1}'])
 def test_what_is_no_record_is_passed_over_and_stays(line: str, tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(f"{line}\n")
@@ -345,8 +369,8 @@ def test_a_record_is_told_whole_and_moves_no_cursor(tmp_path: Path) -> None:
     said = "\n".join(lines)
     for wanted in ("kernel: a -> b", "1,512.0 ms in the machine", "took: boot 1.500 s", "KHO: f"):
         assert wanted in said
-    assert report.result(good) == "rehearsal passed in a machine (TCG); blackout 1,512 ms"
-    assert report.result(bad).startswith("rehearsal FAILED in a machine (TCG): In the target: it ")
+    assert report.result(good) == "rehearsal passed in a machine (KVM); blackout 1,512 ms"
+    assert report.result(bad).startswith("rehearsal FAILED in a machine (KVM): In the target: it ")
 
 
 @pytest.mark.parametrize("other", ["", "host", "release", "target"])
@@ -365,12 +389,12 @@ def test_the_window_predicts_by_a_rehearsal_of_what_is_to_be_done(
     offered = walk(console.window.facts(console.target)).action(Act.KEXEC)
     assert offered is not None
     said = [line for line in offered.does if line.startswith("The blackout will take ")]
-    wanted = "The blackout will take 1,512 ms, by a rehearsal in a machine (TCG)."
+    wanted = "The blackout will take 1,512 ms, by a rehearsal in a machine (KVM)."
     assert said == ([] if other else [wanted])
     with pytest.raises(SimulatedJump):
         console.kexec()
     newest, *_ = HistoryReader(simulated.folder).read()
-    assert newest.predicted == (None if other else RecordedBlackout(1512.0, PHASES, "tcg"))
+    assert newest.predicted == (None if other else RecordedBlackout(1512.0, PHASES, "kvm"))
     assert report_json(newest)["predicted_ms"] == (
-        None if other else {"total": 1512.0, "phases": list(map(list, PHASES)), "rehearsed": "tcg"}
+        None if other else {"total": 1512.0, "phases": list(map(list, PHASES)), "rehearsed": "kvm"}
     )

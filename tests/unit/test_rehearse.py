@@ -19,8 +19,10 @@ from luo_tui.orchestrator import Move
 from luo_tui.orchestrator.simulated import SimulatedOrchestrator
 from luo_tui.sources.memory import Memory
 from luo_tui.update import guest_facts
+from luo_tui.update.blackout import Blackout, Phase
 from luo_tui.update.rehearsal import run
 from luo_tui.update.rehearsal.kernels import Folders, not_read, read_kernel
+from luo_tui.update.rehearsal.record import RehearsalReader
 from luo_tui.update.rehearsal.run import Order, Outcome
 from luo_tui.update.rehearsal.sizes import Scaled
 from luo_tui.update.rehearsal.verdict import Verdict
@@ -423,6 +425,22 @@ def test_what_is_rehearsed_and_what_not_is_told_by_name(
     shutil.rmtree(machine.modules)
     shell(*machine.words)
     assert orders[1].guests == 0
+
+
+@pytest.mark.parametrize(
+    ("accel", "said"),
+    [("kvm", "the window's, until an update was measured here: "), ("tcg", "none is made of it: ")],
+)
+def test_whether_it_is_the_windows_prediction_is_told(
+    machine: InMachine, monkeypatch: pytest.MonkeyPatch, accel: str, said: str
+) -> None:
+    dark = Blackout(1512.0, (Phase("jump", 1512.0),))
+    outcome = Outcome(Verdict(True, blackout=dark), accel, 1024, 5, Scaled((4096,)), 2.0)
+    monkeypatch.setattr(run, "rehearse", lambda order, tell: outcome)
+    assert machine.shell(*machine.words) == Exit.OK, machine.shell.err
+    assert f"prediction  {said}" in machine.shell.out
+    recorded = RehearsalReader(machine.shell.host.folder).read()
+    assert [one.blackout is not None for one in recorded] == [True]
 
 
 def test_a_qemu_that_does_not_start_is_told_in_its_own_words(

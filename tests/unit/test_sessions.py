@@ -6,8 +6,10 @@ from __future__ import annotations
 import errno
 import os
 import select
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from luo_tui.sources.changes import LuoChanged, ParticipantsRead, ReadingDone
 from luo_tui.sources.condition import LogRecord
 from luo_tui.sources.processes import OpenFiles, Process
 from luo_tui.sources.sessions import Arrival, SessionSource, derived, read_arrival
-from luo_tui.uapi import kho, luo_sessions
+from luo_tui.uapi import fanotify, kho, luo_sessions
 from luo_tui.update.checks.host import run_host_checks
 from luo_tui.update.facts import Act, arrival
 from luo_tui.update.facts import Arrival as Became
@@ -146,17 +148,23 @@ def proc(tmp_path: Path) -> FakeProc:
     return FakeProc(tmp_path / "proc")
 
 
-@pytest.fixture
+@pytest.fixture(params=["fanotify", "inotify"])
 def watched(
-    proc: FakeProc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proc: FakeProc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[SessionSource]:
     monkeypatch.setattr(source, "read_arrival", lambda *_: COLD)
+    if request.param == "inotify":
+        monkeypatch.setattr(source.fanotify, "watch", refused)
     device = tmp_path / "liveupdate"
     device.touch()
     made = SessionSource(str(device), proc.root)
     made.reopen()
     yield made
     made.close()
+
+
+def refused(path: str) -> int:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
 
 
 def told(changes: object) -> tuple[State | None, dict[str, str] | None]:
@@ -198,15 +206,69 @@ def test_opening_the_device_says_when_to_look(
 ) -> None:
     watched.enumerate()
     assert not woken(watched, 0.05)
-    proc.process(7, "vmm", luo_sessions.LINK + "web")
+    me = os.getpid()
+    proc.process(me, "vmm", luo_sessions.LINK + "web")
     assert watched.drain() == (), "nothing stirred, and it is not time yet"
     os.close(os.open(tmp_path / "liveupdate", os.O_RDONLY))
     assert woken(watched)
-    assert told(watched.drain()) == (State.PRESERVING, {"web": "held by vmm [7]"})
+    assert told(watched.drain()) == (State.PRESERVING, {"web": f"held by vmm [{me}]"})
     # What has been told is not told again.
     os.close(os.open(tmp_path / "liveupdate", os.O_RDONLY))
     assert woken(watched)
     assert watched.drain() == []
+
+
+@pytest.mark.parametrize("watched", ["fanotify"], indirect=True)
+def test_a_device_that_is_another_is_watched_anew(watched: SessionSource, tmp_path: Path) -> None:
+    if not watched.by_process:
+        pytest.skip("this kernel lets root alone watch by fanotify")
+    watched.enumerate()
+    (tmp_path / "liveupdate").unlink()
+    assert woken(watched)
+    assert watched.drain() is None
+
+
+@pytest.mark.parametrize("watched", ["fanotify"], indirect=True)
+def test_who_opens_the_device_is_looked_at_and_no_others(
+    proc: FakeProc, watched: SessionSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() != 0 or not watched.by_process:
+        pytest.skip("the kernel names processes to root alone")
+    one = luo_sessions.LINK
+    proc.process(7, "vmm", one + "web", one + "shared")
+    watched.enumerate()
+    me = os.getpid()
+    proc.process(me, "mine", one + "shared", one + "new")
+    proc.process(7, "vmm")
+    with monkeypatch.context() as only:
+        only.setattr(source, "open_files", lambda *_: pytest.fail("all are looked at"))
+        os.close(os.open(tmp_path / "liveupdate", os.O_RDONLY))
+        assert woken(watched)
+        _, sessions = told(watched.drain())
+    assert sessions == {
+        "web": "held by vmm [7]",
+        "shared": f"held by vmm [7], mine [{me}]" if me > 7 else f"held by mine [{me}], vmm [7]",
+        "new": f"held by mine [{me}]",
+    }
+    # What they gave up without a word is found by the next look at all.
+    monkeypatch.setattr(watched, "_looked", -1000.0)
+    _, sessions = told(watched.drain())
+    assert sessions == dict.fromkeys(("shared", "new"), f"held by mine [{me}]")
+
+
+def event(mask: int, pid: int, version: int = 3) -> bytes:
+    return struct.pack("=IBBHQii", 28, version, 0, 24, mask, -1, pid) + b"\1\0\4\0"
+
+
+def test_events_of_the_device_are_parsed() -> None:
+    opened, closed = fanotify.FAN_OPEN, fanotify.FAN_CLOSE_NOWRITE
+    found = fanotify.parse(event(opened, 5) + event(opened | closed, 6) + event(closed, 5))
+    assert found == fanotify.Opened(frozenset({5, 6}))
+    more = fanotify.parse(event(fanotify.FAN_DELETE_SELF, 7), found)
+    assert more == fanotify.Opened(frozenset({5, 6, 7}), known=True, deleted=True)
+    for odd in (event(fanotify.FAN_Q_OVERFLOW, 0), event(opened, 0), event(opened, 5, version=4)):
+        assert not fanotify.parse(odd).known
+        assert not fanotify.parse(event(opened, 5), fanotify.parse(odd)).known
 
 
 def test_a_holders_end_is_noticed(proc: FakeProc, watched: SessionSource) -> None:
@@ -228,6 +290,19 @@ def test_a_rare_look_finds_what_nothing_told(
     watched.enumerate()
     proc.process(7, "luod", luo_sessions.LINK + "kept")
     monkeypatch.setattr(watched, "_looked", -1000.0)
+    assert told(watched.drain()) == (State.PRESERVING, {"kept": "held by luod [7]"})
+
+
+def test_many_processes_are_looked_at_more_rarely(
+    proc: FakeProc, watched: SessionSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.enumerate()
+    monkeypatch.setattr(watched, "_took", 1.0)
+    now = time.monotonic()
+    proc.process(7, "luod", luo_sessions.LINK + "kept")
+    monkeypatch.setattr(watched, "_looked", now - 60)
+    assert watched.drain() == ()
+    monkeypatch.setattr(watched, "_looked", now - 101)
     assert told(watched.drain()) == (State.PRESERVING, {"kept": "held by luod [7]"})
 
 

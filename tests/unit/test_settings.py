@@ -11,7 +11,7 @@ import pytest
 
 from luo_tui.cli import main as cli
 from luo_tui.cli import settings_files
-from luo_tui.cli.settings import BadSettings, parse
+from luo_tui.cli.settings import MOUSE, SERVED, THEME, BadSettings, parse
 from luo_tui.cli.settings_files import own_file, read_settings
 from luo_tui.errors import Exit
 
@@ -49,6 +49,10 @@ def test_flags_outrank_variables_and_those_outrank_files(files: Files) -> None:
     said = read_settings({}, environ, root=False, etc=etc)
     assert (said["theme"], said["mouse"], said["bell"]) == ("", None, False)
     assert said["folder"] == Path("/var/lib/luo-tui")
+
+
+def test_no_variable_of_who_runs_the_tests_counts_in_them() -> None:
+    assert not {THEME, MOUSE, SERVED} & os.environ.keys()
 
 
 def test_without_any_file_the_defaults_count(tmp_path: Path) -> None:

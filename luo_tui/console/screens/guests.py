@@ -34,7 +34,7 @@ _MEANS = {
     Becomes.WAITS: "they were saved for the jump into this kernel, and stand still",
     Becomes.ENDED: "they were to go on, and have no process any more",
     Becomes.LOST: "a kexec ends them, as things stand",
-    Becomes.NOT_ASKED: "prepare arms those that can be carried",
+    Becomes.NOT_ASKED: "those that can be carried are armed in the next update",
     Becomes.NOT_YET: "nothing is preserved for the next update before finish",
     Becomes.ARMED: "they are saved directly before the jump, and go on after it",
     Becomes.CARRIED: "their memory is preserved for the next update",

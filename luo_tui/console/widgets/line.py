@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+from textual.timer import Timer, TimerCallback
 
 from luo_tui.console.keyboard import Keyboard
 
@@ -47,6 +48,25 @@ class OnLine(App[Result]):
     def __init__(self, **more: Any) -> None:
         """Draw through a :class:`LineDriver`."""
         super().__init__(driver_class=LineDriver, **more)
+
+    def set_timer(
+        self,
+        delay: float,
+        callback: TimerCallback | None = None,
+        *,
+        name: str | None = None,
+        pause: bool = False,
+    ) -> Timer:
+        """Call ``callback`` once, after ``delay`` seconds, on a busy machine too.
+
+        Textual's timer leaves out what is late already when it looks at the clock for the
+        second time, and its only call with it: a size that came last was then never drawn,
+        and a key never taken.
+        """
+        timer = super().set_timer(delay, callback, name=name, pause=pause)
+        # Its task has not begun yet. The constructor's argument for it is out of reach.
+        timer._skip = False
+        return timer
 
     def post_display_hook(self) -> None:
         """Count; Textual calls this also for what it leaves out."""

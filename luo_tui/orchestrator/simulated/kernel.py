@@ -185,8 +185,11 @@ class SimulatedKernel:
 
     # Descriptors
 
-    def preserve(self, fd: int, pid: int = 0, comm: str = "") -> int:
-        """Keep a memfd, as ``comm`` [``pid``]'s, or as this process's; return its token."""
+    def preserve(self, fd: int, pid: int = 0, comm: str = "", name: str = "") -> int:
+        """Keep a memfd, as ``comm`` [``pid``]'s, or as this process's; return its token.
+
+        It is known by ``name``, or by its own.
+        """
         with self.acting:
             self._preservable()
             target = str(Path(f"/proc/self/fd/{fd}").readlink()) if is_open(fd) else ""
@@ -197,7 +200,7 @@ class SimulatedKernel:
             about = os.fstat(fd)
             if (about.st_dev, about.st_ino) in self._files:
                 raise error(errno.EEXIST)
-            name = clean(target.removeprefix("/memfd:").removesuffix(" (deleted)"))
+            name = name or clean(target.removeprefix("/memfd:").removesuffix(" (deleted)"))
             comm = comm or clean(_comm())
             copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, self.lowest_fd)
             return self._keep(Kept(self.next_token, copy, name, pid or os.getpid(), comm))

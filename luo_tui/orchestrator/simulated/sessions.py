@@ -9,9 +9,11 @@ simulated kernel is asked for moves, it is only to hand over.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from luo_tui.arrival.store import RESERVED
 from luo_tui.model import LuoState, Participant, Resource, ResourceState, State
 from luo_tui.orchestrator import Abilities, Move
 from luo_tui.orchestrator.simulated.host import SimulatedHost
@@ -20,6 +22,7 @@ from luo_tui.orchestrator.simulated.orchestrator import SimulatedKexec, Simulate
 from luo_tui.orchestrator.simulated.sources import SimulatedSource
 from luo_tui.sources import Source
 from luo_tui.sources.changes import Change, LuoChanged, ParticipantsRead, ResourcesRead
+from luo_tui.uapi.luo_sessions import LONGEST
 
 SESSIONS_NOT_IMITATED = (
     "what a process holds outlives it, and files' lines in the log are luo.ko's",
@@ -70,6 +73,26 @@ class SimulatedSessions(SimulatedOrchestrator):
         if move is not Move.FINISH:
             raise error(errno.EOPNOTSUPP)
         super().move(move)
+
+    def preserve(self, fd: int, name: str = "") -> int:
+        """Keep a memfd in a session of this name."""
+        if name in RESERVED:
+            raise error(errno.EPERM)
+        if not 0 < len(os.fsencode(name)) <= LONGEST:
+            raise error(errno.EINVAL)
+        if any(resource.name == name for resource in self._host.resources()):
+            raise error(errno.EEXIST)
+        try:
+            return self._host.preserve(fd, name=name)
+        except FileExistsError:
+            # Not its token is in use, but the file.
+            raise error(errno.EBUSY) from None
+
+    def restore(self, token: int) -> int:
+        """Give out what came over."""
+        if self._host.state is not State.UPDATED:
+            raise error(errno.ENOENT)
+        return super().restore(token)
 
     def sources(self) -> Sequence[Source]:
         """Return what tells of sessions."""

@@ -136,6 +136,9 @@ class CommandLineIsComplete:
 _NEEDED = frozenset({"root", "console"})
 
 
+_CONFIG = "Lay its config beside it: /boot/config-RELEASE, or config in its modules' folder."
+
+
 class SignatureIsAccepted:
     """The image has the signature that this kernel asks for, if it asks for one."""
 
@@ -158,7 +161,8 @@ class SignatureIsAccepted:
         if not locked and not forced:
             unknown = "its lockdown" if lockdown is None else "its config"
             text = f"Whether this kernel asks for one is not known: {unknown} could not be read."
-            return Finding(self.name, Level.UNKNOWN, text, "Ask again as root.")
+            remedy = "Ask again as root, with securityfs mounted." if lockdown is None else _CONFIG
+            return Finding(self.name, Level.UNKNOWN, text, remedy)
         why = f"lockdown is {lockdown}" if locked else "CONFIG_KEXEC_SIG_FORCE is set"
         if not image.signed:
             text = f"This kernel loads signed images alone ({why}), and this one has no signature."

@@ -205,7 +205,7 @@ class GuestsArePreserved:
         if left:
             told = few([f"{g.label}, {size_text(g.bytes)}" for g in left], between="; ")
             # Before prepare they are not lost yet, and prepare itself may arm some.
-            yet = " yet" if facts.snapshot.luo.state is State.NORMAL else ""
+            yet = " yet" if facts.snapshot.luo.state.at_rest else ""
             text = f"{count_text(len(left), 'guest')} not preserved{yet}: {told}."
             return Finding(self.name, Level.WARNING, text, _have_preserved(facts, left))
         number = len(work.guests)
@@ -217,12 +217,14 @@ def _have_preserved(facts: Facts, left: Sequence[Guest]) -> str:
     """Say what can be done for guests that are not preserved."""
     if facts.snapshot.luo.state is State.PREPARED:
         return "Cancel, have them preserved, and prepare again."
+    moves = facts.abilities.moves
     if facts.arms_guests and any(g.is_qemu for g in left):
+        arms = "Prepare" if moves else "Load"
         return (
-            "Prepare arms those of QEMU that can be carried (`luo-tui guests` says which); "
+            f"{arms} arms those of QEMU that can be carried (`luo-tui guests` says which); "
             "have the others preserved before it."
         )
-    return "Have them preserved before prepare."
+    return f"Have them preserved before {'prepare' if moves else 'the kexec'}."
 
 
 class NobodyElseIsLoggedIn:

@@ -18,6 +18,8 @@ from luo_tui.update.durable import make_folder, write_file
 from luo_tui.update.history import RecordedBlackout, recorded_blackout
 from luo_tui.update.record_values import count, duration, texts
 
+KVM, TCG = "kvm", "tcg"
+"""What runs a machine: the host's own processor, or a program that emulates one."""
 FORMAT = 1
 """Version of a line; within one, values are only added."""
 NAME = "rehearsals.jsonl"
@@ -37,7 +39,7 @@ class Rehearsed:
     release: str
     target: str
     accel: str
-    """``kvm`` or ``tcg``, which is many times slower than the host itself."""
+    """:data:`KVM` or :data:`TCG`."""
     passed: bool
     why: str = ""
     """Why it did not pass, in a sentence."""
@@ -96,13 +98,19 @@ class RehearsalReader:
 def fitting(
     rehearsals: Iterable[Rehearsed], host: str, release: str, target: str = ""
 ) -> Rehearsed | None:
-    """Return the newest rehearsal of this, if it tells of a blackout. Pure.
+    """Return the newest rehearsal of this that tells how long this host's blackout is. Pure.
 
+    None where a newer one did not pass. With TCG the jump takes many times as long as here:
+    a watchdog would be disarmed, or an update put off, for a processor that is emulated.
     ``rehearsals`` come the newest first; without a ``target`` it is of any.
     """
     for one in rehearsals:
-        if (one.host, one.release) == (host, release) and target in ("", one.target):
-            return one if one.passed and one.blackout is not None else None
+        if (one.host, one.release) != (host, release) or target not in ("", one.target):
+            continue
+        if not one.passed or one.blackout is None:
+            return None
+        if one.accel != TCG:
+            return one
     return None
 
 

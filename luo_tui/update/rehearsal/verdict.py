@@ -35,6 +35,7 @@ _OPS = {
 }
 _OPS_OF_SESSIONS = {"preserve": Op.KEEP, "restore": Op.TAKE, "finish": Op.END}
 _LAST = 5
+_WITHOUT_KVM = "--accel tcg does without KVM."
 
 
 class End(StrEnum):
@@ -108,11 +109,13 @@ def _why(lines: Lines, end: End, limit: float, sessions: bool) -> tuple[str, Exi
     if end is End.SILENT:
         return (
             f"Nothing was printed in {limit:.0f} s: this kernel does not boot in such a machine, "
-            "or has no serial console (CONFIG_SERIAL_8250_CONSOLE). --accel tcg does without KVM.",
+            f"or has no serial console (CONFIG_SERIAL_8250_CONSOLE). {_WITHOUT_KVM}",
             Exit.TIMED_OUT,
         )
     step = f"after {lines.told[-1].event}" if lines.told else "before the first step"
-    return f"It was not through in {limit:.0f} s: {which} ran, {step}.", Exit.TIMED_OUT
+    # In a machine that is one itself, a kernel may begin with KVM, and hang at its first timer.
+    do = "--timeout gives it longer." + ("" if lines.told else f" {_WITHOUT_KVM}")
+    return f"It was not through in {limit:.0f} s: {which} ran, {step}. {do}", Exit.TIMED_OUT
 
 
 def _failed(data: Mapping[str, Any], which: str, sessions: bool) -> str:
