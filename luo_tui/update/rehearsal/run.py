@@ -11,9 +11,7 @@ import contextlib
 import errno
 import json
 import os
-import select
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,10 +40,7 @@ _SILENT = 90.0
 """Seconds in which a kernel has to have said something."""
 _LAST_WORDS = 2.0
 """Seconds that a kernel has for its lines after it gave up."""
-_WRITTEN = 0.01
-"""Seconds after which QEMU has written down what it has told."""
-_LOOKS = 1.0
-"""Seconds between two looks at a machine that prints nothing."""
+_PAUSE = 0.02
 _ROOM = 64 * MIB
 """Bytes on the disk for what a machine prints."""
 _LINE = (
@@ -210,8 +205,8 @@ def _watched(qemu: _Machine, line: str, order: Order, tell: Tell) -> Verdict:
     except QemuError as error:
         raise NotDone(f"{error} Nothing was rehearsed.".strip(), Exit.FAILED) from None
     lines = Lines()
-    with (qemu.folder / "ttyS0.log").open("rb") as log, _printing(qemu) as wait:
-        end = _end(qemu, log.read, wait, lines, began, order.limit, tell)
+    with (qemu.folder / "ttyS0.log").open("rb") as log:
+        end = _end(qemu, log.read, lines, began, order.limit, tell)
     limit = min(order.limit, _SILENT) if end is End.SILENT else order.limit
     return verdict.judge(lines, end, began, limit, order.sessions)
 
@@ -219,7 +214,6 @@ def _watched(qemu: _Machine, line: str, order: Order, tell: Tell) -> Verdict:
 def _end(
     qemu: Qemu,
     read: Callable[[], bytes],
-    wait: Callable[[], None],
     lines: Lines,
     began: float,
     limit: float,
@@ -245,33 +239,7 @@ def _end(
             return End.TIMED_OUT if lines.anything else End.SILENT
         elif now - began > _SILENT and not lines.anything:
             return End.SILENT
-        wait()
-
-
-@contextlib.contextmanager
-def _printing(qemu: Qemu) -> Iterator[Callable[[], None]]:
-    """Lend what waits until the machine prints something or ends, or for a second.
-
-    What it prints is QEMU's to write down; to read it here, too, tells when there is something.
-    """
-    with socket.socket(socket.AF_UNIX) as line:
-        there = False
-        with contextlib.suppress(OSError):  # It has ended already, which is seen by who asks.
-            line.connect(str(qemu.serial[0]))
-            there = True
-
-        def wait() -> None:
-            nonlocal there
-            if not there:
-                time.sleep(_LOOKS)
-            elif select.select([line], [], [], _LOOKS)[0]:
-                try:
-                    there = bool(line.recv(1 << 16))
-                except OSError:
-                    there = False
-                time.sleep(_WRITTEN)
-
-        yield wait
+        time.sleep(_PAUSE)
 
 
 def _initrd(programs: Sequence[cpio.Entry], kernel: Kernel, before: bytes = b"") -> bytes:
