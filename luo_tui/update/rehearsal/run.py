@@ -40,7 +40,9 @@ _SILENT = 90.0
 """Seconds in which a kernel has to have said something."""
 _LAST_WORDS = 2.0
 """Seconds that a kernel has for its lines after it gave up."""
-_PAUSE = 0.02
+_PAUSE = 0.1
+"""Seconds between two looks. Who reads the serial line instead holds QEMU up, which then drops the
+end of what a machine says that switches itself off."""
 _ROOM = 64 * MIB
 """Bytes on the disk for what a machine prints."""
 _LINE = (
