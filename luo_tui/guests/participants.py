@@ -29,7 +29,7 @@ from luo_tui.guests.rules import Guest, judge
 from luo_tui.guests.together import together
 from luo_tui.orchestrator import CarriesGuests
 
-_ASKING = 2.0
+_ASKING = 10.0
 """Seconds that a guest has for each answer while it is looked at; who is silent is not carried."""
 _SPARE = 64 << 20
 """Bytes of memory that arming must leave free, where it takes any."""
