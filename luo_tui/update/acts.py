@@ -230,6 +230,8 @@ class Window(OpenWindow):
 
             def pause() -> None:
                 if self.planned.before(HookPoint.BEFORE_FREEZE):
+                    # What it wrote is in memory alone, and would be lost by the jump.
+                    self.orchestrator.kexec.sync()
                     check()
 
             steps = Steps(check, record, lambda: self._load(target), hand_back, pause=pause)

@@ -4,9 +4,9 @@
 No terminal is touched here and nothing is asked. In this order: the rules on
 facts read anew; the guests saved, and so paused; the file systems synced; the
 last record; our image loaded again from its sealed copy; the terminal handed
-back; the plan's hook, which may pause what it knows of, and the rules once more;
-HUP, INT, QUIT, TERM and TSTP held; the state asked once more; freeze and reboot,
-with nothing in between.
+back; the plan's hook, which may pause what it knows of, what it wrote synced, and
+the rules once more; HUP, INT, QUIT, TERM and TSTP held; the state asked once more;
+freeze and reboot, with nothing in between.
 
 What fails before the freeze leaves the host ``prepared``, as it was. From the
 call of FREEZE on, whatever happens, cancel comes first: frozen is never a

@@ -101,6 +101,25 @@ def test_every_hook_of_a_whole_update_runs_in_its_place(tmp_path: Path, folder: 
         os.close(fd)
 
 
+@pytest.mark.parametrize("points", [EVERY, ()], ids=["hooks", "none"])
+def test_what_the_hook_before_the_freeze_has_written_is_synced(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, points: tuple[HookPoint, ...]
+) -> None:
+    machine = host(tmp_path)
+    plan = Planned(folder, *points)
+    console = plan.console(machine)
+    console.load()
+    console.prepare()
+    synced: list[list[str]] = []
+    kexec = type(console.orchestrator.kexec)
+    monkeypatch.setattr(kexec, "sync", lambda self: synced.append(plan.ran()))
+    boot(console, machine)
+    if points:
+        assert synced == [["before-prepare"], ["before-prepare", "before-freeze"]]
+    else:
+        assert synced == [[]], "once, where nothing is written after it"
+
+
 def test_finish_runs_what_nobody_has_run_after_the_restore(tmp_path: Path, folder: Path) -> None:
     machine = host(tmp_path)
     plan = Planned(folder, HookPoint.AFTER_RESTORE, HookPoint.AFTER_FINISH)
