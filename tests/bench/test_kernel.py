@@ -55,7 +55,8 @@ def one(machine: Any, kind: str, file: str, size: int, update: bytes) -> dict[st
 def both(machine: Any, update: bytes, files: Files) -> dict[tuple[str, str, int], dict[str, float]]:
     found = {}
     for kind, extra in (("v2", ""), ("main", "liveupdate=on luo.noload")):
-        machine.boot(extra=extra)
+        # Counting instructions takes its time.
+        machine.boot(extra=extra, wait=400)
         for file, size in files:
             found[kind, file, size] = one(machine, kind, file, size, update)
         machine.stop()
