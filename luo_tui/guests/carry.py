@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ from luo_tui.guests.context import read_context
 from luo_tui.guests.control import migration_status, set_capability, status
 from luo_tui.guests.facts import STATE_NAME
 from luo_tui.guests.failed import GuestFailed
-from luo_tui.guests.proc import lives
+from luo_tui.guests.proc import ends, lives
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpGone, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
 from luo_tui.guests.rules import Guest
@@ -140,7 +139,7 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
             records.write(record)
             with (
                 _opened(_state_file(record)) as state,
-                StatePipe(state, record.state.bytes) as pipe,
+                contextlib.closing(StatePipe(state, record.state.bytes)) as pipe,
             ):
                 qmp.command("getfd", {"fdname": _TO_WRITE}, fds=(pipe.end,))
                 pipe.give_away()
@@ -260,9 +259,7 @@ def _ends(record: Record) -> bool:
     except ProcessLookupError:
         return True
     try:
-        poll = select.poll()
-        poll.register(process, select.POLLIN)
-        return not lives(record.pid, record.started) or bool(poll.poll(_ENDING * 1000))
+        return not lives(record.pid, record.started) or ends(process, _ENDING)
     finally:
         os.close(process)
 

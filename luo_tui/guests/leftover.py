@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from luo_tui.guests.failed import GuestFailed
-from luo_tui.guests.proc import words
+from luo_tui.guests.proc import ends, words
 from luo_tui.sources.processes import running
 from luo_tui.sources.qemu import is_qemu
 
@@ -40,9 +39,7 @@ def end_leftovers(argv: Sequence[str], proc: Path = Path("/proc")) -> None:
             if _plain(words(proc / str(pid) / "cmdline")) != wanted:
                 continue
             signal.pidfd_send_signal(process, signal.SIGKILL)
-            poll = select.poll()
-            poll.register(process, select.POLLIN)
-            if not poll.poll(_PATIENCE * 1000):
+            if not ends(process, _PATIENCE):
                 raise GuestFailed(f"process {pid}, of an earlier attempt, does not end")
         except (FileNotFoundError, ProcessLookupError):
             continue

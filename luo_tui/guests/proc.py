@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 
@@ -20,6 +21,13 @@ def lives(pid: int, began: int, proc: Path = Path("/proc")) -> bool:
         return started(proc / str(pid)) == began
     except (OSError, ValueError, IndexError):
         return False
+
+
+def ends(process: int, seconds: float) -> bool:
+    """Whether the process behind a pidfd has ended, or does so within this time."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def words(path: Path) -> tuple[str, ...]:

@@ -11,8 +11,6 @@ import contextlib
 import fcntl
 import os
 import select
-from types import TracebackType
-from typing import Self
 
 from luo_tui.guests.failed import GuestFailed
 
@@ -60,16 +58,3 @@ class StatePipe:
             if fd >= 0:
                 os.close(fd)
         self._out = self.end = -1
-
-    def __enter__(self) -> Self:
-        """Return the pipe."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
-        self.close()
