@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import layers
 from cache import LabError
 from machine import HOST_NAME, Built, Machine
+
+from luo_tui.errors import Exit
 
 FOLDER = "/var/lib/luo-tui"
 RECORDS = f"{FOLDER}/guests"
@@ -55,11 +59,17 @@ class Figures:
         return not (self.wrong_ram or self.wrong_register or self.wrong_disk)
 
 
-def host(built: Built, name: str, suite: str = "") -> Machine:
-    """Return a machine, not started yet, in which there is a QEMU; of a later suite, if one."""
-    return Machine(
-        name, built, qemu=layers.newer_qemu(suite) if suite else layers.qemu(built.images.base)
-    )
+def lend_host(built: Built, name: str, *, suite: str = "", extra: str = "") -> Iterator[Machine]:
+    """Lend a machine with a QEMU, of a later suite if one, that carries guests along.
+
+    ``extra`` is for its kernel's command line.
+    """
+    qemu = layers.newer_qemu(suite) if suite else layers.qemu(built.images.base)
+    machine = Machine(f"test-{os.getpid()}-{name}", built, qemu=qemu)
+    machine.boot(extra=extra, wait=LONG)
+    settings(machine)
+    yield machine
+    machine.remove()
 
 
 class Guest:
@@ -133,6 +143,14 @@ class Guest:
         return int(said[0]) if said else 0
 
 
+def lend_guest(machine: Machine, folder: Path) -> Iterator[Guest]:
+    """Lend a guest that runs; it is ended afterwards."""
+    guest = Guest(machine)
+    guest.start(folder)
+    yield guest
+    guest.kill()
+
+
 def told(machine: Machine, command: str) -> Any:
     return json.loads(machine.must(f"luo-tui {command} --json", timeout=LONG))
 
@@ -184,3 +202,15 @@ def about_guests(said: Any) -> tuple[str, str]:
     """Return how the verdict grades the one guest, and what it says of it."""
     (found,) = [r for r in said["reasons"] if r["about"] == "guests"]
     return found["level"], found["text"]
+
+
+def went_on(machine: Machine, guest: Guest, before: Figures) -> Figures:
+    """Have the guest loaded after the jump; what it says once it goes on, whole and no other."""
+    code, said = arrive(machine)
+    assert said["faults"] == [], said
+    assert code in (Exit.OK, Exit.DOUBTFUL), said
+    level, text = about_guests(said)
+    assert (level, text[:18]) == ("good", "kept: web1 goes on"), said
+    print(f"\n{text}")
+    assert phase(machine, guest) == "loaded"
+    return goes_on(guest, before)

@@ -128,14 +128,18 @@ def kexec(machine: Machine, target: str, *, prepares: bool = False) -> dict[str,
     shown: dict[str, Any] = json.loads(must(machine, "luo-tui kexec --show --json"))
     assert shown["possible"], shown["blocked"]
     agree = f"--agree {shown['digest']}" if "--agree" in " ".join(shown["needs"]) else ""
-    command = f"luo-tui kexec --yes-to {HOST_NAME} {agree}"
+    jump(machine, f"luo-tui kexec --yes-to {HOST_NAME} {agree}", before, target)
+    return shown
+
+
+def jump(machine: Machine, command: str, before: str, target: str, patience: float = SLOW) -> None:
+    """Run what jumps, and wait for the target; ``before`` is the boot id by then."""
     must(machine, f"setsid {command} >/tmp/kexec.log 2>&1 </dev/null &")
     try:
-        machine.wait_ready(before, SLOW)
+        machine.wait_ready(before, patience)
     except lab.cache.LabError as error:
         raise AssertionError(must(machine, "cat /tmp/kexec.log")) from error
     assert must(machine, "uname -r").strip() == target
-    return shown
 
 
 @pytest.mark.extra

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,19 +12,16 @@ import layers
 import pytest
 from machine import Built, Machine
 
-from luo_tui.errors import Exit
 from tests.lab import qemu_guest
 from tests.lab.qemu_guest import (
-    LONG,
     MIB,
     Guest,
-    about_guests,
-    arrive,
     goes_on,
     jump,
     phase,
     settings,
     told,
+    went_on,
 )
 
 pytestmark = pytest.mark.extra
@@ -50,11 +46,7 @@ class Newer(Guest):
 
 @pytest.fixture(params=["trixie", "sid"])
 def machine(built: Built, request: pytest.FixtureRequest) -> Iterator[Machine]:
-    m = qemu_guest.host(built, f"test-{os.getpid()}-qemu-{request.param}", request.param)
-    m.boot(wait=LONG)
-    settings(m)
-    yield m
-    m.remove()
+    yield from qemu_guest.lend_host(built, f"qemu-{request.param}", suite=request.param)
 
 
 def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, tmp_path: Path) -> None:
@@ -70,11 +62,6 @@ def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, tmp_p
         assert phase(machine, guest) == "armed"
         before = guest.counts()
         jump(machine, target)
-        code, said = arrive(machine)
-        assert said["faults"] == []
-        assert code in (Exit.OK, Exit.DOUBTFUL), said
-        level, text = about_guests(said)
-        assert (level, text[:18]) == ("good", "kept: web1 goes on"), said
-        after = goes_on(guest, before)
+        after = went_on(machine, guest, before)
         told(machine, "finish --yes")
         goes_on(guest, after)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.lab.qemu_guest import (
     FOLDER,
     LONG,
     Guest,
-    about_guests,
     arrive,
     goes_on,
     jump,
@@ -24,6 +22,7 @@ from tests.lab.qemu_guest import (
     phase,
     settings,
     told,
+    went_on,
 )
 from tests.terminal import Terminal
 
@@ -54,20 +53,13 @@ def preserved(machine: Machine) -> list[str]:
 @pytest.fixture(scope="module")
 def machine(built: Built) -> Iterator[Machine]:
     """One machine for all of these tests, each of which leaves it in state normal."""
-    m = qemu_guest.host(built, f"test-{os.getpid()}-qemu")
-    m.boot(wait=LONG)
-    settings(m)
-    yield m
-    m.remove()
+    yield from qemu_guest.lend_host(built, "qemu")
 
 
 @pytest.fixture
 def guest(machine: Machine, tmp_path: Path) -> Iterator[Guest]:
     """A guest that runs; it is ended after the test."""
-    made = Guest(machine)
-    made.start(tmp_path)
-    yield made
-    made.kill()
+    yield from qemu_guest.lend_guest(machine, tmp_path)
 
 
 @pytest.fixture
@@ -180,14 +172,7 @@ def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, guest
         assert shown[0] == f"guest web1 [{guest.pid}], 128 MiB: goes on in the new kernel"
         jump(machine, target)
         assert (state(machine), phase(machine, guest), guest.pid) == ("updated", "saved", 0)
-        code, said = arrive(machine)
-        assert said["faults"] == []
-        assert code in (Exit.OK, Exit.DOUBTFUL), said
-        level, text = about_guests(said)
-        assert (level, text[:18]) == ("good", "kept: web1 goes on"), said
-        print(f"\n{text}")
-        assert phase(machine, guest) == "loaded"
-        after = goes_on(guest, before)
+        after = went_on(machine, guest, before)
         # Its group has it again, and is charged for its memory.
         assert machine.must(f"cat {GROUP}/memory.max").strip() == str(LIMIT)
         assert machine.must(f"cat {GROUP}/cgroup.procs").split() == [str(guest.pid)]

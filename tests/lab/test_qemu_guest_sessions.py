@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +14,13 @@ from tests.lab import qemu_guest
 from tests.lab.qemu_guest import (
     LONG,
     Guest,
-    about_guests,
-    arrive,
     goes_on,
     jump,
     needs,
     phase,
     settings,
     told,
+    went_on,
 )
 
 pytestmark = pytest.mark.extra
@@ -34,20 +32,13 @@ KEPT = ["guest web1 (devices)", "guest web1 ram"]
 @pytest.fixture(scope="module")
 def machine(built: Built) -> Iterator[Machine]:
     """One machine for all of these tests, each of which leaves nothing in a session."""
-    m = qemu_guest.host(built, f"test-{os.getpid()}-qemu-sessions")
-    m.boot(extra=SESSIONS, wait=LONG)
-    settings(m)
-    yield m
-    m.remove()
+    yield from qemu_guest.lend_host(built, "qemu-sessions", extra=SESSIONS)
 
 
 @pytest.fixture
 def guest(machine: Machine, tmp_path: Path) -> Iterator[Guest]:
     """A guest that runs; it is ended after the test."""
-    made = Guest(machine)
-    made.start(tmp_path)
-    yield made
-    made.kill()
+    yield from qemu_guest.lend_guest(machine, tmp_path)
 
 
 @pytest.fixture
@@ -141,14 +132,7 @@ def test_a_guest_goes_on_over_a_real_kexec(built: Built, machine: Machine, guest
         assert shown[0] == f"guest web1 [{guest.pid}], 128 MiB: goes on in the new kernel"
         jump(machine, target)
         assert (phase(machine, guest), guest.pid) == ("saved", 0)
-        code, said = arrive(machine)
-        assert said["faults"] == []
-        assert code in (Exit.OK, Exit.DOUBTFUL), said
-        level, text = about_guests(said)
-        assert (level, text[:18]) == ("good", "kept: web1 goes on"), said
-        print(f"\n{text}")
-        assert phase(machine, guest) == "loaded"
-        after = goes_on(guest, before)
+        after = went_on(machine, guest, before)
         # Nothing of it is the holder's any more: finish takes nothing from the guest.
         asked = told(machine, "finish --show")
         assert (asked["possible"], asked["lost"]) == (True, []), asked

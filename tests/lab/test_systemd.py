@@ -19,6 +19,8 @@ import pytest
 import systemd_root
 from machine import HOST_NAME, Machine
 
+from tests.lab.test_holder import jump
+
 SESSIONS = "liveupdate=on luo.noload"
 SLOW = 600
 """Seconds for what starts programs one after another where each instruction is emulated."""
@@ -134,12 +136,7 @@ def kexec(machine: Machine, target: str, option: str = "") -> dict[str, Any]:
     shown = as_json(machine, f"luo-tui kexec {option} --show --json")
     assert shown["possible"], shown["blocked"]
     command = f"luo-tui kexec {option} --yes-to {HOST_NAME} --agree {shown['digest']}"
-    must(machine, f"setsid {command} >/tmp/kexec.log 2>&1 </dev/null &")
-    try:
-        machine.wait_ready(before, SLOW)
-    except lab.cache.LabError as error:
-        raise AssertionError(must(machine, "cat /tmp/kexec.log")) from error
-    assert must(machine, "uname -r").strip() == target
+    jump(machine, command, before, target, SLOW)
     return dict(shown)
 
 
