@@ -7,11 +7,17 @@ fails has freed the pages: so the room is looked for before.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 _RECLAIMED = ("inactive_file", "active_file")
 """Of ``memory.stat``: what the kernel drops for whoever needs the room."""
+
+
+def holes(about: os.stat_result) -> int:
+    """Return the bytes of a file for which there is no memory yet: preserving may take it."""
+    return max(0, about.st_size - about.st_blocks * 512)
 
 
 @dataclass(frozen=True, slots=True)

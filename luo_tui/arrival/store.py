@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from luo_tui.arrival.headroom import Room
+from luo_tui.arrival.headroom import Room, holes
 from luo_tui.arrival.manifest import LONGEST, TOKEN, Manifest, packed, unpacked
 from luo_tui.errors import Op
 from luo_tui.uapi import luo_sessions
@@ -143,7 +143,7 @@ class Store:
             about = os.fstat(fd)
         size = about.st_size
         # The kernel fills its holes, on this process's account.
-        self._need_room(Op.KEEP, max(0, size - about.st_blocks * 512), "held")
+        self._need_room(Op.KEEP, holes(about), "held")
         token = 1 + max((one.manifest.token for one in self._kept.values()), default=TOKEN)
         here = self.here
         manifest = Manifest(name, token, size, here.pid, here.comm, here.boot, here.release)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
+from luo_tui.arrival.headroom import holes
 from luo_tui.errors import NotDone
 from luo_tui.guests.carry import (
     STATE_BYTES,
@@ -188,8 +189,7 @@ def _holes(guest: Guest) -> int:
     missing = 0
     for fd in guest.facts.descriptors.values():
         with contextlib.suppress(FileNotFoundError):
-            about = (folder / str(fd)).stat()
-            missing += max(0, about.st_size - about.st_blocks * 512)
+            missing += holes((folder / str(fd)).stat())
     return missing
 
 

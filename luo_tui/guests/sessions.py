@@ -10,7 +10,7 @@ import errno
 import os
 from pathlib import Path
 
-from luo_tui.arrival.protocol import SOCKET, Object, ask, connect
+from luo_tui.arrival.protocol import SOCKET, Object, ask, connect, given_out
 from luo_tui.state import State
 
 _CAME = ("incoming", "restored", "finished")
@@ -49,11 +49,7 @@ class HeldSessions:
         fd = self._ask("restore", token=token)[1]
         if fd < 0:
             raise OSError(errno.EPROTO, "luo-tui-holder gave no file out")
-        # The holder's place in the file is its own.
-        try:
-            return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
-        finally:
-            os.close(fd)
+        return given_out(fd)
 
     def let_go(self, token: int) -> None:
         """Have the holder finish the session of what it has given out."""

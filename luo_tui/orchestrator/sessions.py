@@ -39,8 +39,6 @@ class Sessions(ThisHost):
 
     title = "mainline sessions (Linux 6.19 and later)"
     abilities = Abilities(moves=False, holders_must_live=True, takes_holes=True)
-    guests_proc = Path("/proc")
-    guests_wanted = False
 
     def cannot(self) -> str:
         """Say so where the device is another orchestrator's own; else only the rules speak."""
@@ -83,14 +81,12 @@ class Sessions(ThisHost):
 
     def restore(self, token: int) -> int:
         """Return a copy of the holder's descriptor for what came over, close-on-exec."""
+        from luo_tui.arrival.protocol import given_out
+
         fd = self._ask("restore", token=token)[1]
         if fd < 0:
             raise HolderError(Op.HOLDER, errno.EPROTO)
-        # The holder's place in the file is its own.
-        try:
-            return os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
-        finally:
-            os.close(fd)
+        return given_out(fd)
 
     def let_go(self, token: int) -> None:
         """Have the holder finish the session of what it has given out."""

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from luo_tui.model import State
 from luo_tui.orchestrator import ALL_MOVES, Move
@@ -36,8 +35,6 @@ class StateMachine(ThisHost):
     """
 
     abilities = ALL_MOVES
-    guests_proc = Path("/proc")
-    guests_wanted = False
 
     @property
     def title(self) -> str:

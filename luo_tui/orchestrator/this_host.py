@@ -67,6 +67,8 @@ class ThisHost:
     demo = False
     lock_folder = Path("/run/luo-tui")
     checks_folder = Path("/etc/luo-tui/checks.d")
+    guests_proc = Path("/proc")
+    guests_wanted = False
 
     def __init__(self) -> None:
         """Nothing is opened before it is needed."""
