@@ -251,13 +251,7 @@ def test_a_guest_that_has_ended_or_hangs_is_told(
 def test_what_keeps_it_from_being_loaded_loses_nothing(
     machine: Machine, keeper: Descriptors, records: Records
 ) -> None:
-    machine.boot()
-    machine.until(lambda: machine.number_at(COUNTER))
-    record = armed(machine, keeper, records)
-    saved = save(record, records, LONG)
-    before = machine.number_at(COUNTER)
-    machine.signal(signal.SIGKILL)
-    machine.wait()
+    saved, before = saved_and_ended(machine, keeper, records)
     hidden = machine.disk.with_suffix(".hidden")
     machine.disk.rename(hidden)
     done = keeper.load_elsewhere(records, "web1")
@@ -281,12 +275,7 @@ def test_what_keeps_it_from_being_loaded_loses_nothing(
     done = keeper.load_elsewhere(records, "web1")
     assert "/usr/bin/no-such-qemu: No such file or directory" in done.stderr
     records.write(saved)
-    done = keeper.load_elsewhere(records, "web1")
-    assert done.returncode == 0, done.stderr
-    machine.adopt(int(done.stdout.split()[0]))
-    assert machine.number_at(COUNTER) >= before
-    machine.counts()
-    assert machine.is_whole()
+    loads_whole(machine, keeper, records, before)
 
 
 @pytest.mark.parametrize("more", [(), ("-daemonize",)], ids=["", "daemonize"])
@@ -299,12 +288,7 @@ def test_a_loader_that_was_killed_is_started_again(
     more: tuple[str, ...],
 ) -> None:
     """What it has left holds the disk, and waits for a state that nobody will tell it of."""
-    machine.boot()
-    machine.until(lambda: machine.number_at(COUNTER))
-    record = save(armed(machine, keeper, records), records, LONG)
-    before = machine.number_at(COUNTER)
-    machine.signal(signal.SIGKILL)
-    machine.wait()
+    record, before = saved_and_ended(machine, keeper, records)
     records.write(record._replace(argv=(*record.argv, *more)))
     try:
         for _ in range(2):
@@ -313,13 +297,8 @@ def test_a_loader_that_was_killed_is_started_again(
             left = records.find("web1")
             assert left is not None
             assert left.phase is Phase.SAVED
-        done = keeper.load_elsewhere(records, "web1")
-        assert done.returncode == 0, done.stderr
-        machine.adopt(int(done.stdout.split()[0]))
+        loads_whole(machine, keeper, records, before)
         assert having(machine.disk) == [machine.pid], "of the others none is left"
-        assert machine.number_at(COUNTER) >= before
-        machine.counts()
-        assert machine.is_whole()
     finally:
         for pid in having(machine.disk):
             os.kill(pid, signal.SIGKILL)
@@ -329,23 +308,13 @@ def test_a_loader_that_was_killed_is_started_again(
 def test_a_qemu_that_was_killed_while_it_loaded_is_loaded_again(
     machine: Machine, keeper: Descriptors, records: Records, killed_at: str
 ) -> None:
-    machine.boot()
-    machine.until(lambda: machine.number_at(COUNTER))
-    record = save(armed(machine, keeper, records), records, LONG)
-    before = machine.number_at(COUNTER)
-    machine.signal(signal.SIGKILL)
-    machine.wait()
+    record, before = saved_and_ended(machine, keeper, records)
     done = keeper.load_elsewhere(records, "web1", killed_at)
     assert done.returncode == 1
     assert "web1 could not be loaded" in done.stderr
     assert "preserved as they were" in done.stderr
     assert records.find("web1") == record
-    done = keeper.load_elsewhere(records, "web1")
-    assert done.returncode == 0, done.stderr
-    machine.adopt(int(done.stdout.split()[0]))
-    assert machine.number_at(COUNTER) >= before
-    machine.counts()
-    assert machine.is_whole()
+    loads_whole(machine, keeper, records, before)
 
 
 def test_a_qemu_that_was_killed_while_it_was_saved_is_told(
@@ -367,6 +336,27 @@ def test_a_qemu_that_was_killed_while_it_was_saved_is_told(
     assert left is not None
     disarm(keeper, left, records)
     assert (keeper.fds, records.all()) == ({}, ())
+
+
+def saved_and_ended(machine: Machine, keeper: Descriptors, records: Records) -> tuple[Record, int]:
+    """Have a guest counting, saved, and its QEMU ended; its record, and how far it was."""
+    machine.boot()
+    machine.until(lambda: machine.number_at(COUNTER))
+    record = save(armed(machine, keeper, records), records, LONG)
+    before = machine.number_at(COUNTER)
+    machine.signal(signal.SIGKILL)
+    machine.wait()
+    return record, before
+
+
+def loads_whole(machine: Machine, keeper: Descriptors, records: Records, before: int) -> None:
+    """Another process loads it, and it counts on from where it was, its memory whole."""
+    done = keeper.load_elsewhere(records, "web1")
+    assert done.returncode == 0, done.stderr
+    machine.adopt(int(done.stdout.split()[0]))
+    assert machine.number_at(COUNTER) >= before
+    machine.counts()
+    assert machine.is_whole()
 
 
 def having(disk: Path) -> list[int]:

@@ -47,24 +47,16 @@ class WithGuests(SimulatedOrchestrator):
         assert token
 
 
-class WithSessions(SimulatedSessions):
+class WithSessions(WithGuests, SimulatedSessions):
     """The same with a kernel that has no prepare, and holds all of what is preserved."""
 
     abilities = SimulatedSessions.abilities._replace(takes_holes=True)
-    guests_wanted = True
-
-    def __init__(self, host: SimulatedHost, guests_proc: Path) -> None:
-        super().__init__(host)
-        self.guests_proc = guests_proc
-
-    def let_go(self, token: int) -> None:
-        assert token
 
 
 class Site:
     """A simulated host with a window on it, and the guests that it has."""
 
-    def __init__(self, folder: Path, kind: type[WithGuests | WithSessions] = WithGuests) -> None:
+    def __init__(self, folder: Path, kind: type[WithGuests] = WithGuests) -> None:
         self._kind = kind
         self.host = SimulatedHost.create(folder / "host")
         self.host.jump = None

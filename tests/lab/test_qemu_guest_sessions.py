@@ -22,9 +22,9 @@ from tests.lab.qemu_guest import (
     told,
     went_on,
 )
+from tests.lab.test_holder import SESSIONS, holder
 
 pytestmark = pytest.mark.extra
-SESSIONS = "liveupdate=on luo.noload"
 KEPT = ["guest web1 (devices)", "guest web1 ram"]
 """The sessions that a guest has, by their names."""
 
@@ -53,11 +53,6 @@ def sessions(machine: Machine) -> list[str]:
     """Return the names of what the holder keeps for the next kernel."""
     found = told(machine, "status")["resources"]
     return sorted(r["name"] for r in found if r["state"] == "preserved")
-
-
-def holder(machine: Machine) -> str:
-    """Return the holder's process id."""
-    return machine.must("grep -lx luo-tui-holder /proc/[0-9]*/comm").split("/")[2]
 
 
 def test_an_unload_gives_up_what_was_armed(machine: Machine, armed: Guest) -> None:
