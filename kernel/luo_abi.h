@@ -8,7 +8,7 @@
  *
  *      root -> pages of file records -> a memfd's record -> pages of folios
  *          |-> records of subsystems -> the record of PCI devices
- *          \-> spare pages
+ *          \-> blocks of spare pages
  *
  * The version rule. LUO_COMPATIBLE names the rule itself and the layout of the
  * head that each part begins with. A part has its version (LUO_*_VERSION), the
@@ -39,10 +39,10 @@
 /* "LUO" belongs to mainline: the new kernel would panic on reading ours. */
 #define LUO_KHO_SUBTREE		"liveupdate-v2"
 
-#define LUO_ROOT_VERSION	1
-#define LUO_ROOT_NEEDS		1
-#define LUO_ROOT_READS		1
-#define LUO_ROOT_LEAST		2792
+#define LUO_ROOT_VERSION	2
+#define LUO_ROOT_NEEDS		2
+#define LUO_ROOT_READS		2
+#define LUO_ROOT_LEAST		3304
 
 #define LUO_FILE_VERSION	1
 #define LUO_FILE_NEEDS		1
@@ -71,6 +71,9 @@
 
 /* So many subsystems can take part; their records lie in the root itself. */
 #define LUO_MAX_SUBSYSTEMS	64
+
+/* Spare pages lie in so many blocks at most. */
+#define LUO_SPARE_BLOCKS	64
 
 /* The last word written by a good freeze: "luo done". */
 #define LUO_SER_MARK		0x6c756f20646f6e65ULL
@@ -150,9 +153,10 @@ struct luo_ser_subsystem {
  * @file_size: bytes from one record to the next
  * @nr_subsystems: number of records in @subsystems
  * @release: release of the kernel that hands over
- * @spare: address of the first struct luo_ser_page of pages that nothing used;
- *	0: there is none
- * @nr_spare: their number
+ * @nr_spare: number of blocks of spare pages
+ * @spare_used: bytes of them, from the front of the first block, that a list of
+ *	folios leads to or is in
+ * @spare: the blocks, as a folio's @where
  * @subsystems: those that take part, in the order in which they were called
  */
 struct luo_ser_root {
@@ -168,8 +172,9 @@ struct luo_ser_root {
 	__u32 file_size;
 	__u32 nr_subsystems;
 	char release[LUO_RELEASE_LEN];
-	__u64 spare;
 	__u64 nr_spare;
+	__u64 spare_used;
+	__u64 spare[LUO_SPARE_BLOCKS];
 	struct luo_ser_subsystem subsystems[LUO_MAX_SUBSYSTEMS];
 };
 

@@ -10,6 +10,7 @@
 
 #include <linux/crc32.h>
 #include <linux/err.h>
+#include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/kexec_handover.h>
@@ -53,23 +54,47 @@ const struct luo_check luo_here = {
 };
 
 /**
- * luo_chain_grow - get a page behind the last one
+ * luo_chain_add - put a page behind the last one
  * @first: where the address of the first page stands
  * @last: the last page; NULL if there is none
+ * @page: the page, preserved, with anything in it
  *
- * Return: the page, empty and preserved, or an error.
+ * It has no entries; what lies where they go stays: each is written as a whole.
  */
-struct luo_ser_page *luo_chain_grow(__u64 *first, struct luo_ser_page *last)
+void luo_chain_add(__u64 *first, struct luo_ser_page *last,
+		   struct luo_ser_page *page)
 {
-	struct luo_ser_page *page = kho_alloc_preserve(sizeof(*page));
-
-	if (IS_ERR(page))
-		return page;
+	page->next = 0;
+	page->nr = 0;
+	page->crc = 0;
 	if (last)
 		last->next = virt_to_phys(page);
 	else
 		*first = virt_to_phys(page);
-	return page;
+}
+
+/**
+ * luo_chain_grow - get a page behind the last one
+ * @first: where the address of the first page stands
+ * @last: the last page; NULL if there is none
+ *
+ * Return: the page, preserved, as luo_chain_add() left it; or an error.
+ */
+struct luo_ser_page *luo_chain_grow(__u64 *first, struct luo_ser_page *last)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	int err;
+
+	BUILD_BUG_ON(sizeof(struct luo_ser_page) > PAGE_SIZE);
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+	err = kho_preserve_folio(folio);
+	if (err) {
+		folio_put(folio);
+		return ERR_PTR(err);
+	}
+	luo_chain_add(first, last, folio_address(folio));
+	return folio_address(folio);
 }
 
 /**
@@ -97,11 +122,15 @@ void luo_chain_free(__u64 *first)
 void luo_chain_release(u64 first)
 {
 	struct luo_ser_page *page;
+	u64 phys;
 
 	while (first) {
 		page = phys_to_virt(first);
+		phys = first;
 		first = page->next;
-		kho_restore_free(page);
+		/* What lies in a spare page goes with that. */
+		if (!luo_spare_holds(phys, sizeof(*page)))
+			kho_restore_free(page);
 		cond_resched();
 	}
 }

@@ -188,22 +188,42 @@ const char *luo_check_root(const struct luo_check *c, const void *bytes,
 	return NULL;
 }
 
+/* A block has to be memory, and what is used of it memory that can be read. */
+static const char *luo_check_block(const struct luo_check *c, __u64 block,
+				   __u64 *used)
+{
+	unsigned int order = block & LUO_SER_ORDER;
+	__u64 phys = block & ~LUO_SER_ORDER;
+	__u64 len;
+
+	if (order > c->max_order)
+		return "a block of spare pages is larger than there can be";
+	len = (__u64)LUO_SER_PAGE << order;
+	if (!phys || phys % len || !c->is_memory(phys, len))
+		return "a block of spare pages has no possible address";
+	if (*used && !c->at(phys, *used < len ? *used : len))
+		return "a block of spare pages is not in memory";
+	*used -= *used < len ? *used : len;
+	return NULL;
+}
+
 static const char *luo_check_spare(const struct luo_check *c,
 				   const struct luo_ser_root *root)
 {
-	__u64 left = root->nr_spare, next;
-	const struct luo_ser_page *page;
+	__u64 used = root->spare_used, i;
+	const char *why = NULL;
 
-	for (next = root->spare; next && left; next = page->next, left--) {
-		page = next % LUO_SER_PAGE ? NULL : c->at(next, sizeof(*page));
-		if (!page || page->nr || page->crc != luo_page_crc(c, page, 0))
-			return "its spare pages cannot be gone through";
-	}
-	return next || left ? "its spare pages contradict their number" : NULL;
+	if (root->nr_spare > LUO_SPARE_BLOCKS || used % LUO_SER_PAGE)
+		return "its spare pages have an impossible number";
+	for (i = 0; !why && i < root->nr_spare; i++)
+		why = luo_check_block(c, root->spare[i], &used);
+	if (!why && used)
+		why = "of its spare pages more are used than there are";
+	return why;
 }
 
 /**
- * luo_check_records - can the lists of records and spare pages be gone through?
+ * luo_check_records - can the lists of records and of spare pages be gone through?
  * @c: the machine
  * @root: a root that can be read
  *

@@ -337,9 +337,20 @@ void luo_memfd_exit(void);
 /* luo_chain.c */
 extern const struct luo_check luo_here;
 
+void luo_chain_add(__u64 *first, struct luo_ser_page *last,
+		   struct luo_ser_page *page);
 struct luo_ser_page *luo_chain_grow(__u64 *first, struct luo_ser_page *last);
 void luo_chain_free(__u64 *first);
 void luo_chain_release(u64 first);
+
+/* luo_spare.c */
+int luo_spare_get(struct luo_ser_root *root);
+void luo_spare_drop(struct luo_ser_root *root);
+void *luo_spare_take(void);
+void luo_spare_give(void);
+void luo_spare_arrive(const struct luo_ser_root *root);
+bool luo_spare_holds(u64 phys, u64 len);
+void luo_spare_release(void);
 
 /* luo_kho.c */
 int luo_kho_begin(void);
@@ -347,8 +358,6 @@ struct luo_ser_file *luo_kho_record(void);
 void luo_kho_seal_record(struct luo_ser_file *ser);
 void luo_kho_seal(void);
 int luo_kho_spare(void);
-struct luo_ser_page *luo_kho_spare_take(void);
-void luo_kho_spare_give(struct luo_ser_page *page);
 bool luo_kho_committed(void);
 void luo_kho_seal_late(void);
 void luo_kho_subsystem(const char *name, u64 data);

@@ -38,12 +38,6 @@ static_assert(LUO_COMM_LEN == TASK_COMM_LEN);
 #define LUO_RECORDS_A_PAGE	(sizeof_field(struct luo_ser_page, entries) / \
 				 sizeof(struct luo_ser_file))
 
-/*
- * 4 MiB for what processes write for the first time between the freeze and the
- * moment at which they stand still.
- */
-#define LUO_SPARE_PAGES		1024
-
 /* Outgoing: from prepare to cancel or jump, and the page that records go to. */
 static struct luo_ser_root *luo_out;
 static struct luo_ser_page *luo_out_page;
@@ -103,6 +97,7 @@ struct luo_ser_file *luo_kho_record(void)
 		luo_out_page = page;
 	}
 	ser = (void *)(page->entries + page->nr++ * sizeof(*ser));
+	memset(ser, 0, sizeof(*ser));
 	ser->head = (struct luo_ser_head) {
 		.size = sizeof(*ser),
 		.version = LUO_FILE_VERSION,
@@ -133,10 +128,6 @@ void luo_kho_seal(void)
 		page = phys_to_virt(phys);
 		page->crc = luo_page_crc(&luo_here, page, 0);
 	}
-	for (phys = luo_out->spare; phys; phys = page->next) {
-		page = phys_to_virt(phys);
-		page->crc = luo_page_crc(&luo_here, page, 0);
-	}
 	luo_out->crc = luo_root_crc(&luo_here, luo_out);
 }
 
@@ -147,48 +138,7 @@ void luo_kho_seal(void)
  */
 int luo_kho_spare(void)
 {
-	struct luo_ser_page *page = NULL;
-
-	while (luo_out->nr_spare < LUO_SPARE_PAGES) {
-		page = luo_chain_grow(&luo_out->spare, page);
-		if (IS_ERR(page))
-			return PTR_ERR(page);
-		luo_out->nr_spare++;
-	}
-	return 0;
-}
-
-/**
- * luo_kho_spare_take - take a page when none can be allocated any more
- *
- * Context: any, with all other CPUs stopped.
- * Return: the page, preserved, with anything in it; NULL if there is none left.
- */
-struct luo_ser_page *luo_kho_spare_take(void)
-{
-	struct luo_ser_page *page;
-
-	if (!luo_out->nr_spare)
-		return NULL;
-	page = phys_to_virt(luo_out->spare);
-	luo_out->spare = page->next;
-	luo_out->nr_spare--;
-	return page;
-}
-
-/**
- * luo_kho_spare_give - give a page back that was taken and not used
- * @page: the page
- *
- * Context: as luo_kho_spare_take().
- */
-void luo_kho_spare_give(struct luo_ser_page *page)
-{
-	page->next = luo_out->spare;
-	page->nr = 0;
-	page->crc = luo_page_crc(&luo_here, page, 0);
-	luo_out->spare = virt_to_phys(page);
-	luo_out->nr_spare++;
+	return luo_spare_get(luo_out);
 }
 
 /**
@@ -266,7 +216,7 @@ void luo_kho_abort(void)
 	root->mark = 0;
 	kho_remove_subtree(root);
 	luo_chain_free(&root->files);
-	luo_chain_free(&root->spare);
+	luo_spare_drop(root);
 	kho_unpreserve_free(root);
 }
 
@@ -370,8 +320,7 @@ int luo_kho_each(int (*use)(struct luo_ser_file *ser, u32 len))
 void luo_kho_consume(void)
 {
 	luo_in->consumed = 1;
-	/* They were of use in the old kernel only. */
-	luo_chain_release(luo_in->spare);
+	luo_spare_arrive(luo_in);
 	if (luo_in->mark != LUO_SER_MARK)
 		return;
 	luo_times.arrived = luo_cycles();
@@ -384,5 +333,6 @@ void luo_kho_consume(void)
 void luo_kho_finish(void)
 {
 	luo_chain_release(luo_in->files);
+	luo_spare_release();
 	luo_in = NULL;
 }

@@ -149,18 +149,19 @@ static int luo_memfd_freeze(struct luo_file *lf)
 /* Copy one page that nobody pinned into one that arrives. */
 static bool luo_memfd_copy(struct luo_file *lf, struct page *from, pgoff_t index)
 {
-	struct luo_ser_page *copy = luo_kho_spare_take();
 	struct luo_ser_folio *slot;
+	unsigned long room;
+	void *copy;
 
+	slot = luo_memfd_slots(lf, true, &room);
+	if (IS_ERR(slot))
+		return false;
+	copy = luo_spare_take();
 	if (!copy)
 		return false;
-	slot = luo_memfd_slot(lf, true);
-	if (IS_ERR(slot)) {
-		luo_kho_spare_give(copy);
-		return false;
-	}
 	copy_page(copy, page_address(from));
-	luo_memfd_write(lf, slot, virt_to_phys(copy), 0, index);
+	*slot = luo_ser_folio_of(virt_to_phys(copy), 0, index);
+	luo_memfd_wrote(lf, 1, 1);
 	return true;
 }
 

@@ -22,32 +22,33 @@ static struct luo_ser_page *luo_memfd_page(struct luo_ser_memfd *ser,
 
 	if (!late)
 		return luo_chain_grow(&ser->folios, last);
-	page = luo_kho_spare_take();
+	page = luo_spare_take();
 	if (!page)
 		return ERR_PTR(-ENOMEM);
-	memset(page, 0, sizeof(*page));
-	if (last)
-		last->next = virt_to_phys(page);
-	else
-		ser->folios = virt_to_phys(page);
+	luo_chain_add(&ser->folios, last, page);
 	return page;
 }
 
 /**
- * luo_memfd_slot - the place for one more folio in the list
+ * luo_memfd_slots - places for more folios in the list
  * @lf: the file
  * @late: it is the very last moment: nothing can be allocated any more
+ * @room: where it goes how many places there are, at least one
  *
- * Return: the place, which is on the list with luo_memfd_write(), or an error.
+ * Return: the places, of which the first ones are on the list with
+ * luo_memfd_wrote(), or an error.
  */
-struct luo_ser_folio *luo_memfd_slot(struct luo_file *lf, bool late)
+struct luo_ser_folio *luo_memfd_slots(struct luo_file *lf, bool late,
+				      unsigned long *room)
 {
 	struct luo_ser_memfd *ser = luo_memfd_ser(lf);
 	struct luo_memfd *m = lf->private;
 	struct luo_ser_page *page = m->page;
 
-	if (!page && ser->nr_folios < LUO_MEMFD_FEW)
+	if (!page && ser->nr_folios < LUO_MEMFD_FEW) {
+		*room = LUO_MEMFD_FEW - ser->nr_folios;
 		return &ser->few[ser->nr_folios];
+	}
 
 	if (!page || page->nr == LUO_FOLIOS_A_PAGE) {
 		page = luo_memfd_page(ser, page, late);
@@ -61,30 +62,26 @@ struct luo_ser_folio *luo_memfd_slot(struct luo_file *lf, bool late)
 		}
 		m->page = page;
 	}
+	*room = LUO_FOLIOS_A_PAGE - page->nr;
 	return (struct luo_ser_folio *)page->entries + page->nr;
 }
 
 /**
- * luo_memfd_write - one more folio is on the list
+ * luo_memfd_wrote - more folios are on the list
  * @lf: the file
- * @slot: the place for it
- * @phys: where its memory is
- * @order: how large it is
- * @index: its first page in the file
+ * @nr: how many of the places that luo_memfd_slots() gave are filled
+ * @pages: pages of them together
  */
-void luo_memfd_write(struct luo_file *lf, struct luo_ser_folio *slot, u64 phys,
-		     unsigned int order, pgoff_t index)
+void luo_memfd_wrote(struct luo_file *lf, unsigned long nr, unsigned long pages)
 {
 	struct luo_ser_memfd *ser = luo_memfd_ser(lf);
 	struct luo_memfd *m = lf->private;
 
-	slot->where = phys | (order + PAGE_SHIFT - ilog2(LUO_SER_PAGE));
-	slot->at = (u64)index << PAGE_SHIFT;
 	if (m->page)
-		m->page->nr++;
-	ser->nr_folios++;
-	ser->present += PAGE_SIZE << order;
-	m->nr_pages += 1UL << order;
+		m->page->nr += nr;
+	ser->nr_folios += nr;
+	ser->present += (u64)pages << PAGE_SHIFT;
+	m->nr_pages += pages;
 }
 
 /**

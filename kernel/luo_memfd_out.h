@@ -7,6 +7,7 @@
 #define _LUO_MEMFD_OUT_H
 
 #include <linux/fs.h>
+#include <linux/log2.h>
 
 #include "luo_memfd.h"
 
@@ -60,10 +61,27 @@ static inline pgoff_t luo_memfd_last(struct inode *inode)
 	return (i_size_read(inode) - 1) >> PAGE_SHIFT;
 }
 
+/**
+ * luo_ser_folio_of - what the list says of a folio
+ * @phys: where its memory is
+ * @order: how large it is
+ * @index: its first page in the file
+ *
+ * Return: its entry.
+ */
+static inline struct luo_ser_folio luo_ser_folio_of(u64 phys, unsigned int order,
+						    pgoff_t index)
+{
+	return (struct luo_ser_folio) {
+		.where = phys | (order + PAGE_SHIFT - ilog2(LUO_SER_PAGE)),
+		.at = (u64)index << PAGE_SHIFT,
+	};
+}
+
 /* luo_memfd_list.c */
-struct luo_ser_folio *luo_memfd_slot(struct luo_file *lf, bool late);
-void luo_memfd_write(struct luo_file *lf, struct luo_ser_folio *slot, u64 phys,
-		     unsigned int order, pgoff_t index);
+struct luo_ser_folio *luo_memfd_slots(struct luo_file *lf, bool late,
+				      unsigned long *room);
+void luo_memfd_wrote(struct luo_file *lf, unsigned long nr, unsigned long pages);
 void luo_memfd_seal(struct luo_file *lf);
 int luo_memfd_each(struct luo_file *lf,
 		   int (*use)(const struct luo_ser_folio *list, unsigned long nr));

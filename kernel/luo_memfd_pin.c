@@ -58,6 +58,16 @@ static void luo_runs_free(struct luo_runs *runs)
 	memset(runs, 0, sizeof(*runs));
 }
 
+/* At the first entry of a node with a page for each place, and none in swap? */
+static bool luo_memfd_full(const struct xa_state *xas)
+{
+	const struct xa_node *node = xas->xa_node;
+
+	return node && !node->shift && !xas->xa_offset &&
+	       READ_ONCE(node->count) == XA_CHUNK_SIZE &&
+	       !READ_ONCE(node->nr_values);
+}
+
 /*
  * The next pages that exist: where the first of them is, whether they are in swap,
  * and how many follow each other, in at most one batch of folios; 0 if there is none.
@@ -69,6 +79,7 @@ static unsigned long luo_memfd_next(struct inode *inode, pgoff_t from,
 	unsigned long pages, nr = 0, folios = 0;
 	pgoff_t index;
 	void *entry;
+	bool full;
 
 	if (from >= end)
 		return 0;
@@ -76,7 +87,9 @@ static unsigned long luo_memfd_next(struct inode *inode, pgoff_t from,
 	xas_for_each(&xas, entry, end - 1) {
 		if (xas_retry(&xas, entry))
 			continue;
-		pages = 1UL << xas_get_order(&xas);
+		/* As a rule all is there: then one look tells of a whole node. */
+		full = luo_memfd_full(&xas);
+		pages = full ? XA_CHUNK_SIZE : 1UL << xas_get_order(&xas);
 		index = max(round_down(xas.xa_index, pages), from);
 		if (need_resched()) {
 			xas_pause(&xas);
@@ -91,8 +104,11 @@ static unsigned long luo_memfd_next(struct inode *inode, pgoff_t from,
 			break;
 		}
 		nr = min(round_down(index, pages) + pages, end) - *start;
-		if (++folios == LUO_MEMFD_BATCH)
+		folios += full ? pages : 1;
+		if (folios >= LUO_MEMFD_BATCH)
 			break;
+		if (full)
+			xas_set(&xas, index + pages);
 	}
 	rcu_read_unlock();
 	/* What was one entry in swap may come back as many folios. */
@@ -207,22 +223,36 @@ static int luo_memfd_keep(struct folio *folio)
 	return 0;
 }
 
-/* Hand a pinned folio to kexec handover, and put it on the list. */
-static int luo_memfd_put(struct luo_file *lf, struct folio *folio)
+/*
+ * Hand pinned folios to kexec handover, and put them on the list, as many as there
+ * are places at its end; returns how many, of @nr.
+ */
+static long luo_memfd_put(struct luo_file *lf, struct folio **folios, long nr)
 {
-	struct luo_ser_folio *slot = luo_memfd_slot(lf, false);
-	int err;
+	unsigned long room, pages = 0;
+	struct luo_ser_folio *slots;
+	struct folio *folio;
+	unsigned int order;
+	int err = 0;
+	long i;
 
+	slots = luo_memfd_slots(lf, false, &room);
 	/* A page of the list without an entry does not arrive: PREPARE fails. */
-	if (IS_ERR(slot))
-		return PTR_ERR(slot);
-	err = luo_memfd_keep(folio);
-	if (err)
-		return err;
-
-	luo_memfd_write(lf, slot, PFN_PHYS(folio_pfn(folio)), folio_order(folio),
-			folio->index);
-	return 0;
+	if (IS_ERR(slots))
+		return PTR_ERR(slots);
+	nr = min_t(long, nr, room);
+	for (i = 0; i < nr; i++) {
+		folio = folios[i];
+		err = luo_memfd_keep(folio);
+		if (err)
+			break;
+		order = folio_order(folio);
+		slots[i] = luo_ser_folio_of(PFN_PHYS(folio_pfn(folio)), order,
+					    folio->index);
+		pages += 1UL << order;
+	}
+	luo_memfd_wrote(lf, i, pages);
+	return i ?: err;
 }
 
 static int luo_memfd_unput(const struct luo_ser_folio *list, unsigned long nr)
@@ -277,19 +307,18 @@ static long luo_memfd_pin_swapped(struct luo_file *lf, pgoff_t start,
 static long luo_memfd_put_batch(struct luo_file *lf, long n)
 {
 	struct luo_memfd *m = lf->private;
-	pgoff_t next = 0;
-	long i;
-	int err = 0;
+	pgoff_t next = folio_next_index(m->batch[n - 1]);
+	long i, put;
 
-	for (i = 0; !err && i < n; i++) {
-		next = folio_next_index(m->batch[i]);
-		err = luo_memfd_put(lf, m->batch[i]);
+	for (i = 0; i < n; i += put) {
+		put = luo_memfd_put(lf, m->batch + i, n - i);
+		if (put < 0) {
+			/* Those on the list are cancel's to unpin. */
+			unpin_folios(m->batch + i, n - i);
+			return put;
+		}
 	}
-	if (!err)
-		return next;
-	/* Those on the list are cancel's to unpin. */
-	unpin_folios(m->batch + i - 1, n - i + 1);
-	return err;
+	return next;
 }
 
 /* Pin what exists between two places, and note it. */

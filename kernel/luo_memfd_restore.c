@@ -129,17 +129,41 @@ static const struct luo_ser_folio *luo_memfd_current(struct luo_file *lf,
 	return (const struct luo_ser_folio *)in->page->entries + in->i;
 }
 
+static unsigned int luo_memfd_order(const struct luo_ser_folio *f)
+{
+	return (f->where & LUO_SER_ORDER) + ilog2(LUO_SER_PAGE) - PAGE_SHIFT;
+}
+
 /* Take a folio out of kexec handover, which can be done once. */
 static struct folio *luo_memfd_take(const struct luo_ser_folio *f)
 {
-	unsigned int order = (f->where & LUO_SER_ORDER) + ilog2(LUO_SER_PAGE) -
-			     PAGE_SHIFT;
 	struct folio *folio = kho_restore_folio(f->where & ~LUO_SER_ORDER);
 
-	if (folio && folio_order(folio) != order) {
+	if (folio && folio_order(folio) != luo_memfd_order(f)) {
 		folio_put(folio);
 		return NULL;
 	}
+	return folio;
+}
+
+static bool luo_memfd_is_spare(const struct luo_ser_folio *f)
+{
+	return luo_spare_holds(f->where & ~LUO_SER_ORDER,
+			       PAGE_SIZE << luo_memfd_order(f));
+}
+
+/* What came in a spare page is copied; reclaim may help, the OOM killer must not. */
+static struct folio *luo_memfd_take_spare(const struct luo_ser_folio *f,
+					  struct address_space *mapping)
+{
+	struct folio *folio = folio_alloc(mapping_gfp_mask(mapping) |
+					  __GFP_RETRY_MAYFAIL | __GFP_NOWARN,
+					  luo_memfd_order(f));
+
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+	memcpy(folio_address(folio), phys_to_virt(f->where & ~LUO_SER_ORDER),
+	       folio_size(folio));
 	return folio;
 }
 
@@ -229,10 +253,17 @@ static int luo_memfd_fill(struct luo_file *lf, struct luo_memfd_in *in,
 			break;
 		}
 		if (!in->folio)
-			in->folio = luo_memfd_take(f);
+			in->folio = luo_memfd_is_spare(f) ?
+				    luo_memfd_take_spare(f, in->file->f_mapping) :
+				    luo_memfd_take(f);
 		if (!in->folio) {
 			err = -EIO;
 			goto broken;
+		}
+		if (IS_ERR(in->folio)) {
+			err = PTR_ERR(in->folio);
+			in->folio = NULL;
+			break;
 		}
 
 		pages = folio_nr_pages(in->folio);
@@ -385,7 +416,9 @@ void luo_memfd_finish(struct luo_file *lf)
 	}
 	while ((f = luo_memfd_current(lf, in))) {
 		/* One that is broken goes on behind the one that did not arrive. */
-		folio = in->folio ?: in->broken ? NULL : luo_memfd_take(f);
+		folio = in->folio;
+		if (!folio && !in->broken && !luo_memfd_is_spare(f))
+			folio = luo_memfd_take(f);
 		in->folio = NULL;
 		in->broken = false;
 		if (folio)

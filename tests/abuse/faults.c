@@ -17,8 +17,8 @@
 
 #define FAULTS "/sys/kernel/debug/"
 #define MOST 100000 /* no call allocates that often */
-#define EXACT 100 /* so many of a call's first and last ones, and of the others */
-#define STEP 16 /* one of so many: PREPARE takes its spare pages one by one */
+#define EXACT 100 /* so many of a call's first and last allocations are tried */
+#define STEP 16 /* and one of so many of those between */
 #define INCOMING 90
 #define PAGES 6
 #define HOLE (40 * PAGE)

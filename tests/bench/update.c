@@ -30,6 +30,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEVICE "/dev/liveupdate"
@@ -98,6 +99,40 @@ static void say(const char *what, uint64_t ticks)
 	close(fd);
 	printf("%s %llu\n", what, (unsigned long long)ticks);
 	fflush(stdout);
+}
+
+/* When something began: by the clock, and by what this task has had of the processor. */
+struct begun {
+	uint64_t ticks;
+	uint64_t cpu;
+};
+
+static uint64_t cpu(void)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t))
+		die("the task's clock");
+	return (uint64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct begun begun(void)
+{
+	struct begun now = { .cpu = cpu() };
+
+	now.ticks = tsc();
+	return now;
+}
+
+/* Ticks, and nanoseconds without what others did meanwhile who heard of it. */
+static void say_since(const char *what, struct begun begin)
+{
+	uint64_t ticks = tsc() - begin.ticks, used = cpu() - begin.cpu;
+	char name[32];
+
+	say(what, ticks);
+	snprintf(name, sizeof(name), "%s_cpu", what);
+	say(name, used);
 }
 
 static uint64_t word(uint64_t i)
@@ -222,29 +257,29 @@ static int device(void)
 /* From here on it is the same for one file and for many. */
 static void v2_go(int dev)
 {
-	uint64_t begin;
+	struct begun begin;
 
 	/* Who listens to events of what was preserved has done so. */
 	sleep(SETTLE);
-	begin = tsc();
+	begin = begun();
 	if (ioctl(dev, V2_PREPARE))
 		die("prepare");
-	say("prepare", tsc() - begin);
+	say_since("prepare", begin);
 	load_image();
-	begin = tsc();
+	begin = begun();
 	if (ioctl(dev, V2_FREEZE))
 		die("freeze");
-	say("freeze", tsc() - begin);
+	say_since("freeze", begin);
 	jump();
 }
 
 static void v2_end(int dev)
 {
-	uint64_t begin = tsc();
+	struct begun begin = begun();
 
 	if (ioctl(dev, V2_FINISH))
 		die("finish");
-	say("finish", tsc() - begin);
+	say_since("finish", begin);
 	say("normal_at", tsc());
 }
 
@@ -252,12 +287,12 @@ static int v2_preserve(int fd)
 {
 	struct v2_fd arg = { .fd = fd };
 	int dev = device();
-	uint64_t begin;
+	struct begun begin;
 
-	begin = tsc();
+	begin = begun();
 	if (ioctl(dev, V2_PRESERVE, &arg))
 		die("preserve");
-	say("preserve", tsc() - begin);
+	say_since("preserve", begin);
 	write_number(TOKEN_FILE, arg.token);
 	return dev;
 }
@@ -287,7 +322,8 @@ static void v2_again(const char *pid)
 /* Files that only the kernel holds. */
 static void v2_save_many(size_t number)
 {
-	uint64_t first = 0, begin = tsc();
+	uint64_t first = 0;
+	struct begun begin = begun();
 	int dev = device();
 	size_t i;
 
@@ -300,7 +336,7 @@ static void v2_save_many(size_t number)
 		if (!i)
 			first = arg.token;
 	}
-	say("preserve", tsc() - begin);
+	say_since("preserve", begin);
 	write_number(TOKEN_FILE, first);
 	write_number(NUMBER_FILE, number);
 	v2_go(dev);
@@ -308,10 +344,11 @@ static void v2_save_many(size_t number)
 
 static void v2_load_many(void)
 {
-	uint64_t first = read_number(TOKEN_FILE), number = read_number(NUMBER_FILE), i, begin;
+	uint64_t first = read_number(TOKEN_FILE), number = read_number(NUMBER_FILE), i;
+	struct begun begin;
 	int dev = device();
 
-	begin = tsc();
+	begin = begun();
 	for (i = 0; i < number; i++) {
 		struct v2_fd arg = { .fd = -1, .token = first + i };
 
@@ -319,19 +356,19 @@ static void v2_load_many(void)
 			die("restore");
 		close(arg.fd);
 	}
-	say("restore", tsc() - begin);
+	say_since("restore", begin);
 	v2_end(dev);
 }
 
 static int v2_restore(int dev)
 {
 	struct v2_fd arg = { .fd = -1, .token = read_number(TOKEN_FILE) };
-	uint64_t begin;
+	struct begun begin;
 
-	begin = tsc();
+	begin = begun();
 	if (ioctl(dev, V2_RESTORE, &arg))
 		die("restore");
-	say("restore", tsc() - begin);
+	say_since("restore", begin);
 	say("restored_at", tsc());
 	return arg.fd;
 }
@@ -365,13 +402,13 @@ static void main_save(const char *kind, size_t bytes)
 {
 	struct session_fd arg = { .size = sizeof(arg), .fd = filled(kind, bytes), .token = 1 };
 	int s = session(device(), MAIN_CREATE);
-	uint64_t begin;
+	struct begun begin;
 
 	sleep(SETTLE);
-	begin = tsc();
+	begin = begun();
 	if (ioctl(s, MAIN_PRESERVE_FD, &arg))
 		die("preserve");
-	say("prepare", tsc() - begin);
+	say_since("prepare", begin);
 	load_image();
 	jump();
 }
@@ -381,17 +418,17 @@ static void main_load(const char *kind)
 	struct session_fd arg = { .size = sizeof(arg), .fd = -1, .token = 1 };
 	struct session_finish end = { .size = sizeof(end) };
 	int s = session(device(), MAIN_RETRIEVE);
-	uint64_t begin = tsc();
+	struct begun begin = begun();
 
 	if (ioctl(s, MAIN_RETRIEVE_FD, &arg))
 		die("retrieve");
-	say("restore", tsc() - begin);
+	say_since("restore", begin);
 	say("restored_at", tsc());
 	verify(kind, arg.fd);
-	begin = tsc();
+	begin = begun();
 	if (ioctl(s, MAIN_FINISH, &end))
 		die("finish");
-	say("finish", tsc() - begin);
+	say_since("finish", begin);
 	say("normal_at", tsc());
 }
 

@@ -180,7 +180,11 @@ static void build(void)
 	take();
 	covered[0] = sizeof(struct luo_ser_root);
 	strcpy(root()->compatible, LUO_COMPATIBLE);
-	root()->head = head(sizeof(struct luo_ser_root));
+	root()->head = (struct luo_ser_head){
+		.size = sizeof(struct luo_ser_root),
+		.version = LUO_ROOT_VERSION,
+		.needs = LUO_ROOT_NEEDS,
+	};
 	root()->mark = LUO_SER_MARK;
 	root()->file_size = sizeof(*f);
 	strcpy(root()->release, "7.3.4-mutate");
@@ -211,13 +215,11 @@ static void build(void)
 		folios(memfd(f), i < 7 ? i : i * 45);
 		root()->nr_files++;
 	}
-	for (i = 0; i < 3; i++) {
-		phys = take();
-		((struct luo_ser_page *)mem(phys))->next = root()->spare;
-		root()->spare = phys;
-		root()->nr_spare++;
-		covered[used - 1] = offsetof(struct luo_ser_page, entries);
-	}
+	/* Two pages that are there, of which something came in, and one block that is not. */
+	for (i = 0; i < 3; i++)
+		root()->spare[i] = i < 2 ? take() : 0x90000000 + 9;
+	root()->nr_spare = 3;
+	root()->spare_used = 2 * LUO_SER_PAGE;
 
 	pci_at = take();
 	pci = mem(pci_at);
@@ -265,9 +267,6 @@ static void seal(void)
 		}
 		p->crc = luo_page_crc(&c, p, 0);
 	}
-	left = PAGES;
-	for (phys = r->spare; left-- && (p = (void *)at(phys, LUO_SER_PAGE)); phys = p->next)
-		p->crc = luo_page_crc(&c, p, 0);
 	if (pci->head.size >= sizeof(*pci) && pci->head.size <= LUO_SER_PAGE)
 		pci->crc = luo_pci_crc(&c, pci);
 	if (r->head.size >= sizeof(*r) && r->head.size <= root_len)
@@ -317,7 +316,7 @@ static unsigned int use(void)
 	const struct luo_ser_root *r = root();
 	const struct luo_ser_page *p;
 	const struct luo_ser_pci *pci;
-	uint64_t phys, nr = 0, files = 0;
+	uint64_t phys, spare = 0, files = 0;
 	unsigned int good = 0, i;
 
 	if (luo_check_root(&c, r, root_len) || luo_check_records(&c, r))
@@ -350,11 +349,18 @@ static unsigned int use(void)
 		}
 	}
 	MUST(files == r->nr_files);
-	for (phys = r->spare; phys; phys = p->next, nr++) {
-		p = at(phys, LUO_SER_PAGE);
-		MUST(p && nr < r->nr_spare);
+	MUST(r->nr_spare <= LUO_SPARE_BLOCKS);
+	for (i = 0; i < r->nr_spare; i++) {
+		uint64_t len = (uint64_t)LUO_SER_PAGE << (r->spare[i] & LUO_SER_ORDER);
+
+		MUST((r->spare[i] & LUO_SER_ORDER) <= MAX_ORDER);
+		MUST((r->spare[i] & ~LUO_SER_ORDER) % len == 0);
+		for (phys = 0; phys < len && spare < r->spare_used; phys += LUO_SER_PAGE) {
+			MUST(at((r->spare[i] & ~LUO_SER_ORDER) + phys, LUO_SER_PAGE));
+			spare += LUO_SER_PAGE;
+		}
 	}
-	MUST(nr == r->nr_spare);
+	MUST(spare == r->spare_used);
 
 	for (i = 0; i < r->nr_subsystems; i++) {
 		unsigned int d;
