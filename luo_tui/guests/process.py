@@ -10,9 +10,9 @@ from pathlib import Path
 
 from luo_tui.guests.facts import Memfd, ProcessFacts
 from luo_tui.guests.proc import started, words
+from luo_tui.sources.processes import MEMFDS
 from luo_tui.sources.reading import ABSENT
 
-_MEMFD = "/memfd:"
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 _UNIT = re.compile(r"(?:^|/)([^/]+\.service)(?:/|$)")
 IN_MEMORY = ("devtmpfs", "hugetlbfs", "ramfs", "tmpfs")
@@ -61,7 +61,7 @@ def _links(folder: Path) -> Mapping[int, str]:
 def _memfds(folder: Path, links: Mapping[int, str]) -> tuple[Memfd, ...]:
     found: dict[tuple[int, int], Memfd] = {}
     for fd, target in links.items():
-        if target.startswith(_MEMFD):
+        if target.startswith(MEMFDS):
             try:
                 about = os.stat(folder / "fd" / str(fd))  # noqa: PTH116
                 huge = os.statvfs(folder / "fd" / str(fd)).f_bsize > os.sysconf("SC_PAGESIZE")

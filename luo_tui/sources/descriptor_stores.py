@@ -15,6 +15,7 @@ from pathlib import Path
 from luo_tui.model import DescriptorStore, DescriptorStores
 from luo_tui.sources import systemctl
 from luo_tui.sources.clean import clean
+from luo_tui.sources.processes import MEMFDS
 from luo_tui.sources.reading import Reading
 from luo_tui.uapi import luo_sessions
 
@@ -36,9 +37,6 @@ _DUMP = (
 )
 _PATH = 7
 """Where the path stands in what systemd tells of one descriptor."""
-_MEMFDS = ("/memfd:", "/ (deleted)")
-"""How the paths begin of the files that a kernel can carry (Linux 7.3): one that came over has lost
-its name."""
 
 
 def read_stores(systemd: Path = systemctl.RUNS, path: str = systemctl.PATH) -> DescriptorStores:
@@ -85,7 +83,7 @@ def _with_content(store: DescriptorStore, path: str) -> DescriptorStore:
         return store
     link = luo_sessions.LINK
     held = tuple(clean(one.removeprefix(link)) for one in paths if one.startswith(link))
-    carried = sum(one.startswith((*_MEMFDS, link)) for one in paths)
+    carried = sum(one.startswith((*MEMFDS, link)) for one in paths)
     return store._replace(carried=carried, held=held)
 
 

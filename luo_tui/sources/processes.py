@@ -18,6 +18,9 @@ from typing import NamedTuple
 from luo_tui.sources.clean import clean
 from luo_tui.sources.reading import ABSENT, EXHAUSTED
 
+MEMFDS = ("/memfd:", "/ (deleted)")
+"""How the names of memfds begin. One that came over by a session of mainline has lost its own
+(Linux 7.3, mm/memfd_luo.c)."""
 _GONE = " (deleted)"
 """Written by the kernel behind the name of a file that has none any more (fs/d_path.c)."""
 _DENIED = (errno.EACCES, errno.EPERM)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from luo_tui.model import Guest, Work
 from luo_tui.sources.clean import clean
-from luo_tui.sources.processes import Process, open_files, running
+from luo_tui.sources.processes import MEMFDS, Process, open_files, running
 from luo_tui.sources.qemu import guest_name, is_qemu, options
 from luo_tui.sources.reading import ABSENT, Reading
 
 LARGE = 256 << 20
 """Bytes from which on memfds count that are nobody's guest."""
-_KVM, _MEMFD = "/dev/kvm", "/memfd:"
+_KVM = "/dev/kvm"
 _SLICE = "system.slice"
 
 
@@ -38,7 +38,7 @@ def read_work(
     numbers = [int(p.name) for p in reading.entries(proc) if p.name.isdecimal()]
     # The first process never ends: without it /proc hides those of others (hidepid).
     names = frozenset(_comm(proc / str(n)) for n in numbers) if 1 in numbers else None
-    opened = open_files(proc, (_KVM, _MEMFD))
+    opened = open_files(proc, (_KVM, *MEMFDS))
     if opened.missing:
         reading.lacks("which guests run is {}", "", opened.missing)
     guests = {p.pid for p in opened.of(_KVM)}
@@ -96,9 +96,9 @@ def _memory(process: Path) -> dict[str, int]:
     for descriptor in descriptors:
         try:
             target = str(Path(descriptor.path).readlink())
-            if target.startswith(_MEMFD):
+            if target.startswith(MEMFDS):
                 about = Path(descriptor.path).stat()
-                name = clean(target.removeprefix(_MEMFD).removesuffix(" (deleted)"))
+                name = clean(target.removesuffix(" (deleted)").partition(":")[2])
                 found[about.st_dev, about.st_ino] = (name, about.st_size)
         except OSError as error:
             Reading().refused(error, "")

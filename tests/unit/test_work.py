@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from luo_tui.guests.process import read_process
 from luo_tui.sources.clean import clean
 from luo_tui.sources.work import LARGE, read_work
 
@@ -90,6 +91,28 @@ def test_a_large_memfd_is_taken_for_a_guests() -> None:
         os.close(large)
         os.close(small)
     assert os.getpid() not in {g.pid for g in before.guests}
+
+
+def test_a_memfd_that_came_over_a_session_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mainline's kernel gives it back without: it is memory all the same."""
+    came = os.memfd_create("came")
+    link = f"/proc/{os.getpid()}/fd/{came}"
+    really = os.readlink
+
+    def readlink(path: str) -> str:
+        return "/ (deleted)" if os.fspath(path) == link else really(path)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    try:
+        os.ftruncate(came, LARGE)
+        (guest,) = (g for g in read_work(me=1).guests if g.pid == os.getpid())
+        assert guest.memory[0] == ""
+        assert guest.bytes >= LARGE
+        assert guest.label == f"{guest.comm} [{os.getpid()}]"
+        (found,) = (m for m in read_process(Path("/proc"), os.getpid()).memfds if m.fd == came)
+        assert found.bytes == LARGE
+    finally:
+        os.close(came)
 
 
 def test_services_are_the_units_that_have_processes(tmp_path: Path) -> None:
