@@ -97,7 +97,7 @@ class Guest:
             f"{self.before}qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
             " -nodefaults -display none -daemonize"
             f" -object {self.memory}"
-            " -machine pc,memory-backend=ram,kernel-irqchip=off"
+            " -machine pc,memory-backend=ram"
             f" -qmp unix:{self.socket},server=on,wait=off"
             f" -drive file={self.disk},format=raw,if=virtio -nic user,model=virtio-net-pci"
         )
