@@ -377,6 +377,21 @@ class DescriptorStores(NamedTuple):
     not tell, as before 262."""
 
 
+class InitTimes(NamedTuple):
+    """When systemd ended the kernel before, and began in this one; in seconds of CLOCK_REALTIME."""
+
+    began: float
+    """A shutdown was ordered: units are stopped from here on."""
+    stopped: float
+    """The units had been stopped."""
+    late_began: float
+    """systemd-shutdown began: it ends what still runs, and unmounts."""
+    late_ended: float
+    """All was ready for the kexec."""
+    started: float
+    """systemd began in this kernel."""
+
+
 class Condition(NamedTuple):
     """What of a host is to be after an update as it was before, at one moment."""
 
@@ -401,6 +416,8 @@ class Condition(NamedTuple):
     """Sentences on what could not be learned."""
     stores: DescriptorStores = DescriptorStores()
     """What units have left with systemd."""
+    init_times: InitTimes | None = None
+    """None: systemd did not make the kexec into this kernel, or does not tell (before 262)."""
 
 
 class RestoreFailure(NamedTuple):

@@ -18,6 +18,7 @@ from luo_tui.model import Condition
 from luo_tui.sources import systemctl
 from luo_tui.sources.clean import clean
 from luo_tui.sources.descriptor_stores import read_stores
+from luo_tui.sources.init_times import read_init_times
 from luo_tui.sources.kmsg import GRAVE, OURS
 from luo_tui.sources.reading import EXHAUSTED, Reading
 
@@ -62,6 +63,7 @@ def read_condition(
         arrived_up=_when(records, _TAKEN),
         missing=reading.missing,
         stores=read_stores(systemd, path),
+        init_times=read_init_times(systemd, path),
     )
 
 

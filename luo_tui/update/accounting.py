@@ -10,7 +10,7 @@ from typing import Any
 
 from luo_tui.errors import ActFailed, Exit, NotDone
 from luo_tui.update.before import condition_of
-from luo_tui.update.blackout import blackout
+from luo_tui.update.blackout import blackout, by_systemd
 from luo_tui.update.facts import Arrival, Facts, arrival, arrival_is_due
 from luo_tui.update.hook import HookPoint
 from luo_tui.update.open_window import OpenWindow
@@ -147,9 +147,11 @@ class Accounting:
         """Return what a record says of the update: the verdict on it, and its blackout."""
         condition = condition_of(self._window.orchestrator)
         judged, dark = verdict(now, condition), blackout(now.snapshot.stamps, condition)
+        by_init = by_systemd(condition)
         return {
             **({"verdict": judged.record()} if judged else {}),
             **({"blackout": dark.record()} if dark else {}),
+            **({"by_systemd": by_init.record()} if by_init else {}),
         }
 
     def _account(self, now: Facts, **by: str) -> None:

@@ -13,6 +13,7 @@ have moved by up to 0.8 s; where it was moved by more, that is not told.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from luo_tui.model import Condition, Snapshot, Stamps
@@ -80,6 +81,27 @@ def _after_jump(milliseconds: float, condition: Condition | None) -> tuple[Phase
         Phase("kernel boot, until the first program", init * 1e3),
         Phase("userspace up to luo.ko", (arrived - init) * 1e3),
     )
+
+
+def by_systemd(condition: Condition) -> Blackout | None:
+    """Work out how long a kexec by systemd took; None where it made none, or the clock was set.
+
+    From the order to its start in the new kernel, by the wall clock. Services
+    stand still for all of it, and for their own start besides.
+    """
+    times = condition.init_times
+    if times is None or list(times) != sorted(times):
+        return None
+    names = (
+        "units stop",
+        "until systemd-shutdown runs",
+        "what still runs is ended, file systems are unmounted",
+        "jump, kernel boot, until systemd runs",
+    )
+    phases = (
+        Phase(name, (b - a) * 1e3) for name, (a, b) in zip(names, pairwise(times), strict=True)
+    )
+    return Blackout((times.started - times.began) * 1e3, tuple(phases))
 
 
 def guests_text(

@@ -122,6 +122,14 @@ class PastWindow:
         return None
 
     @property
+    def by_systemd(self) -> RecordedBlackout | None:
+        """How long a kexec by systemd took, by its own times; None where none was written down."""
+        for record in reversed(self.records):
+            if found := recorded_blackout(_mapping(record, "by_systemd")):
+                return found
+        return None
+
+    @property
     def predicted(self) -> RecordedBlackout | None:
         """How long it was to be, as was said before the jump; None where nothing was."""
         for record in reversed(self.records):

@@ -46,7 +46,11 @@ def sections(window: PastWindow, width: int = WIDTH) -> tuple[Section, ...]:
 
     ``width`` is the columns of the blackout's bars.
     """
-    dark = chain(_blackout(window.blackout, window.predicted, width), _restores(window))
+    dark = chain(
+        _blackout(window.blackout, window.predicted, width),
+        _by_systemd(window.by_systemd, width),
+        _restores(window),
+    )
     return (
         Section("Window", _clean(_window(window))),
         Section("Verdict", _clean(_verdict(window))),
@@ -85,7 +89,7 @@ def report_markdown(window: PastWindow) -> Iterator[str]:
 def report_json(window: PastWindow) -> dict[str, Any]:
     """Return the report as plain values."""
     state, verdict = window.state, window.verdict
-    dark, told = window.blackout, window.predicted
+    dark, told, by_init = window.blackout, window.predicted, window.by_systemd
     return {
         "schema": SCHEMA,
         "window": window.window,
@@ -116,6 +120,11 @@ def report_json(window: PastWindow) -> dict[str, Any]:
         "blackout_ms": (
             {"total": dark.total, "phases": [list(phase) for phase in dark.phases]}
             if dark
+            else None
+        ),
+        "by_systemd_ms": (
+            {"total": by_init.total, "phases": [list(phase) for phase in by_init.phases]}
+            if by_init
             else None
         ),
         "predicted_ms": (
@@ -246,6 +255,12 @@ def _blackout(
     yield from bars(
         [(name, took) for name, took in beside(dark, predicted).items() if took is not None], width
     )
+
+
+def _by_systemd(took: RecordedBlackout | None, width: int) -> Iterator[str]:
+    if took is not None:
+        yield f"by systemd {took.total:,.1f} ms, from its order to its start in the new kernel"
+        yield from bars(took.phases, width)
 
 
 def _restores(window: PastWindow) -> Iterator[str]:

@@ -173,6 +173,10 @@ def test_what_units_left_with_systemd_goes_along_through_it_alone(
     assert "GOOD: stores: kept: 1 descriptor of stored.service" in kept
     assert "GOOD: stores: kept: 1 descriptor of owner.service" in kept
     assert f"GOOD: participant: kept: session {session['name']}" in kept
+    took = as_json(host, "luo-tui report --format json")["by_systemd_ms"]
+    print(took)
+    assert len(took["phases"]) == 4
+    assert 0 < took["total"] < SLOW * 1000
 
 
 @pytest.mark.extra
@@ -188,3 +192,4 @@ def test_what_units_left_with_systemd_is_lost_by_a_direct_kexec(
     lost = verdict(host)
     assert any("LOST, for the jump went past systemd: 1 descriptor of stored" in r for r in lost)
     assert any("LOST: session owner.service-" in r for r in lost), lost
+    assert as_json(host, "luo-tui report --format json")["by_systemd_ms"] is None

@@ -8,6 +8,7 @@ import pytest
 from luo_tui.model import (
     Condition,
     Host,
+    InitTimes,
     LuoState,
     Resource,
     Resources,
@@ -17,7 +18,7 @@ from luo_tui.model import (
     State,
     Vitals,
 )
-from luo_tui.update.blackout import blackout, guests_text
+from luo_tui.update.blackout import blackout, by_systemd, guests_text
 from luo_tui.update.clocks import Moment
 from luo_tui.update.window_state import WindowState
 
@@ -54,6 +55,16 @@ def test_the_new_kernels_log_tells_its_boot_apart(
     assert dark is not None
     assert [round(p.milliseconds, 6) for p in dark.phases] == [2.0, 7.0, *after]
     assert dark.total == 1499.0
+
+
+def test_a_kexec_by_systemd_is_told_by_its_own_times() -> None:
+    took = by_systemd(Condition(init_times=InitTimes(100.0, 101.5, 101.75, 102.0, 106.0)))
+    assert took is not None
+    assert took.total == 6000.0
+    assert [p.milliseconds for p in took.phases] == [1500.0, 250.0, 250.0, 4000.0]
+    assert by_systemd(Condition()) is None
+    # The new kernel began with another time: nothing is reckoned by such a clock.
+    assert by_systemd(Condition(init_times=InitTimes(100.0, 101.5, 101.75, 102.0, 7.0))) is None
 
 
 def test_what_did_not_cross_has_no_blackout() -> None:

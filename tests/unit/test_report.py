@@ -109,6 +109,19 @@ def test_what_was_lost_is_told_by_name() -> None:
     assert "in use and reset: eth0" in text
 
 
+def test_how_long_systemd_took_is_told_beside_the_blackout() -> None:
+    took = {"total_ms": 6000.0, "phases": [["units stop", 1500.0], ["jump", 4500.0]]}
+    said = window(("arrived", {"by_systemd": took}))
+    text = "\n".join(report_text(said))
+    assert "by systemd 6,000.0 ms, from its order to its start in the new kernel" in text
+    assert "units stop: 1,500.0 ms" in text
+    assert report_json(said)["by_systemd_ms"] == {
+        "total": 6000.0,
+        "phases": [["units stop", 1500.0], ["jump", 4500.0]],
+    }
+    assert report_json(window())["by_systemd_ms"] is None
+
+
 def test_a_journal_that_cannot_be_read_is_a_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from luo_tui.model import (
     DescriptorStore,
     DescriptorStores,
     FirmwareBoot,
+    InitTimes,
     KernelImage,
     MemoryLimit,
     MemoryLimits,
@@ -22,6 +23,7 @@ from luo_tui.model import (
 )
 from luo_tui.orchestrator import this_host
 from luo_tui.sources.descriptor_stores import read_stores
+from luo_tui.sources.init_times import read_init_times
 from luo_tui.sources.memory_limits import read_limits
 from luo_tui.update.checks.surroundings import Surroundings, surrounding_checks
 from luo_tui.update.facts import Facts, Level
@@ -193,6 +195,30 @@ def test_no_answer_of_systemds_is_not_nothing(tmp_path: Path) -> None:
     found = read_stores(tmp_path, str(tmp_path))
     assert found.stores == ()
     assert "what units keep with systemd could not be asked" in found.missing[0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ((10, 20, 30, 40, 50), InitTimes(1e-5, 2e-5, 3e-5, 4e-5, 5e-5)),
+        # No kexec of systemd's led here: it says 0.
+        ((0, 0, 0, 0, 50), None),
+        ((10, 20, 30, 40), None),
+        (("null", "true", '"x"', "[]", "{}"), None),
+        ((), None),
+    ],
+)
+def test_systemd_tells_when_it_ended_the_kernel_before(
+    tmp_path: Path, numbers: tuple[object, ...], found: InitTimes | None
+) -> None:
+    answer = "".join(f'{{"type":"t","data":{number}}}\n' for number in numbers)
+    program = tmp_path / "busctl"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{answer}'\n")
+    program.chmod(0o755)
+    assert read_init_times(tmp_path, f"{tmp_path}:/usr/bin:/bin") == found
+    assert read_init_times(tmp_path / "not booted", f"{tmp_path}:/usr/bin:/bin") is None
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert read_init_times(tmp_path, f"{tmp_path}:/usr/bin:/bin") is None
 
 
 def lay(proc: Path, cgroups: Path, pid: int, group: str, **limits: str) -> None:
