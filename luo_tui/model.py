@@ -5,8 +5,7 @@ Everything here is frozen and does no I/O. A :class:`Snapshot` is the whole
 picture at one instant; see :mod:`luo_tui.sources.changes` for how it changes.
 """
 
-from __future__ import annotations
-
+# Annotations are no strings here: NamedTuple would compile each, and all begin with this.
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from enum import StrEnum
 from functools import cached_property
@@ -29,7 +28,7 @@ class LuoState(NamedTuple):
     """What it was derived from, where the kernel tells none; empty: the kernel told it."""
 
     @classmethod
-    def parse(cls, text: str) -> LuoState:
+    def parse(cls, text: str) -> "LuoState":
         """Read the text of ``/sys/kernel/liveupdate/state``."""
         word = text.strip()
         try:
@@ -143,7 +142,7 @@ class Resources(Mapping[int, Resource]):
         """Never called for: equality is by value, and the values are many."""
         raise TypeError("Resources cannot be hashed")
 
-    def changed(self, news: Mapping[int, Resource | None]) -> Resources:
+    def changed(self, news: Mapping[int, Resource | None]) -> "Resources":
         """Return them with ``news`` by token; None is for one that has gone."""
         found = {**self._by_token}
         last = next(reversed(found), -1)
@@ -542,7 +541,7 @@ class FileIdentity(NamedTuple):
     sha256: str = ""
     """Of the whole content, in hexadecimal."""
 
-    def same_stat(self, other: FileIdentity) -> bool:
+    def same_stat(self, other: "FileIdentity") -> bool:
         """Whether nothing but the digest could differ. The kernel alone sets the ctime."""
         return self._replace(sha256="") == other._replace(sha256="")
 

@@ -4,8 +4,7 @@
 What comes of them is :func:`luo_tui.monitor.fold.fold`.
 """
 
-from __future__ import annotations
-
+# Annotations are no strings here: NamedTuple would compile each, and all begin with this.
 from typing import NamedTuple
 
 from luo_tui.model import (

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What an act is decided on, as values, and what follows from them alone. Pure."""
 
-from __future__ import annotations
-
+# Annotations are no strings here: NamedTuple would compile each, and all begin with this.
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -165,13 +164,13 @@ class _Fields(NamedTuple):
     """Why that record cannot be read."""
     work: Work | None = None
     """What runs here and ends with this kernel; None while nothing rests on it."""
-    plan: Plan | None = None
+    plan: "Plan | None" = None
     """By which the window goes, or will; None where there is none, or it cannot be read."""
     only_looks: bool = False
     """Whether nothing may be done since the console was opened to look, by whoever could act."""
-    predicted: Prediction | None = None
+    predicted: "Prediction | None" = None
     """How long the blackout will take, by earlier ones; None where none was measured here."""
-    prepare_time: PrepareTime | None = None
+    prepare_time: "PrepareTime | None" = None
     """How long a prepare will take, by earlier ones; None where that is not known."""
     arms_guests: bool = False
     """Whether the guests of QEMU that can be carried are armed: by prepare or, without, by load."""

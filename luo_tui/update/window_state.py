@@ -7,8 +7,7 @@ an unknown event as not there. Of a record in a newer format one thing is known,
 for every format keeps it: ``closed`` ends the window.
 """
 
-from __future__ import annotations
-
+# Annotations are no strings here: NamedTuple would compile each, and all begin with this.
 import contextlib
 import errno
 from collections.abc import Iterable, Mapping
