@@ -24,8 +24,6 @@ RECORDS = f"{FOLDER}/guests"
 SOURCE = Path(__file__).with_suffix(".S")
 DISK = 1 << 20
 MIB = 128
-TOP = (MIB - 2) << 20
-"""Where the memory that it fills ends: behind it the firmware has its tables."""
 LONG = 300.0
 """Seconds that a busy machine has for what is to happen."""
 _ASK = """
@@ -33,7 +31,7 @@ import json, sys
 from luo_tui.guests.qmp import Qmp
 with Qmp.connect(sys.argv[1], limit=60) as qmp:
     state = qmp.command("query-status")["status"]
-    said = qmp.command("human-monitor-command", {"command-line": "xp /6wx 0x600"})
+    said = qmp.command("human-monitor-command", {"command-line": "xp /7wx 0x600"})
 words = [int(w, 16) for line in said.splitlines() if line for w in line.split(":")[1].split()]
 print(json.dumps([state, *words]))
 """
@@ -53,19 +51,23 @@ class Figures:
     wrong_disk: int
     born: int
     """Its time stamp counter when it began: another one for a guest that was started anew."""
+    second: int
+    """What its second processor has counted, if it has one."""
 
     @property
     def is_whole(self) -> bool:
         return not (self.wrong_ram or self.wrong_register or self.wrong_disk)
 
 
-def lend_host(built: Built, name: str, *, suite: str = "", extra: str = "") -> Iterator[Machine]:
+def lend_host(
+    built: Built, name: str, *, suite: str = "", extra: str = "", memory: int = 1024
+) -> Iterator[Machine]:
     """Lend a machine with a QEMU, of a later suite if one, that carries guests along.
 
-    ``extra`` is for its kernel's command line.
+    ``extra`` is for its kernel's command line; ``memory`` is in MiB.
     """
     qemu = layers.newer_qemu(suite) if suite else layers.qemu(built.images.base)
-    machine = Machine(f"test-{os.getpid()}-{name}", built, qemu=qemu)
+    machine = Machine(f"test-{os.getpid()}-{name}", built, memory=memory, qemu=qemu)
     machine.boot(extra=extra, wait=LONG)
     settings(machine)
     yield machine
@@ -78,6 +80,11 @@ class Guest:
     before = ""
     """What stands before the command line."""
     memory = f"memory-backend-memfd,id=ram,size={MIB}M,share=on"
+    mib = MIB
+    more = ""
+    """What its command line has besides."""
+    format = "raw"
+    """Of its disk."""
 
     def __init__(self, machine: Machine, name: str = "web1") -> None:
         self.machine, self.name = machine, name
@@ -94,17 +101,20 @@ class Guest:
     def command(self) -> str:
         """QEMU's command line, as the README has it; and what it has besides, for the lab."""
         return (
-            f"{self.before}qemu-system-x86_64 -name {self.name} -m {MIB} -accel kvm -cpu qemu64"
-            " -nodefaults -display none -daemonize"
+            f"{self.before}qemu-system-x86_64 -name {self.name} -m {self.mib}"
+            " -accel kvm -cpu qemu64 -nodefaults -display none -daemonize"
             f" -object {self.memory}"
             " -machine pc,memory-backend=ram"
             f" -qmp unix:{self.socket},server=on,wait=off"
-            f" -drive file={self.disk},format=raw,if=virtio -nic user,model=virtio-net-pci"
+            f" -drive file={self.disk},format={self.format},if=virtio"
+            f" -nic user,model=virtio-net-pci {self.more}"
         )
 
     def _program(self, folder: Path) -> bytes:
         made, image = folder / f"{self.name}.o", folder / self.name
-        subprocess.run(["as", "--32", "--defsym", f"TOP={TOP}", "-o", made, SOURCE], check=True)
+        # Behind what it fills the firmware has its tables.
+        top = f"TOP={(self.mib - 2) << 20}"
+        subprocess.run(["as", "--32", "--defsym", top, "-o", made, SOURCE], check=True)
         subprocess.run(
             ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-e", "_start",
              "-o", image, made],
