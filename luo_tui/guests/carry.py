@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +21,9 @@ from luo_tui.errors import HolderError
 from luo_tui.guests import arguments
 from luo_tui.guests.context import read_context
 from luo_tui.guests.control import migration_status, set_capability, status
-from luo_tui.guests.facts import STATE_NAME
+from luo_tui.guests.facts import STATE_NAME, Disk
 from luo_tui.guests.failed import GuestFailed
+from luo_tui.guests.machine import read_disks
 from luo_tui.guests.proc import ends, lives
 from luo_tui.guests.qmp import LIMIT, Qmp, QmpError, QmpGone, QmpRefused
 from luo_tui.guests.record import Kept, Phase, Record, Records
@@ -134,6 +135,7 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
     try:
         with _monitor(record) as qmp:
             ran = status(qmp) == "running"
+            disks = tuple(read_disks(qmp))
             # On the disk before it is paused: whoever comes after a crash lets it go on.
             record = record._replace(phase=Phase.SAVING, goes_on=ran)
             records.write(record)
@@ -148,7 +150,7 @@ def save(record: Record, records: Records, limit: float = SAVING) -> Record:
                 with _set_up(qmp):
                     qmp.command("migrate", {"uri": f"fd:{_TO_WRITE}"})
                     _wait_saved(qmp, pipe, time.monotonic() + limit)
-        record = record._replace(phase=Phase.SAVED, disks=_disks(record), paused=paused)
+        record = record._replace(phase=Phase.SAVED, disks=_seen(record, disks), paused=paused)
         records.write(record)
     except BaseException as error:
         after = _go_on(record, running=ran)
@@ -287,9 +289,12 @@ def _state_file(record: Record) -> Path:
     raise GuestFailed("QEMU has not the file any more that was to take its state.")
 
 
-def _disks(record: Record) -> Mapping[str, tuple[int, int]]:
+def _seen(record: Record, disks: Iterable[Disk]) -> Mapping[str, tuple[int, int]]:
+    """Return size and time of all images, by which one that was written to is known."""
     found = {}
-    for file in map(arguments.image_path, arguments.disk_files(arguments.options(record.argv))):
+    images = [*arguments.disk_files(arguments.options(record.argv))]
+    images += (below for disk in disks for below in disk.below)
+    for file in map(arguments.image_path, images):
         path = Path(record.cwd, file)
         if file and path.is_file():
             about = path.stat()

@@ -78,6 +78,8 @@ class Disk:
     name: str
     image: str
     """The active image, as QEMU names it."""
+    below: tuple[str, ...] = ()
+    """The images that it lies upon, the nearest first: often named by it alone."""
 
 
 @dataclass(frozen=True, slots=True)

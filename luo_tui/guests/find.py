@@ -61,6 +61,7 @@ def read_guest(proc: Path, pid: int, limit: float = LIMIT) -> GuestFacts:
     files += map(arguments.image_path, arguments.disk_files(said))
     if machine is not None:
         facts = replace(facts, descriptors=_descriptors(proc, process, machine))
+        files += (arguments.image_path(below) for disk in machine.disks for below in disk.below)
     return _with_files(proc, facts, [f for f in dict.fromkeys(files) if f])
 
 

@@ -30,7 +30,7 @@ def read_machine(qmp: Qmp) -> MachineFacts:
         blocked=tuple(_text(why) for why in _list(migration.get("blocked-reasons", []))),
         migration=_text(migration.get("status", "")),
         type=_text(_get(qmp, "/machine", "type")).removesuffix("-machine"),
-        disks=tuple(_disks(qmp)),
+        disks=tuple(read_disks(qmp)),
         devices=dict(_children(qmp, "/machine/peripheral")),
         anonymous=tuple(kind for _, kind in _children(qmp, "/machine/peripheral-anon")),
         objects=frozenset(
@@ -57,12 +57,20 @@ def _memories(qmp: Qmp) -> Iterator[Memory]:
         yield Memory(id_, _number(found.get("size")), shared, kind, path, huge)
 
 
-def _disks(qmp: Qmp) -> Iterator[Disk]:
+def read_disks(qmp: Qmp) -> Iterator[Disk]:
+    """Yield its disks, and its drives that have a medium. QmpError."""
     for found in map(_dict, _list(qmp.command("query-block"))):
         inserted = found.get("inserted")
         if inserted is not None:
             name = _text(found.get("device", "")) or _text(found.get("qdev", ""))
-            yield Disk(name, _text(_dict(inserted).get("file")))
+            images = _below(_dict(_dict(inserted).get("image")))
+            yield Disk(name, _text(_dict(inserted).get("file")), tuple(images))
+
+
+def _below(image: dict[str, Any]) -> Iterator[str]:
+    while (below := image.get("backing-image")) is not None:
+        image = _dict(below)
+        yield _text(image.get("filename"))
 
 
 def _children(qmp: Qmp, path: str) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ from luo_tui.guests.rules import Guest, judge
 from luo_tui.guests.state_pipe import StatePipe
 from luo_tui.sources.processes import running
 from luo_tui.sources.qemu import is_qemu
+from tests import qcow2
 from tests.guests.keeper import Descriptors
 from tests.guests.machine import BARE, COUNTER, LONG, Machine
 
@@ -248,6 +249,24 @@ def test_a_guest_that_has_ended_or_hangs_is_told(
     assert keeper.fds == {}
 
 
+def test_what_a_disk_lies_upon_must_not_change_while_it_is_saved(
+    machine: Machine, keeper: Descriptors, records: Records
+) -> None:
+    below, over = machine.folder / "below.img", machine.folder / "over.img"
+    below.write_bytes(bytes(1 << 20))
+    over.write_bytes(qcow2.overlay(str(below), 1 << 20))
+    for file in (below, over):
+        os.chown(file, machine.folder.stat().st_uid, machine.folder.stat().st_gid)
+    disk = f"file={over},format=qcow2,if=virtio"
+    saved, before = saved_and_ended(machine, keeper, records, "-drive", disk)
+    at = saved.disks[str(below)][1]
+    os.utime(below)
+    done = keeper.load_elsewhere(records, "web1")
+    assert f"web1 must not be loaded: its disk {below} was written to" in done.stderr
+    os.utime(below, ns=(at, at))
+    loads_whole(machine, keeper, records, before)
+
+
 def test_what_keeps_it_from_being_loaded_loses_nothing(
     machine: Machine, keeper: Descriptors, records: Records
 ) -> None:
@@ -338,9 +357,11 @@ def test_a_qemu_that_was_killed_while_it_was_saved_is_told(
     assert (keeper.fds, records.all()) == ({}, ())
 
 
-def saved_and_ended(machine: Machine, keeper: Descriptors, records: Records) -> tuple[Record, int]:
+def saved_and_ended(
+    machine: Machine, keeper: Descriptors, records: Records, *more: str
+) -> tuple[Record, int]:
     """Have a guest counting, saved, and its QEMU ended; its record, and how far it was."""
-    machine.boot()
+    machine.boot(*more)
     machine.until(lambda: machine.number_at(COUNTER))
     record = save(armed(machine, keeper, records), records, LONG)
     before = machine.number_at(COUNTER)

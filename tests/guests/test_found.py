@@ -16,6 +16,7 @@ import pytest
 from luo_tui.guests.facts import Disposition, GuestFacts
 from luo_tui.guests.find import find_guests, read_guest
 from luo_tui.guests.rules import Guest, judge
+from tests import qcow2
 from tests.guests.machine import BARE, LONG, MEMORY, Machine
 
 PROC = Path("/proc")
@@ -132,6 +133,18 @@ def test_disks_in_memory_and_files_that_are_gone(machine: Machine, in_memory: Pa
     assert codes(found(machine)) == {"file-in-memory"}
     gone.unlink()
     assert codes(found(machine)) == {"file-in-memory", "file-gone"}
+
+
+def test_what_a_disk_lies_upon_is_looked_at_as_well(machine: Machine, in_memory: Path) -> None:
+    """Only the image names it, and QEMU opens it when it starts."""
+    below, disk = _extra(in_memory), machine.folder / "over.img"
+    disk.write_bytes(qcow2.overlay(below, 1 << 20))
+    machine.start(*LITTLE, "-m", "64", *MEMORY, "-drive", f"file={disk},format=qcow2,if=virtio")
+    guest = found(machine)
+    assert codes(guest) == {"file-in-memory"}
+    assert below in guest.refusals[0].text
+    Path(below).unlink()
+    assert codes(found(machine)) == {"file-gone"}
 
 
 def test_arguments_in_a_file_and_other_programs(machine: Machine) -> None:

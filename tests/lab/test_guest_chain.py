@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import pytest
 from machine import Built, Machine
 
 from luo_tui.errors import Exit
+from tests import qcow2
 from tests.lab import driver, qemu_guest
 from tests.lab.qemu_guest import DISK, LONG, Figures, Guest, arrive, goes_on, phase, settings
 
 pytestmark = pytest.mark.extra
 JUMPS = 3
-_CLUSTER = 1 << 16
 
 
 class Large(Guest):
@@ -32,26 +31,9 @@ class Large(Guest):
         """Lay its disk upon an image that has its program."""
         below = f"{self.disk}.base"
         self.machine.put(self._program(folder), below)
-        self.machine.put(overlay(below), self.disk)
+        self.machine.put(qcow2.overlay(below, DISK), self.disk)
         self.machine.must(f"{self.command} {' '.join(more)}", timeout=LONG)
         self.counts(passes=1)
-
-
-def overlay(below: str) -> bytes:
-    """Return an image in which nothing is written yet (QEMU's docs/interop/qcow2.rst, version 2).
-
-    Header, table of reference counts, one block of these, table of mappings: a cluster each.
-    """
-    name = below.encode()
-    header = struct.pack(
-        ">4sIQIIQIIQQIIQ",
-        b"QFI\xfb", 2, 72 + 8, len(name), 16, DISK, 0,
-        1, 3 * _CLUSTER, _CLUSTER, 1, 0, 0,
-    )  # fmt: skip
-    counts = struct.pack(">4H", 1, 1, 1, 1)
-    # Behind the header an empty extension: there are no more.
-    parts = (header + bytes(8) + name, struct.pack(">Q", 2 * _CLUSTER), counts, b"")
-    return b"".join(part.ljust(_CLUSTER, b"\0") for part in parts)
 
 
 @pytest.fixture
